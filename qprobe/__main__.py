@@ -1,0 +1,5 @@
+"""Lets `python -m qprobe` be the command line."""
+
+from qprobe.cli import main
+
+main()

@@ -1,0 +1,204 @@
+"""Plan + model → the model with the planned layers, in place."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import nn
+
+from qprobe.apply._fit import Fit, fit_kernels
+from qprobe.checkpoint.casting import cast_module
+from qprobe.checkpoint.names import resolve_modules
+from qprobe.documents.machine import Fingerprint
+from qprobe.documents.plan import Assignment, GroupPlan, Plan, Section
+from qprobe.documents.receipt import LayerReceipt, Receipt
+from qprobe.errors import InputError, PlanMismatchError
+from qprobe.kernels.device import fingerprint, parse_device
+from qprobe.layers import make_layer
+from qprobe.layers._linear import PlannedLinear
+
+logger = logging.getLogger("qprobe")
+ATTRIBUTE = "qprobe_receipt"
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One layer to replace."""
+
+    assignment: Assignment
+    path: str
+    linear: nn.Linear
+    group: GroupPlan
+    fit: Fit
+
+
+def apply_plan(
+    plan: Plan,
+    module: Module,
+    device: str | None = None,
+    on_mismatch: Literal["adapt", "error"] = "adapt",
+) -> Module:
+    """Replace the module's linears as the plan says, in place; all checks precede the first change.
+
+    Args:
+        plan: as `load_plan` gives it.
+        module: the model as its checkpoint stores it.
+        device: "cpu" or "cuda:N", where the module is moved to; None: where it is.
+        on_mismatch: on hardware or software that differs from the plan's, "adapt" takes the
+            plan's section for this device or other kernels, logs one warning and records what
+            changed in the receipt; "error" refuses with the fields that differ.
+
+    Returns:
+        The same module, with `receipt_of(module)` telling what was done.
+
+    Raises:
+        PlanMismatchError: a tensor of the plan is not in the module or has another shape, the
+            module has a plan already, or the device differs under `on_mismatch="error"`.
+        InputError: weights that cannot be quantized, an unknown device or `on_mismatch`.
+    """
+    if on_mismatch not in ("adapt", "error"):
+        raise InputError(f"on_mismatch is {on_mismatch!r}", 'give "adapt" or "error"')
+    if hasattr(module, ATTRIBUTE):
+        raise PlanMismatchError("the module has a plan applied already", "load the model anew")
+    target = _device_of(module) if device is None else parse_device(device)
+    here = fingerprint(target)
+    section = plan.section(here)
+    differences = section.fingerprint.differences(here)
+    if differences and on_mismatch == "error":
+        raise PlanMismatchError(
+            f"the plan is for {section.fingerprint.slug}; here differs {'; '.join(differences)}",
+            f"re-plan here: qprobe plan --model {plan.model.name}",
+        )
+    dtype: torch.dtype = getattr(torch, section.compute_dtype)
+    steps = _check(plan, section, module, dtype, here.kind)
+    before = held_bytes(module)
+    module.to(target)
+    layers = tuple(_replace(module, step, dtype) for step in steps)
+    cast_module(module, dtype, skip=(PlannedLinear,))
+    changes = _describe_changes(differences, steps)
+    if changes:
+        logger.warning(
+            "the plan for %s was adapted to %s: %s", section.fingerprint.slug, here.slug, changes[0]
+        )
+    receipt = _receipt(plan, section, here, changes, layers, before, held_bytes(module))
+    object.__setattr__(module, ATTRIBUTE, receipt)
+    return module
+
+
+def receipt_of(module: nn.Module) -> Receipt:
+    """What `apply_plan` did to this module. Raises InputError where it did nothing."""
+    receipt = getattr(module, ATTRIBUTE, None)
+    if not isinstance(receipt, Receipt):
+        raise InputError(f"{type(module).__name__} has no plan applied", "call apply_plan first")
+    return receipt
+
+
+def held_bytes(module: nn.Module) -> int:
+    """Bytes of the parameters, buffers and packed weights that a module holds, each counted once."""
+    planned = [child for child in module.modules() if isinstance(child, PlannedLinear)]
+    inside = {id(parameter) for layer in planned for parameter in layer.parameters()}
+    tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    plain = sum(t.numel() * t.element_size() for i, t in tensors.items() if i not in inside)
+    return plain + sum(layer.stored_bytes() for layer in planned)
+
+
+def _device_of(module: nn.Module) -> str:
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    if device.type == "meta":
+        raise InputError(
+            "the module is on meta: it has no weights to quantize", "load its weights first"
+        )
+    return "cpu" if device.type == "cpu" else f"{device.type}:{device.index or 0}"
+
+
+def _check(
+    plan: Plan, section: Section, module: nn.Module, dtype: torch.dtype, kind: str
+) -> list[_Step]:
+    """Every step of the application, each shown to be possible."""
+    paths = resolve_modules(module, (item.tensor for item in plan.assignments))
+    steps = []
+    for item in plan.assignments:
+        path = paths[item.tensor]
+        linear = module.get_submodule(path)
+        if not isinstance(linear, nn.Linear) or isinstance(linear, PlannedLinear):
+            raise PlanMismatchError(
+                f"{path} is a {type(linear).__name__}, not an unplanned nn.Linear",
+                "apply the plan to the model as its checkpoint stores it",
+            )
+        shape = (linear.out_features, linear.in_features)
+        if shape != (item.n, item.k):
+            raise PlanMismatchError(
+                f"{item.tensor} is {shape[0]} × {shape[1]} here, {item.n} × {item.k} in the plan",
+                "make a plan for this very model",
+            )
+        group = section.groups[item.group]
+        if group.scheme.is_quantized and not bool(linear.weight.isfinite().all()):
+            raise InputError(
+                f"{item.tensor} holds NaN or infinity and cannot be quantized",
+                "repair the checkpoint, or pin the layer to NONE",
+            )
+        fit = fit_kernels(group, item.n, item.k, dtype, kind)
+        steps.append(_Step(item, path, linear, group, fit))
+    return steps
+
+
+def _replace(module: nn.Module, step: _Step, dtype: torch.dtype) -> LayerReceipt:
+    """Put the planned layer in the linear's place."""
+    linear, group = step.linear, step.group
+    layer = make_layer(linear, group.scheme, group.algorithm, step.fit.kernels, dtype)
+    error = 0.0
+    if isinstance(layer, PlannedLinear) and group.scheme.weights is not None:
+        exact = linear.weight.detach().float()
+        error = float(
+            (exact - layer.dequantize(torch.float32)).norm() / exact.norm().clamp_min(1e-30)
+        )
+    parent, _, name = step.path.rpartition(".")
+    setattr(module.get_submodule(parent), name, layer)
+    return LayerReceipt(
+        tensor=step.assignment.tensor,
+        scheme=group.scheme.name,
+        algorithm=group.algorithm,
+        kernels=tuple(item.kernel for item in step.fit.kernels),
+        weight_bytes_before=held_bytes(linear),
+        weight_bytes_after=held_bytes(layer),
+        weight_error=error,
+    )
+
+
+def _describe_changes(differences: tuple[str, ...], steps: list[_Step]) -> tuple[str, ...]:
+    """What differs on this device, and which layers compute otherwise for it."""
+    replaced: dict[str, list[str]] = {}
+    for step in steps:
+        if step.fit.change:
+            replaced.setdefault(step.fit.change, []).append(step.assignment.tensor)
+    kernels = (
+        f"{change} ({len(tensors)} layers, first {tensors[0]})"
+        for change, tensors in replaced.items()
+    )
+    return (*differences, *kernels)
+
+
+def _receipt(
+    plan: Plan,
+    section: Section,
+    here: Fingerprint,
+    changes: tuple[str, ...],
+    layers: tuple[LayerReceipt, ...],
+    before: int,
+    after: int,
+) -> Receipt:
+    return Receipt(
+        action="applied",
+        model=plan.model.name,
+        plan_hash=plan.content_hash(),
+        fingerprint=here,
+        compute_dtype=section.compute_dtype,
+        changes=changes,
+        layers=layers,
+        weight_bytes_before=before,
+        weight_bytes_after=after,
+    )

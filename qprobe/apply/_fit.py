@@ -1,0 +1,49 @@
+"""Chooses, among the kernels that can run here, those closest to what was planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from qprobe.documents.plan import GroupPlan, KernelRange
+from qprobe.documents.scheme import ALGORITHMS
+from qprobe.kernels._kernel import LayerSpec
+from qprobe.kernels.registry import all_kernels, get_kernel, kernels_for
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The kernels for a layer, and what had to change ("" where nothing had to)."""
+
+    kernels: tuple[KernelRange, ...]
+    change: str
+
+
+def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, device: str) -> Fit:
+    """The planned kernels where they can compute an (N, K) layer here, or others that can.
+
+    The reference kernel computes everything everywhere, so there always are some. `device` is a
+    kind of device ("cpu", "cuda"). Raises InputError for a kernel that this version does not have.
+    """
+    spec = LayerSpec(group.scheme.name, n, k, compute_dtype, ALGORITHMS[group.algorithm], device)
+    objections = {
+        item.kernel: objection
+        for item in group.kernels
+        if (objection := get_kernel(item.kernel).objection(spec))
+    }
+    if not objections:
+        return Fit(group.kernels, "")
+    possible = next(kernel for kernel in kernels_for(device) if not kernel.objection(spec))
+    why = "; ".join(objections.values())
+    substitute = KernelRange(kernel=possible.id, m_min=1, m_max=None)
+    return Fit((substitute,), f"{', '.join(objections)} → {possible.id}: {why}")
+
+
+def refuse_unknown_kernels(groups: dict[str, GroupPlan]) -> None:
+    """Raise InputError where a plan names a kernel that this version does not have."""
+    known = all_kernels()
+    for group in groups.values():
+        for item in group.kernels:
+            if item.kernel not in known:
+                get_kernel(item.kernel)

@@ -1,0 +1,207 @@
+"""Applies a plan to a model and measures what it promised: error, time and bytes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from qprobe.apply._apply import apply_plan, held_bytes, receipt_of
+from qprobe.apply._variants import make_variant
+from qprobe.checkpoint.casting import cast_module
+from qprobe.checkpoint.forward import output_metric, run_forward
+from qprobe.checkpoint.loading import load_module
+from qprobe.checkpoint.request import check_generates, time_request
+from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
+from qprobe.documents.objective import Objective
+from qprobe.documents.plan import Plan, Section
+from qprobe.documents.receipt import Receipt, Variant
+from qprobe.kernels.device import default_device, fingerprint
+from qprobe.timing import yardstick
+from qprobe.timing.allocator import keep_freed_memory
+from qprobe.timing.interleave import Task, time_interleaved
+from qprobe.timing.progress import Progress, silent
+from qprobe.timing.samples import Samples, ratio_of
+
+SEQUENCES = 8
+TOKENS = 64
+APPLIED = "plan"
+BUDGET_S = 15.0
+MIN_SAMPLES = 9
+LONG_REQUEST_S = 0.1
+
+
+def verify_plan(
+    path_or_module: str | Path | nn.Module,
+    plan: Plan,
+    text: str | None = None,
+    *,
+    progress: Progress = silent,
+) -> Receipt:
+    """Apply the plan to a copy of the model and measure it beside every alternative.
+
+    Error is taken on a text that the plan was not calibrated on (None: one that ships with
+    qprobe). Times are of the plan's own request, all variants in turn in one run, eager, in a
+    process that keeps the memory it frees (`keep_freed_memory`).
+
+    Returns:
+        A receipt whose `passed` says whether the error stayed within the plan's limit.
+
+    Raises:
+        InputError: a checkpoint or text that cannot be used, or a plan for another model.
+        UnavailableError: a checkpoint is given and transformers is not installed.
+    """
+    if isinstance(path_or_module, nn.Module):
+        module, folder = path_or_module, None
+    else:
+        progress("loading the model", 0.0)
+        module, folder = load_module(path_or_module), Path(path_or_module)
+    check_generates(module, plan.objective.generate)
+    text = read_text(None, held_out=True) if text is None else text
+    was_training = module.training
+    try:
+        with torch.no_grad():
+            return _verify(module.eval(), plan, folder, text, progress)
+    finally:
+        module.train(was_training)
+
+
+def _verify(
+    module: nn.Module, plan: Plan, folder: Path | None, text: str, progress: Progress
+) -> Receipt:
+    progress("applying the plan", 0.05)
+    device = next((str(p.device) for p in module.parameters()), default_device())
+    section = plan.section(fingerprint(device))
+    applied = apply_plan(plan, copy.deepcopy(module))
+    ids = _tokens(module, folder, text)
+    errors = _Errors(run_forward(module, ids), ids)
+    variants = {APPLIED: applied}
+    predicted = {APPLIED: section.predicted.seconds.value}
+    for index, alternative in enumerate(section.alternatives):
+        if alternative.choices and alternative.predicted is not None:
+            share = 0.1 + 0.2 * index / len(section.alternatives)
+            progress(f"making the alternative {alternative.name}", share)
+            kind = section.fingerprint.kind
+            variants[alternative.name] = make_variant(plan, alternative, module, kind)
+            predicted[alternative.name] = alternative.predicted.seconds.value
+    progress("measuring errors", 0.3)
+    found = {name: errors.of(variant) for name, variant in variants.items()}
+    floor = errors.of(cast_module(copy.deepcopy(module), torch.bfloat16))
+    progress(f"timing {len(variants)} variants in turn", 0.4)
+    timed = _time(variants, predicted, plan.objective, _vocabulary(module, ids))
+    slowdown = timed[yardstick.NAME].median / section.yardstick_s
+    progress("verified", 1.0)
+    passed, why = _judge(plan, section, found[APPLIED])
+    return receipt_of(applied).model_copy(
+        update={
+            "action": "verified",
+            "metric": output_metric(module),
+            "error": found[APPLIED],
+            "error_limit": plan.objective.error_limit.value,
+            "noise_floor": floor,
+            "data_hash": text_hash(text),
+            "batch": plan.objective.batch,
+            "prompt": plan.objective.prompt,
+            "generate": plan.objective.generate,
+            "variants": tuple(
+                _variant(
+                    name,
+                    timed,
+                    held_bytes(variants[name]),
+                    found[name],
+                    predicted[name] * slowdown,
+                )
+                for name in variants
+            ),
+            "predicted_seconds": section.predicted.seconds,
+            "slowdown": slowdown,
+            "passed": passed,
+            "why": why,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """What outputs are compared with."""
+
+    exact: Tensor
+    ids: Tensor
+
+    def of(self, module: nn.Module) -> float:
+        """‖y−ŷ‖/‖y‖ at the model's output."""
+        y = run_forward(module, self.ids).double()
+        return float((self.exact.double() - y).norm() / self.exact.double().norm())
+
+
+def _tokens(module: nn.Module, folder: Path | None, text: str) -> Tensor:
+    config = getattr(module, "config", None)
+    length = min(TOKENS, getattr(config, "max_position_embeddings", TOKENS) or TOKENS)
+    vocabulary = getattr(config, "vocab_size", 0) or 256
+    return token_batch(tokenize(text, folder, vocabulary), SEQUENCES, length)
+
+
+def _vocabulary(module: nn.Module, ids: Tensor) -> int:
+    config = getattr(module, "config", None)
+    return getattr(config, "vocab_size", 0) or int(ids.max()) + 1
+
+
+def _time(
+    variants: Mapping[str, nn.Module],
+    predicted: Mapping[str, float],
+    objective: Objective,
+    vocabulary: int,
+) -> dict[str, Samples]:
+    keep_freed_memory()
+    generator = torch.Generator().manual_seed(1)
+    size = (objective.batch, objective.prompt)
+    ids = torch.randint(0, vocabulary, size, generator=generator)
+
+    def task(variant: nn.Module, expected_s: float) -> Task:
+        def run(_counter: int = 0) -> None:
+            time_request(variant, ids, objective.generate)
+
+        # A deployed model runs again and again: it finds its weights where it left them, not
+        # where the variant before it has put its own.
+        return Task(run, run if expected_s < LONG_REQUEST_S else None)
+
+    tasks = {name: task(variant, predicted[name]) for name, variant in variants.items()}
+    tasks[yardstick.NAME] = yardstick.make_yardstick()
+    return time_interleaved(tasks, budget_s=BUDGET_S, min_samples=MIN_SAMPLES)
+
+
+def _variant(
+    name: str, timed: Mapping[str, Samples], size: int, error: float, predicted: float
+) -> Variant:
+    samples, ratio = timed[name], ratio_of(timed[name], timed[APPLIED])
+    return Variant(
+        name=name,
+        median_s=samples.median,
+        p20_s=samples.quantile(0.2),
+        p80_s=samples.quantile(0.8),
+        samples=len(samples.seconds),
+        ratio=ratio.median,
+        ratio_low=ratio.low,
+        ratio_high=ratio.high,
+        weight_bytes=size,
+        error=error,
+        predicted_s=predicted,
+    )
+
+
+def _judge(plan: Plan, section: Section, error: float) -> tuple[bool, str]:
+    """Whether the error is what was promised, and a sentence that says so."""
+    limit = plan.objective.error_limit
+    expected = section.predicted.error
+    if not limit.hard and expected is not None and expected.value > limit.value:
+        return True, (
+            f"the error is {error:.4f}; the plan put its memory limit above the error limit of "
+            f"{limit.value:g} and predicted {expected.value:.4f}"
+        )
+    if error <= limit.value:
+        return True, f"the error {error:.4f} is within the limit of {limit.value:g}"
+    return False, f"the error {error:.4f} exceeds the limit of {limit.value:g}"

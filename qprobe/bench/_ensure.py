@@ -1,0 +1,106 @@
+"""The profile that a plan needs: from the cache, and measured where the cache has gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from qprobe.bench._candidates import COMPUTE_DTYPES
+from qprobe.bench._rest import measure_rest
+from qprobe.bench._run import empty_profile, extend_profile
+from qprobe.bench._speed import scale_rest
+from qprobe.checkpoint.loading import load_module
+from qprobe.documents.machine import Machine
+from qprobe.documents.model import Model
+from qprobe.documents.objective import Objective
+from qprobe.documents.profile import Profile, Shape
+from qprobe.errors import UnavailableError
+from qprobe.kernels.device import available_memory_bytes
+from qprobe.kernels.sources import hash_sources
+from qprobe.timing.cache import recall, remember
+from qprobe.timing.progress import Progress, silent
+
+
+def ensure_profile(
+    model: Model,
+    objective: Objective,
+    device: str,
+    machine: Machine,
+    *,
+    path: Path | None = None,
+    measure: Literal["auto", "never"] = "auto",
+    progress: Progress = silent,
+) -> Profile:
+    """The device's profile, with the shapes of this model under this objective.
+
+    What the cache lacks is measured and kept, shape by shape; `path` is the checkpoint, to measure
+    the rest of the model on (None: not measured). With `measure="never"` nothing is timed. After
+    Ctrl-C the profile says `interrupted`.
+    """
+    name = _cache_name(machine, device)
+    profile = recall(Profile, name) or empty_profile(machine, device)
+    profile = profile.model_copy(
+        update={"free_memory_bytes": available_memory_bytes(), "interrupted": False}
+    )
+    if measure == "never":
+        return profile
+
+    def keep(current: Profile) -> None:
+        remember(current, name)
+
+    missing = [s for s in wanted_shapes(model, objective) if s not in profile.shapes()]
+    profile = extend_profile(profile, missing, progress=progress, keep=keep)
+    if path is not None and not profile.interrupted:
+        profile = _with_rest(profile, model, objective, path, progress, keep)
+    return profile
+
+
+def wanted_shapes(model: Model, objective: Objective) -> list[Shape]:
+    """The shapes that a request runs through, prefill first."""
+    tokens = [objective.prompt] + ([1] if objective.generate else [])
+    return list(
+        dict.fromkeys(
+            Shape(m=linear.m(objective.batch, count), n=linear.n, k=linear.k)
+            for count in tokens
+            for linear in model.linears
+        )
+    )
+
+
+def _cache_name(machine: Machine, device: str) -> str:
+    if device not in machine.fingerprints:
+        return f"{device}-unknown"
+    fingerprint = machine.fingerprints[device]
+    return f"{fingerprint.slug}-{fingerprint.digest()}-{hash_sources()}"
+
+
+def _with_rest(
+    profile: Profile,
+    model: Model,
+    objective: Objective,
+    path: Path,
+    progress: Progress,
+    keep: Callable[[Profile], None],
+) -> Profile:
+    """Measure what else a request costs, for each type that the model could compute in."""
+    known = {(r.model_hash, r.batch, r.prompt, r.generate, r.dtype) for r in profile.rest}
+    request = (model.model_hash, objective.batch, objective.prompt, objective.generate)
+    missing = [dtype for dtype in COMPUTE_DTYPES if (*request, dtype) not in known]
+    if not missing:
+        return profile
+    progress("loading the model to time everything but its linears", 0.0)
+    try:
+        module = load_module(path)
+    except UnavailableError:
+        return profile  # Without transformers the rest is modelled, and the plan says so.
+    for index, dtype in enumerate(missing):
+        progress(f"timing everything but the linears in {dtype}", index / len(missing))
+        try:
+            rest, yardstick_s = measure_rest(module, model, objective, dtype)
+        except KeyboardInterrupt:
+            return profile.model_copy(update={"interrupted": True})
+        rest = scale_rest(rest, profile.yardstick_s / yardstick_s)
+        profile = profile.model_copy(update={"rest": (*profile.rest, rest)})
+        keep(profile)
+    return profile

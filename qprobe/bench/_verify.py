@@ -1,0 +1,54 @@
+"""A kernel is verified before it is timed: against the exact product of what it was given."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from qprobe.bench._candidates import Candidate
+from qprobe.kernels.activations import ZERO_POINTS, quantize_tokens
+from qprobe.layers._linear import PlannedLinear
+
+CHECKED_ROWS = 64
+TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
+"""Relative error ‖y−ŷ‖/‖y‖ that rounding alone explains, by the least precise type involved."""
+
+
+def check_layer(candidate: Candidate, layer: nn.Linear, x: Tensor, y: Tensor) -> str:
+    """Compare y = layer(x) with the exact product of the layer's own weight; "" if it is right.
+
+    x (M, K), y (M, N); some rows are compared, in float64.
+    """
+    rows = _some_rows(len(x))
+    seen = x[rows].double()
+    if candidate.kernel.input != "float":
+        codes, scale = quantize_tokens(x[rows], candidate.kernel.input)
+        zero_point = ZERO_POINTS[candidate.kernel.input]
+        seen = (codes.to(torch.int32) - zero_point).double() * scale.double()
+    weight = layer.weight if type(layer) is nn.Linear else None
+    if isinstance(layer, PlannedLinear):
+        weight = layer.dequantize(torch.float64)
+    if weight is None:
+        raise TypeError(f"{type(layer).__name__} is not a layer that a plan installs")
+    exact = seen @ weight.double().T
+    if layer.bias is not None:
+        exact += layer.bias.double()
+    error = relative_error(exact, y[rows])
+    uses_bf16 = "bfloat16" in (candidate.cell.activation_dtype, str(layer.weight.dtype)[6:])
+    limit = TOLERANCE[torch.bfloat16 if uses_bf16 else candidate.dtype]
+    if error <= limit:
+        return ""
+    return (
+        f"wrong numbers: relative error {error:.2e} against the exact product, {limit:.0e} allowed"
+    )
+
+
+def relative_error(exact: Tensor, y: Tensor) -> float:
+    """‖exact − y‖ / ‖exact‖, infinite where y is not finite."""
+    error = float((exact - y.double()).norm() / exact.norm())
+    return error if error == error else float("inf")
+
+
+def _some_rows(m: int) -> Tensor:
+    """Up to `CHECKED_ROWS` of M rows, spread from the first to the last."""
+    return torch.linspace(0, m - 1, min(m, CHECKED_ROWS)).round().long()

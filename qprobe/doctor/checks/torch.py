@@ -1,0 +1,47 @@
+"""Is torch there, new enough, and built with oneDNN?"""
+
+from __future__ import annotations
+
+from qprobe.doctor._check import Check, version_of
+from qprobe.doctor.checks._cuda import torch_fix
+from qprobe.documents.finding import Finding
+from qprobe.documents.machine import Machine
+
+OLDEST = (2, 6)
+
+
+def check_torch(machine: Machine) -> Finding:
+    """Fail without torch ≥ 2.6; warn without oneDNN."""
+    torch = machine.software.torch
+    if torch is None:
+        words = machine.unanswered.get("software.torch", "torch is not installed")
+        broken = "torch" in machine.software.packages
+        return CHECK.fail(
+            "installed, but it cannot be imported" if broken else "not installed",
+            words,
+            torch_fix(machine, "Install it anew." if broken else "Install it."),
+        )
+    if version_of(torch.version) < OLDEST:
+        return CHECK.fail(
+            f"{torch.version} is older than 2.6",
+            "qprobe uses operators and torch.library functions that came with 2.6.",
+            torch_fix(machine, "Upgrade it."),
+        )
+    build = f"CUDA {torch.cuda}" if torch.cuda else f"ROCm {torch.hip}" if torch.hip else "CPU"
+    if not torch.onednn:
+        return CHECK.warn(
+            f"{torch.version} without oneDNN",
+            "The int8 and prepacked bf16 kernels for the CPU come from oneDNN; the reference kernel "
+            "runs instead, slowly.",
+            torch_fix(machine, "Install an official build, which has oneDNN."),
+        )
+    return CHECK.ok(f"{torch.version}, built for {build}, with oneDNN")
+
+
+CHECK = Check(
+    id="torch",
+    title="PyTorch",
+    why="every layer and kernel of qprobe runs through it",
+    needs=(),
+    run=check_torch,
+)

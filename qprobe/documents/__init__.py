@@ -1,0 +1,1 @@
+"""The documents that flow between the stages, and the pure arithmetic on them."""

@@ -1,0 +1,141 @@
+"""Facts about the machine: asked or measured, never guessed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from qprobe.documents.base import Count, Document, Flag, Positive, TopDocument
+
+Rate = Annotated[float, Field(gt=0, strict=True)]
+Capability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+
+
+class Fingerprint(Document):
+    """What must be equal for a measurement or a kernel choice to carry over.
+
+    `slug` names the kind of device for people and in plans; the other fields are compared.
+    """
+
+    slug: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    kind: Literal["cpu", "cuda"]
+    name: str
+    features: tuple[str, ...]
+    """CPU: sorted ISA features as torch's kernels may use them here; GPU: ("sm_90",)."""
+    units: Positive
+    """Usable cores, or SMs."""
+    memory_bytes: Positive
+    software: dict[str, str]
+    """What decides which kernels exist and how fast they are: torch, threads, ISA limits."""
+
+    def digest(self) -> str:
+        """SHA-256, 16 hex digits."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def differences(self, other: Fingerprint) -> tuple[str, ...]:
+        """One sentence for each field that differs, "field: mine, theirs"."""
+        pairs = (
+            (name, getattr(self, name), getattr(other, name)) for name in type(self).model_fields
+        )
+        return tuple(
+            f"{name}: {mine} against {theirs}" for name, mine, theirs in pairs if mine != theirs
+        )
+
+
+def slugify(*words: str) -> str:
+    """A lower-case name of letters, digits, dots and dashes."""
+    return re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-.")
+
+
+class Int8SelfTest(Document):
+    """What an int8 matrix product gave where the exact answer is known.
+
+    `saturates`: sums of two 8-bit products are clipped to 16 bits, as on x86 without VNNI;
+    weights of magnitude ≤ 64 are still exact there.
+    """
+
+    outcome: Literal["exact", "saturates", "wrong", "failed"]
+    worst_relative_error: Annotated[float, Field(ge=0, strict=True)] | None
+    words: str
+    """One sentence: what was run and what came back."""
+
+
+class Cpu(Document):
+    """A processor, as the process may use it."""
+
+    model: str | None
+    architecture: str
+    features: tuple[str, ...]
+    physical_cores: Positive | None
+    usable_cores: Positive
+    """By affinity and cgroup quota."""
+    last_level_cache_bytes: Positive | None
+    memory_bytes: Positive | None
+    available_memory_bytes: Count | None
+    """By the system and the cgroup, whichever is less."""
+    copy_bandwidth_bytes_per_s: Rate | None
+    read_bandwidth_bytes_per_s: Rate | None
+    int8_self_test: Int8SelfTest | None
+    bf16_speed_ratio: Rate | None
+    """Speed of a bf16 matrix product over the same in fp32; below 1, bf16 is emulated."""
+
+
+class Gpu(Document):
+    """A GPU, as NVML and torch describe it."""
+
+    index: Count
+    name: str
+    compute_capability: Capability | None
+    sm_count: Positive | None
+    memory_bytes: Positive | None
+    free_memory_bytes: Count | None
+    sm_clock_hz: Rate | None
+    sm_clock_max_hz: Rate | None
+    memory_clock_hz: Rate | None
+    power_limit_w: Rate | None
+    ecc: Flag | None
+    mig: Flag | None
+    processes: Count | None
+
+
+class TorchBuild(Document):
+    """What the installed torch was built for."""
+
+    version: str
+    cuda: str | None
+    hip: str | None
+    arch_list: tuple[str, ...]
+    threads: Positive
+    onednn: Flag
+    cxx_compiler: str | None
+    """The C++ compiler that `torch.compile` would use, or None."""
+
+
+class Software(Document):
+    """Versions, by package metadata; nothing is imported to ask."""
+
+    os: str
+    python: str
+    packages: dict[str, str]
+    """Distribution name → version, of those that matter to quantization."""
+    torch: TorchBuild | None
+    driver: str | None
+    cuda_driver: str | None
+    environment: dict[str, str]
+    """Variables that change what the kernels do, where set (ONEDNN_MAX_CPU_ISA, …)."""
+
+
+class Machine(TopDocument):
+    """Everything that was asked of the machine."""
+
+    document: Literal["machine"] = "machine"
+    cpu: Cpu
+    gpus: tuple[Gpu, ...]
+    software: Software
+    fingerprints: dict[str, Fingerprint]
+    """Device ("cpu", "cuda:0") → what identifies it."""
+    unanswered: dict[str, str]
+    """Field → why it could not be read, in the system's own words."""

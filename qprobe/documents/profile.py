@@ -1,0 +1,120 @@
+"""How long each way to compute a linear takes on one device, and what else a request costs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from qprobe.documents.base import Count, Document, Flag, FloatDtype, Positive, Seconds, TopDocument
+from qprobe.documents.machine import Fingerprint, Rate
+
+
+class Shape(Document):
+    """y (M, N) = x (M, K) · Wᵀ, W (N, K)."""
+
+    m: Positive
+    n: Positive
+    k: Positive
+
+
+class Cell(Document):
+    """What was computed how, on which shape."""
+
+    scheme: str
+    kernel: str
+    activation_dtype: FloatDtype
+    shape: Shape
+
+
+class Measurement(Document):
+    """Seconds of one call of the very layer that a plan installs, verified before it was timed.
+
+    All cells of one shape are timed interleaved in one run, with the yardstick among them. Seconds
+    are at the speed that the machine has when the yardstick takes `Profile.yardstick_s`, so that
+    those of different runs can be compared.
+    """
+
+    cell: Cell
+    median_s: Seconds
+    p20_s: Seconds
+    p80_s: Seconds
+    samples: Positive
+    shared_input_s: Seconds | None
+    """Median where an earlier layer has quantized the same input already; None: makes no difference."""
+    relative_error: Annotated[float, Field(ge=0, strict=True)]
+    """‖y−ŷ‖/‖y‖ against the exact product of the unquantized weight, on random data."""
+
+
+class Skipped(Document):
+    """A cell that was not measured, and why."""
+
+    cell: Cell
+    reason: str
+
+
+class KernelFact(Document):
+    """What a kernel can do on this device."""
+
+    kernel: str
+    schemes: tuple[str, ...]
+    packing: str
+    """Kernels of one packing can take turns on one copy of the weights."""
+    available: Flag
+    reason: str
+    """Why not, where it is not; "" otherwise."""
+    max_code: Positive | None = None
+    """The largest magnitude of a stored integer that it multiplies exactly; None: any."""
+
+
+class Rest(Document):
+    """Seconds of everything but the linears, in the model's own forward pass.
+
+    At the speed that the machine has when the yardstick takes `Profile.yardstick_s`.
+    """
+
+    model_hash: str
+    batch: Positive
+    prompt: Positive
+    generate: Count
+    dtype: FloatDtype
+    prefill_s: Seconds
+    decode_s_per_token: Seconds
+    """0 where nothing is generated."""
+    relative_spread: Annotated[float, Field(ge=0, strict=True)]
+    """(p80 − p20) / median of the passes that it was measured on."""
+
+
+class Peak(Document):
+    """Operations per second of a square matrix product."""
+
+    ops_per_s: Rate
+    support: Literal["native", "emulated"]
+
+
+class Profile(TopDocument):
+    """Measurements on one device."""
+
+    document: Literal["profile"] = "profile"
+    fingerprint: Fingerprint
+    kernel_sources: str
+    """Hash of the kernels' and layers' source: other sources, other measurements."""
+    yardstick_s: Annotated[float, Field(gt=0, strict=True)]
+    """Seconds of a fixed piece of work: the speed of the machine that all other seconds are at."""
+    keeps_freed_memory: Flag
+    """Whether the C library was told to, as it must be where these seconds shall come true."""
+    threads: Positive
+    copy_bandwidth_bytes_per_s: Rate | None
+    free_memory_bytes: Count | None
+    peaks: dict[str, Peak]
+    launch_s: Seconds
+    kernels: tuple[KernelFact, ...]
+    measurements: tuple[Measurement, ...]
+    skipped: tuple[Skipped, ...]
+    rest: tuple[Rest, ...]
+    interrupted: Flag = False
+    """Whether the run was cut short; what is here is whole all the same."""
+
+    def shapes(self) -> frozenset[Shape]:
+        """The shapes that were measured."""
+        return frozenset(measurement.cell.shape for measurement in self.measurements)

@@ -1,0 +1,1 @@
+"""One function a command: documents and paths in, a document out, nothing printed."""

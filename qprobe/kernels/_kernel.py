@@ -1,0 +1,83 @@
+"""What a kernel is: one way to compute y = x · Wᵀ + b from one packing of the weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Input = Literal["float", "uint8", "int8"]
+"""What a kernel wants for x: the activations, or their codes (zero point 128, or 0) and scales."""
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """What a kernel has to know of a layer to accept or refuse it."""
+
+    scheme: str
+    n: int
+    k: int
+    activation_dtype: torch.dtype
+    max_code: int
+    """The largest magnitude that the layer's algorithm stores; 0 where nothing is quantized."""
+    device: str
+    """The kind of device that the layer is on: "cpu", "cuda", …"""
+
+
+Pack = Callable[[dict[str, Tensor], LayerSpec], Sequence[Tensor]]
+Unpack = Callable[[Sequence[Tensor], LayerSpec], dict[str, Tensor]]
+Run = Callable[[Tensor, Tensor | None, Sequence[Tensor], Tensor | None, torch.dtype], Tensor]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A way to compute a linear layer.
+
+    `run(x, x_scale, packed, bias, out_dtype)`: x (…, K) as `input` says, x_scale (…, 1) float32
+    for codes and None otherwise, y (…, N) in `out_dtype`. `unpack(pack(t)) == t`, bit for bit.
+    """
+
+    id: str
+    schemes: frozenset[str]
+    device: Literal["cpu", "cuda", "any"]
+    packing: str
+    input: Input
+    absent: Callable[[], str]
+    """Why it cannot run on this machine at all; "" if it can."""
+    max_code: Callable[[], int | None]
+    """The largest code that it multiplies exactly here; None: any."""
+    refuse: Callable[[LayerSpec], str]
+    """Why it cannot compute this layer, which it otherwise could; "" if it can."""
+    pack: Pack
+    unpack: Unpack
+    run: Run
+
+    def objection(self, spec: LayerSpec) -> str:
+        """Every reason against computing this layer here, in one sentence, or ""."""
+        if spec.scheme not in self.schemes:
+            return f"{self.id} does not compute {spec.scheme}"
+        if self.device not in (spec.device, "any"):
+            return f"{self.id} runs on {self.device}, the layer is on {spec.device}"
+        if words := self.absent():
+            return words
+        limit = self.max_code()
+        if limit is not None and spec.max_code > limit:
+            return f"{self.id} multiplies codes up to {limit} exactly here, the layer has {spec.max_code}"
+        return self.refuse(spec)
+
+
+def nothing() -> str:
+    """No objection."""
+    return ""
+
+
+def any_code() -> None:
+    """No limit."""
+
+
+def accept(_spec: LayerSpec) -> str:
+    """No objection to any layer."""
+    return ""

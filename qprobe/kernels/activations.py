@@ -1,0 +1,48 @@
+"""Activations to 8-bit codes, one scale for each token (row), computed at each call."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+MAX_CODE = 127
+"""Symmetric: −128 is not used."""
+SMALL = 2**16
+"""Elements up to which operators cost more than memory."""
+_TINY = torch.finfo(torch.float32).tiny * MAX_CODE
+ZERO_POINTS = {"uint8": 128, "int8": 0}
+"""Input of a kernel → the code of 0."""
+
+
+def quantize_tokens(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
+    """Codes and scales of activations: x ≈ (codes − zero point) · scale.
+
+    Args:
+        x: (…, K), floating point.
+        form: "uint8" (zero point 128) or "int8" (zero point 0).
+
+    Returns:
+        Codes (…, K), contiguous, and scales (…, 1) in float32. A row of zeros gets codes of zero;
+        a row with NaN or infinity gets a scale that carries it into the output.
+    """
+    real = x.to(torch.float32).contiguous()
+    if real.numel() <= SMALL:
+        peak = real.abs().amax(dim=-1, keepdim=True)
+    else:  # One operator more, but no temporary of the size of x.
+        low, high = real.amin(dim=-1, keepdim=True), real.amax(dim=-1, keepdim=True)
+        peak = torch.maximum(high, low.neg_())
+    peak.clamp_min_(_TINY)
+    inverse, scale = _constant(MAX_CODE, x.device).div(peak), peak.div(MAX_CODE)
+    if form == "int8":
+        return (real * inverse).round_().to(torch.int8), scale
+    # Adding the zero point and a half makes the conversion, which truncates, round to nearest: one
+    # pass less than rounding first. 127 + 128.5 stays below 256.
+    offset = _constant(ZERO_POINTS["uint8"] + 0.5, x.device)
+    return torch.addcmul(offset, real, inverse).to(torch.uint8), scale
+
+
+@functools.cache
+def _constant(value: float, device: torch.device) -> Tensor:
+    return torch.full((), value, dtype=torch.float32, device=device)

@@ -1,0 +1,296 @@
+"""What applying a plan needs to know of a device, without the probe.
+
+Every reader of the system takes the root of the file system, so that it can be shown a planted one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from qprobe.documents.machine import Fingerprint, slugify
+from qprobe.errors import InputError, UnavailableError
+
+ROOT = Path("/")
+
+_AVX2 = ("avx2", "f16c", "fma")
+_AVX512 = (*_AVX2, "avx512bw", "avx512dq", "avx512f", "avx512vl")
+_VNNI = (*_AVX512, "avx512_vnni")
+_BF16 = (*_VNNI, "avx512_bf16")
+_FP16 = (*_BF16, "avx512_fp16", "avx_vnni")
+_AMX = (*_FP16, "amx_bf16", "amx_int8", "amx_tile")
+
+ONEDNN_LIMITS: dict[str, tuple[str, ...]] = {
+    "SSE41": (), "AVX": (), "AVX2": _AVX2,
+    "AVX2_VNNI": (*_AVX2, "avx_vnni"), "AVX2_VNNI_2": (*_AVX2, "avx_vnni"),
+    "AVX512_CORE": _AVX512, "AVX512_CORE_VNNI": _VNNI, "AVX512_CORE_BF16": _BF16,
+    "AVX512_CORE_FP16": _FP16, "AVX10_1_512": _FP16,
+}  # fmt: skip
+"""Value of ONEDNN_MAX_CPU_ISA → the x86 features that oneDNN then still uses.
+
+Values that are not here (AVX512_CORE_AMX and above, ALL, DEFAULT) limit none of ours, and oneDNN ignores
+unknown ones. Source: `dnnl_cpu_isa_t` in oneDNN's documentation.
+"""
+
+# name in /proc/cpuinfo → ours, which on x86 is the same
+_FEATURES: dict[str, str] = {name: name for name in _AMX} | {
+    "asimd": "neon", "asimddp": "dotprod", "asimdhp": "fp16", "bf16": "bf16", "i8mm": "i8mm",
+    "sve": "sve", "sve2": "sve2", "sme": "sme",
+}  # fmt: skip
+# key in torch.cpu.get_capabilities() → ours, where it differs
+_TORCH_FEATURES = {
+    "avx512_f": "avx512f", "avx512_bw": "avx512bw", "avx512_vl": "avx512vl",
+    "avx512_dq": "avx512dq", "fma3": "fma", "dot": "dotprod", "fp16_arith": "fp16",
+}  # fmt: skip
+_BEST_FEATURE_WORDS = {
+    "amx_int8": "amx", "avx512_bf16": "avx512-bf16", "avx512_vnni": "avx512-vnni",
+    "avx512f": "avx512", "avx_vnni": "avx-vnni", "avx2": "avx2",
+    "sme": "sme", "i8mm": "i8mm", "sve": "sve", "dotprod": "dotprod", "neon": "neon",
+}  # fmt: skip
+
+_SPEED_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+
+
+def fingerprint(device: str) -> Fingerprint:
+    """What identifies "cpu" or "cuda:N"; asks torch and the system.
+
+    Raises InputError where the device is not there, UnavailableError where its memory is unknown.
+    """
+    import torch
+
+    device = parse_device(device)
+    if device != "cpu":
+        facts = torch.cuda.get_device_properties(device)
+        return Fingerprint(
+            slug=gpu_slug(facts.name),
+            kind="cuda",
+            name=facts.name,
+            features=(f"sm_{facts.major}{facts.minor}",),
+            units=facts.multi_processor_count,
+            memory_bytes=_whole_gib(facts.total_memory),
+            software={"torch": torch.__version__, "cuda": str(torch.version.cuda)},
+        )
+    memory = memory_bytes()
+    if memory is None:
+        raise UnavailableError("cannot tell how much memory this machine has", "mount /proc")
+    name = cpu_model() or platform.machine()
+    features, cores = cpu_features(), usable_cores()
+    return Fingerprint(
+        slug=cpu_slug(name, features, cores),
+        kind="cpu",
+        name=name,
+        features=features,
+        units=cores,
+        memory_bytes=_whole_gib(memory),
+        software={"torch": torch.__version__, "threads": str(torch.get_num_threads())}
+        | speed_environment(os.environ),
+    )
+
+
+def _whole_gib(count: int) -> int:
+    # Up, because a kernel keeps a part of the memory to itself, which differs from boot to boot.
+    return math.ceil(count / 2**30) * 2**30
+
+
+def cuda_count() -> int:
+    """How many NVIDIA GPUs torch can use; `torch.cuda` may also stand for ROCm."""
+    import torch
+
+    return torch.cuda.device_count() if torch.version.cuda else 0
+
+
+def default_device() -> str:
+    """The first NVIDIA GPU that torch can use, else the CPU."""
+    return "cuda:0" if cuda_count() else "cpu"
+
+
+def parse_device(text: str) -> str:
+    """Check "cpu", "cuda" or "cuda:N" against what is there; raises InputError naming that."""
+    if text == "cpu":
+        return text
+    there = ("cpu", *(f"cuda:{index}" for index in range(cuda_count())))
+    hint = f"on this machine: {', '.join(there)}"
+    match = re.fullmatch(r"cuda(?::(\d{1,3}))?", text, re.ASCII)
+    if match is None:
+        raise InputError(f"device {text!r:.40} is neither cpu nor cuda:N", hint)
+    device = f"cuda:{int(match[1] or 0)}"
+    if device not in there:
+        raise InputError(f"device {device} was asked for, {_torch_words(len(there) - 1)}", hint)
+    return device
+
+
+def _torch_words(count: int) -> str:
+    import torch
+
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    return f"torch {torch.__version__} with {built} finds {count} NVIDIA GPUs"
+
+
+def speed_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables, where set, that decide which instructions the CPU kernels use."""
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if name in _SPEED_VARIABLES or name.startswith("MKL_")
+    }
+
+
+def cpu_slug(name: str, features: tuple[str, ...], cores: int) -> str:
+    """A short name such as `cpu-amd-epyc-avx2-2c`."""
+    name = re.sub(r"\((R|TM)\)|®|™", " ", name, flags=re.IGNORECASE)
+    name = re.sub(r"@.*|\bw/.*|\bwith\b.*", "", name, flags=re.IGNORECASE)
+    name = re.sub(r"\b(\d+th Gen|\w+-Core|CPU|Processor)\b", "", name, flags=re.IGNORECASE)
+    best = next((word for key, word in _BEST_FEATURE_WORDS.items() if key in features), "")
+    return slugify("cpu", name, best, f"{cores}c")
+
+
+def gpu_slug(name: str) -> str:
+    """A short name such as `v100-sxm2-16gb`, without the vendor's words."""
+    return slugify(re.sub(r"\b(NVIDIA|Tesla|GeForce|Quadro)\b", "", name)) or "gpu"
+
+
+def cpu_model(root: Path = ROOT) -> str | None:
+    """The processor's name, or None where the system does not tell."""
+    return _first_processor(root).get("model name") or _torch_capabilities().get("cpu_name")
+
+
+def cpu_features(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Sorted ISA features that matter to matrix products, as oneDNN may use them."""
+    processor = _first_processor(root)
+    names = (processor.get("flags") or processor.get("Features") or "").split()
+    found = {_FEATURES[name] for name in names if name in _FEATURES}
+    if not names:
+        known = set(_FEATURES.values())
+        told = (_TORCH_FEATURES.get(key, key) for key, on in _torch_capabilities().items() if on)
+        found = known.intersection(told)
+    limit = environment.get("ONEDNN_MAX_CPU_ISA") or environment.get("DNNL_MAX_CPU_ISA") or ""
+    if limit.upper() in ONEDNN_LIMITS:
+        found -= set(_AMX) - set(ONEDNN_LIMITS[limit.upper()])
+    return tuple(sorted(found))
+
+
+def _first_processor(root: Path) -> dict[str, str]:
+    """The first block of /proc/cpuinfo; reading all of it is slow on machines of many cores."""
+    block: dict[str, str] = {}
+    with (
+        suppress(OSError),
+        (root / "proc/cpuinfo").open(encoding="utf-8", errors="replace") as file,
+    ):
+        for line in file:
+            key, colon, value = line.partition(":")
+            if not colon:
+                break
+            block[key.strip()] = value.strip()
+    return block
+
+
+def _torch_capabilities() -> Mapping[str, str]:
+    """What torch ≥ 2.11 tells of the CPU, for systems without /proc; empty where it does not."""
+    try:
+        from torch.cpu import get_capabilities
+    except (ImportError, OSError):  # OSError: a shared library of torch does not load
+        return {}
+    capabilities: Mapping[str, str] = get_capabilities()
+    return capabilities
+
+
+def usable_cores(root: Path = ROOT) -> int:
+    """Cores by affinity and by the tightest cgroup quota, rounded up."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min([cores, *(max(1, math.ceil(quota)) for quota in _cpu_quotas(root))])
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """Cores that each cgroup of this process may use, where it is limited."""
+    for group in _cgroups("cpu", root):
+        words = _read(group / "cpu.max").split() or [
+            _read(group / "cpu.cfs_quota_us"),
+            _read(group / "cpu.cfs_period_us"),
+        ]
+        if len(words) == 2 and all(word.isdigit() for word in words) and int(words[1]) > 0:
+            yield int(words[0]) / int(words[1])
+
+
+def memory_bytes(root: Path = ROOT) -> int | None:
+    """Memory of the machine, or of the cgroup where that is less; None when unknown."""
+    total = _meminfo("MemTotal", root)
+    if total is None and root == ROOT and "SC_PHYS_PAGES" in os.sysconf_names:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limits = (limit for limit, _ in _memory_limits(root))
+    return min([total, *limits]) if total else None
+
+
+def available_memory_bytes(root: Path = ROOT) -> int | None:
+    """Memory that can still be taken, by the system and by every cgroup; None when unknown."""
+    available = _meminfo("MemAvailable", root)
+    left = (max(0, limit - use) for limit, use in _memory_limits(root))
+    return None if available is None else min([available, *left])
+
+
+def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use of each cgroup of this process that has a limit.
+
+    Clean file cache counts as use but gives way at once, so it is taken off.
+    """
+    names = (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    )
+    for group in _cgroups("memory", root):
+        for limit_name, use_name, cache_name in names:
+            limit, use = _read(group / limit_name), _read(group / use_name)
+            if limit.isdigit() and use.isdigit():
+                cache = re.search(rf"^{cache_name} (\d+)$", _read(group / "memory.stat"), re.M)
+                yield int(limit), int(use) - (int(cache[1]) if cache else 0)
+
+
+def _meminfo(key: str, root: Path) -> int | None:
+    match = re.search(rf"^{key}:\s+(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
+
+
+def _cgroups(controller: str, root: Path) -> Iterator[Path]:
+    """The cgroup directories of this process that exist, v1 and v2, innermost first.
+
+    Inside a container the path may be the host's, of which only the mount point is visible.
+    """
+    mount = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        base = mount / controller if controllers else mount
+        inner = base / path.strip("/")
+        yield from (
+            group
+            for group in (inner, *inner.parents)
+            if group.is_relative_to(base) and group.is_dir()
+        )
+
+
+def last_level_cache_bytes(root: Path = ROOT) -> int | None:
+    """Total of the distinct last-level caches of the machine's cores; None when unknown."""
+    sizes: dict[tuple[int, str], int] = {}
+    for cache in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cache/index[0-9]*"):
+        size = re.fullmatch(r"(\d+)([KMG])", _read(cache / "size"))
+        level = _read(cache / "level")
+        if size and level.isdigit():
+            unit = {"K": 2**10, "M": 2**20, "G": 2**30}[size[2]]
+            sizes[int(level), _read(cache / "shared_cpu_list")] = int(size[1]) * unit
+    last = max((level for level, _ in sizes), default=0)
+    return sum(size for (level, _), size in sizes.items() if level == last) or None
+
+
+def _read(path: Path) -> str:
+    """The text of a small file of the system; "" where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,90 @@
+"""The operators that layers call: registered with torch, so that compile and autograd see through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qprobe.documents.scheme import SCHEMES
+from qprobe.kernels._kernel import LayerSpec
+from qprobe.kernels.activations import quantize_tokens
+from qprobe.kernels.registry import get_kernel
+from qprobe.quantize.scheme import dequantize_weight
+
+LIBRARY = torch.library.Library("qprobe", "DEF")
+_CONTEXT = "Tensor[] packed, Tensor? bias, int n, str kernel) -> Tensor"
+
+LIBRARY.define("quantize_tokens(Tensor x, str form) -> (Tensor, Tensor)")
+LIBRARY.define(f"float_linear(Tensor x, {_CONTEXT}")
+LIBRARY.define(f"channel_linear(Tensor x, Tensor? codes, Tensor? x_scale, {_CONTEXT}")
+
+
+def _float_linear(
+    x: Tensor, packed: Sequence[Tensor], bias: Tensor | None, _n: int, kernel: str
+) -> Tensor:
+    return get_kernel(kernel).run(x, None, packed, bias, x.dtype)
+
+
+def _channel_linear(
+    x: Tensor,
+    codes: Tensor | None,
+    x_scale: Tensor | None,
+    packed: Sequence[Tensor],
+    bias: Tensor | None,
+    _n: int,
+    kernel: str,
+) -> Tensor:
+    """`codes` and `x_scale` are x quantized, for the kernels that want it so; x gives the type."""
+    return get_kernel(kernel).run(x if codes is None else codes, x_scale, packed, bias, x.dtype)
+
+
+def _fake_linear(x: Tensor, *rest: Any) -> Tensor:
+    return x.new_empty((*x.shape[:-1], rest[-2]))
+
+
+def _fake_quantize(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
+    codes = x.new_empty(x.shape, dtype=getattr(torch, form))
+    return codes, x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, (*between, ctx.packed, bias, _, ctx.kernel) = inputs[0], inputs[1:]
+    ctx.between = len(between)
+    ctx.spec = (output.shape[-1], x.shape[-1], x.dtype)
+    ctx.has_bias = bias is not None
+
+
+def _input_gradient(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    """dL/dx = dL/dy · W with the stored weight, straight through the quantizer of x.
+
+    The weight is frozen; the bias gets its gradient.
+    """
+    n, k, dtype = ctx.spec
+    scheme = SCHEMES["W8A16" if ctx.between else "NONE"]
+    tensors = get_kernel(ctx.kernel).unpack(
+        ctx.packed, LayerSpec(scheme.name, n, k, dtype, 0, gradient.device.type)
+    )
+    weight = dequantize_weight(tensors, scheme, gradient.dtype)
+    bias = gradient.reshape(-1, n).sum(0) if ctx.has_bias else None
+    return (gradient @ weight, *[None] * ctx.between, [None] * len(ctx.packed), bias, None, None)
+
+
+for _name, _run, _fake in (
+    ("quantize_tokens", quantize_tokens, _fake_quantize),
+    ("float_linear", _float_linear, _fake_linear),
+    ("channel_linear", _channel_linear, _fake_linear),
+):
+    # Weights packed by oneDNN dispatch to MkldnnCPU, which this key covers as well.
+    LIBRARY.impl(_name, _run, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"qprobe::{_name}", _fake, lib=LIBRARY)
+for _name in ("float_linear", "channel_linear"):
+    torch.library.register_autograd(
+        f"qprobe::{_name}", _input_gradient, setup_context=_keep, lib=LIBRARY
+    )
+
+QUANTIZE_TOKENS = torch.ops.qprobe.quantize_tokens.default
+FLOAT_LINEAR = torch.ops.qprobe.float_linear.default
+CHANNEL_LINEAR = torch.ops.qprobe.channel_linear.default

@@ -1,0 +1,54 @@
+"""The plain PyTorch way that computes every scheme on every device: dequantize, then multiply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from qprobe.documents.scheme import SCHEMES
+from qprobe.kernels._kernel import Kernel, LayerSpec, accept, any_code, nothing
+from qprobe.quantize.scheme import canonical_names, dequantize_weight
+
+
+def _pack(tensors: dict[str, Tensor], spec: LayerSpec) -> Sequence[Tensor]:
+    return tuple(tensors[name] for name in canonical_names(SCHEMES[spec.scheme]))
+
+
+def _unpack(packed: Sequence[Tensor], spec: LayerSpec) -> dict[str, Tensor]:
+    return dict(zip(canonical_names(SCHEMES[spec.scheme]), packed, strict=True))
+
+
+def _run(
+    x: Tensor,
+    _x_scale: Tensor | None,
+    packed: Sequence[Tensor],
+    bias: Tensor | None,
+    out_dtype: torch.dtype,
+) -> Tensor:
+    weight = packed[0]
+    if len(packed) == 2:
+        weight = dequantize_weight(
+            {"weight": weight, "weight_scale": packed[1]}, SCHEMES["W8A16"], x.dtype
+        )
+    elif weight.dtype != x.dtype:
+        x = x.to(weight.dtype)
+    bias = None if bias is None else bias.to(x.dtype)
+    return functional.linear(x, weight, bias).to(out_dtype)
+
+
+KERNEL = Kernel(
+    id="reference",
+    schemes=frozenset(SCHEMES),
+    device="any",
+    packing="canonical",
+    input="float",
+    absent=nothing,
+    max_code=any_code,
+    refuse=accept,
+    pack=_pack,
+    unpack=_unpack,
+    run=_run,
+)

@@ -1,0 +1,61 @@
+"""Every kernel, found by listing the folders that hold them."""
+
+from __future__ import annotations
+
+import functools
+
+from qprobe._discover import discover
+from qprobe.documents.profile import KernelFact
+from qprobe.documents.scheme import ALGORITHMS, Scheme
+from qprobe.errors import InputError
+from qprobe.kernels import torch_cpu
+from qprobe.kernels._kernel import Kernel
+from qprobe.kernels.reference import KERNEL as REFERENCE
+
+
+@functools.cache
+def all_kernels() -> dict[str, Kernel]:
+    """Kernel id → kernel; `reference`, which computes everything everywhere, comes last."""
+    kernels: tuple[Kernel, ...] = (*discover(torch_cpu, "KERNEL"), REFERENCE)
+    return {kernel.id: kernel for kernel in kernels}
+
+
+def get_kernel(kernel_id: str) -> Kernel:
+    """The kernel of that id; raises InputError naming those that there are."""
+    try:
+        return all_kernels()[kernel_id]
+    except KeyError:
+        known = ", ".join(all_kernels())
+        raise InputError(
+            f"there is no kernel {kernel_id!r}; this qprobe has {known}",
+            "re-plan with this version",
+        ) from None
+
+
+def kernels_for(device: str) -> tuple[Kernel, ...]:
+    """The kernels that are written for a kind of device ("cpu", "cuda"), able to run or not."""
+    return tuple(kernel for kernel in all_kernels().values() if kernel.device in (device, "any"))
+
+
+def choose_algorithm(scheme: Scheme, kernel: Kernel) -> str:
+    """The algorithm with the largest codes that the kernel multiplies exactly here."""
+    if not scheme.is_quantized:
+        return "none"
+    limit = None if kernel.absent() else kernel.max_code()
+    codes = {name: code for name, code in ALGORITHMS.items() if code and code <= (limit or code)}
+    return max(codes, key=lambda name: codes[name])
+
+
+def kernel_facts(device: str) -> tuple[KernelFact, ...]:
+    """What each kernel for this kind of device can do on this machine."""
+    return tuple(
+        KernelFact(
+            kernel=kernel.id,
+            schemes=tuple(sorted(kernel.schemes)),
+            packing=kernel.packing,
+            available=not kernel.absent(),
+            reason=kernel.absent(),
+            max_code=None if kernel.absent() else kernel.max_code(),
+        )
+        for kernel in kernels_for(device)
+    )

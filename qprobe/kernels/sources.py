@@ -1,0 +1,55 @@
+"""Finds the folder of CUDA sources, in a checkout, an editable and an installed package."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from qprobe.errors import UnavailableError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def find_sources(package: Path = PACKAGE) -> Path:
+    """The folder of `.cu` files that belongs to the package folder `package`.
+
+    The checkout comes first: an editable install also copies the folder into the environment, and
+    that copy goes stale. Raises UnavailableError where there is neither.
+    """
+    checkout = package.parent / "kernels"
+    packaged = package / "_kernels"
+    # Beside an installed package, a folder `kernels` is another distribution of that name.
+    is_checkout = (package.parent / "pyproject.toml").is_file()
+    if is_checkout and checkout.is_dir() and not (checkout / "__init__.py").exists():
+        return checkout
+    if packaged.is_dir():
+        return packaged
+    raise UnavailableError(
+        f"no kernel sources for {package}: neither {checkout} nor {packaged} is a folder of them",
+        "reinstall qprobe",
+    )
+
+
+def hash_sources(package: Path = PACKAGE) -> str:
+    """SHA-256, 16 hex digits, of everything that decides how fast a layer runs.
+
+    That is the CUDA sources and the Python of `kernels`, `layers` and `quantize`: a measurement made
+    with other sources is not comparable. Reads the disk.
+    """
+    digest = hashlib.sha256()
+    for name, path in sorted(_sources(package)):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _sources(package: Path) -> Iterator[tuple[str, Path]]:
+    """Every source file with a name that is the same wherever the package lies."""
+    cuda = find_sources(package)
+    for path in cuda.rglob("*.cu*"):
+        yield f"cuda/{path.relative_to(cuda).as_posix()}", path
+    for folder in ("kernels", "layers", "quantize"):
+        for path in (package / folder).rglob("*.py"):
+            yield path.relative_to(package).as_posix(), path

@@ -1,0 +1,1 @@
+"""Kernels that are operators of the CPU build of torch."""

@@ -1,0 +1,239 @@
+"""What the planned layers share: canonical storage outside, one packing inside, a kernel for each M."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+from qprobe.documents.plan import KernelRange
+from qprobe.documents.scheme import ALGORITHMS, Scheme
+from qprobe.errors import PlanMismatchError
+from qprobe.kernels._kernel import Kernel, LayerSpec
+from qprobe.kernels.reference import KERNEL as REFERENCE
+from qprobe.kernels.registry import get_kernel
+from qprobe.quantize.scheme import canonical_names, dequantize_weight
+
+logger = logging.getLogger("qprobe")
+
+
+class PlannedLinear(nn.Linear):
+    """y = x · Wᵀ + b from a packed weight, by the kernel that was planned for the number of rows.
+
+    `state_dict` holds the canonical tensors under compressed-tensors' names, whatever the packing;
+    the packed weight is rebuilt after loading, copying and moving. The weight is frozen, the input
+    and the bias get gradients.
+    """
+
+    schemes: ClassVar[frozenset[str]] = frozenset()
+    """The names of the schemes that this class of layers stores."""
+
+    def __init__(
+        self,
+        tensors: dict[str, Tensor],
+        bias: Tensor | None,
+        *,
+        scheme: Scheme,
+        algorithm: str,
+        kernels: Sequence[KernelRange],
+        compute_dtype: torch.dtype,
+    ) -> None:
+        """Take canonical tensors (weight (N, K), …) and pack them for the kernels.
+
+        Raises PlanMismatchError where a kernel cannot compute the layer here or where the kernels
+        do not share one packing.
+        """
+        nn.Module.__init__(self)
+        self.out_features, self.in_features = tensors["weight"].shape
+        self.scheme, self.algorithm = scheme, algorithm
+        self.compute_dtype = compute_dtype
+        self.ranges = tuple(kernels)
+        frozen = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
+        self.register_parameter("bias", frozen)
+        self._canonical: dict[str, Tensor] | None = {k: v.detach() for k, v in tensors.items()}
+        self._device = tensors["weight"].device
+        self._packed: tuple[Tensor, ...] = ()
+        self._pack()
+
+    @property
+    def spec(self) -> LayerSpec:
+        """What kernels need to know of this layer."""
+        return LayerSpec(
+            self.scheme.name,
+            self.out_features,
+            self.in_features,
+            self.compute_dtype,
+            ALGORITHMS[self.algorithm],
+            self._device.type,
+        )
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """The stored weight (N, K): codes for quantized schemes. Unpacked at each access."""
+        return self.canonical()["weight"]
+
+    def canonical(self) -> dict[str, Tensor]:
+        """The canonical tensors, without the bias."""
+        if self._canonical is not None:
+            return self._canonical
+        return self._dispatch[0][1].unpack(self._packed, self.spec)
+
+    def dequantize(self, dtype: torch.dtype | None = None) -> Tensor:
+        """The weight (N, K) as the layer multiplies it, in `dtype` or the compute dtype."""
+        return dequantize_weight(self.canonical(), self.scheme, dtype or self.compute_dtype)
+
+    def stored_bytes(self) -> int:
+        """Bytes that the layer holds: its packing, or the canonical tensors, and the bias."""
+        held = list((self._canonical or {}).values()) or list(self._packed)
+        if self.bias is not None:
+            held.append(self.bias)
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    def _pack(self) -> None:
+        """Pack the canonical tensors and let go of them; on meta there is nothing to pack."""
+        tensors = self._canonical
+        if tensors is None:
+            return
+        kernels = tuple(get_kernel(item.kernel) for item in self.ranges)
+        packings = {kernel.packing for kernel in kernels}
+        if len(packings) != 1:
+            raise PlanMismatchError(
+                f"kernels {', '.join(k.id for k in kernels)} do not share one packing", "re-plan"
+            )
+        self._device = tensors["weight"].device
+        if tensors["weight"].is_meta:
+            self._dispatch: tuple[tuple[int | None, Kernel], ...] = ((None, REFERENCE),)
+            self._packed = tuple(tensors.values())
+            return
+        for kernel in kernels:
+            if words := kernel.objection(self.spec):
+                raise PlanMismatchError(
+                    f"{kernel.id} cannot compute this layer: {words}", "re-plan"
+                )
+        self._dispatch = tuple(
+            (item.m_max, kernel) for item, kernel in zip(self.ranges, kernels, strict=True)
+        )
+        self._packed = tuple(kernels[0].pack(tensors, self.spec))
+        self._canonical = None
+
+    def _select(self, x: Tensor) -> Kernel:
+        """The kernel for the rows of x (…, K); refuses what no kernel may see."""
+        features = x.shape[-1]
+        if features != self.in_features:
+            raise ValueError(f"x has {features} features, the layer takes {self.in_features}")
+        if not x.is_floating_point():
+            raise TypeError(f"x is {x.dtype}; the layer takes floating-point activations")
+        dispatch = self._dispatch
+        if len(dispatch) > 1:
+            rows = x.numel() // self.in_features
+            for m_max, kernel in dispatch:
+                if m_max is None or rows <= m_max:
+                    return kernel
+        return dispatch[0][1]
+
+    def _through_operator(self, x: Tensor) -> bool:
+        """Whether torch has to see an operator: it traces, or it will ask for gradients."""
+        if torch.compiler.is_compiling():
+            return True
+        if not torch.is_grad_enabled():
+            return False
+        bias = self.bias
+        return x.requires_grad or (bias is not None and bias.requires_grad)
+
+    def _operands(self, kernel: Kernel) -> tuple[Kernel, Sequence[Tensor]]:
+        """Kernel and packed weight, portable ones where the graph will leave the process."""
+        if not is_exporting():
+            return kernel, self._packed
+        with _disable_current_modes():
+            tensors = self.canonical()
+        return REFERENCE, REFERENCE.pack(tensors, self.spec)
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, tensor in self.canonical().items():
+            destination[prefix + name] = tensor
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        names = canonical_names(self.scheme)
+        ours = {name: state_dict[prefix + name] for name in names if prefix + name in state_dict}
+        missing_keys.extend(prefix + name for name in names if name not in ours)
+        expected = self.canonical()
+        for name, tensor in ours.items():
+            want = expected[name]
+            if (tensor.shape, tensor.dtype) != (want.shape, want.dtype):
+                error_msgs.append(
+                    f"{prefix}{name} is {tensor.dtype} {tuple(tensor.shape)}, the layer holds "
+                    f"{want.dtype} {tuple(want.shape)}"
+                )
+        if len(ours) == len(names) and not error_msgs:
+            assign = local_metadata.get("assign_to_params_buffers", False)
+            device = expected["weight"].device
+            self._canonical = {
+                name: tensor.detach() if assign else tensor.detach().to(device, copy=True)
+                for name, tensor in ours.items()
+            }
+            self._pack()
+        rest = {key: value for key, value in state_dict.items() if key[len(prefix) :] not in ours}
+        super()._load_from_state_dict(
+            rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PlannedLinear:
+        """Move or cast: storage follows the scheme's own types, the packing is made anew."""
+        tensors = self.canonical()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.compute_dtype = fn(torch.empty(0, dtype=self.compute_dtype)).dtype
+        self._canonical = {name: self._moved(tensor, fn) for name, tensor in tensors.items()}
+        try:
+            self._pack()
+        except PlanMismatchError as error:
+            logger.warning("a layer falls back to the reference kernel: %s", error)
+            self.ranges = (KernelRange(kernel=REFERENCE.id, m_min=1, m_max=None),)
+            self._pack()
+        return self
+
+    def _moved(self, tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> Tensor:
+        """A canonical tensor where `fn` sends tensors; only the values of NONE may change type."""
+        if self.scheme.weights is None:
+            return fn(tensor)
+        device = fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device)).device
+        if tensor.is_meta and device.type != "meta":
+            return torch.empty_like(tensor, device=device)
+        return tensor.to(device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Canonical tensors travel; the packing stays."""
+        return self.__dict__ | {"_canonical": self.canonical(), "_packed": (), "_dispatch": ()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._pack()
+
+    def extra_repr(self) -> str:
+        """What print(module) shows."""
+        kernels = ", ".join(item.kernel for item in self.ranges)
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}, scheme={self.scheme.name}, kernels=({kernels})"
+        )
+
+
+def is_exporting() -> bool:
+    """Whether torch.export traces now. Older versions of torch cannot tell."""
+    ask = getattr(torch.compiler, "is_exporting", None)
+    return bool(ask()) if ask is not None else False

@@ -1,0 +1,215 @@
+"""Everything that each fusion group could become: scheme, algorithm and packing per compute type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from qprobe.documents.base import FloatDtype
+from qprobe.documents.model import Linear, Model
+from qprobe.documents.profile import KernelFact, Profile
+from qprobe.documents.roofline import REFERENCE
+from qprobe.documents.scheme import ALGORITHMS, SCHEMES, Scheme
+from qprobe.policy.cells import Unavailable
+from qprobe.policy.error import ErrorModel, is_cast
+from qprobe.policy.memory import group_bytes
+from qprobe.policy.quantities import comparable
+from qprobe.policy.timing import GroupClock, GroupTime
+
+TIE_SHARE = 5e-4
+"""A greater change must save this share of a group's time, at least, to be worth it."""
+DOUBT = 0.5
+"""Share of its uncertainty by which a measured change must win: half of p20–p80 about a median of ten
+samples is two standard errors of it. Without this, the plan would follow the noise."""
+CHANGE = {name: rank for rank, name in enumerate(SCHEMES)}
+"""Scheme → how much it changes: 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to treat one group, with what it costs in seconds, bytes and error."""
+
+    group: str
+    compute_dtype: FloatDtype
+    scheme: Scheme
+    algorithm: str
+    packing: str
+    kernels: tuple[str, ...]
+    """The available ones of the packing that compute the scheme."""
+    missing: tuple[str, ...]
+    """Why it cannot run, where it cannot."""
+    rounds: bool
+    """Whether the group is changed beyond the compute type of the whole model."""
+    time: GroupTime | None
+    cost: float
+    """Seconds of the request to compare by; infinite where it cannot run."""
+    goal: float
+    """The cost, and what a change has to win by."""
+    weight_bytes: int
+    power: float | None
+    """What it adds to the error power; None: nothing is known."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it leaves the layers as they are."""
+        return self.scheme.weights is None and self.kernels == (REFERENCE,)
+
+    @property
+    def preference(self) -> tuple[int, bool, str]:
+        """The order of candidates that are equal in everything else."""
+        return CHANGE[self.scheme.name], REFERENCE not in self.kernels, self.packing
+
+
+_REFERENCE_FACT = KernelFact(
+    kernel=REFERENCE, schemes=tuple(SCHEMES), packing=REFERENCE, available=True, reason=""
+)
+
+
+def compute_dtypes(model: Model, profile: Profile) -> tuple[FloatDtype, ...]:
+    """The activation types to consider, the stored one first.
+
+    float16 is not computed on CPUs, and float64 is not cut to float32, for which no scheme stands.
+    """
+    measured = {measurement.cell.activation_dtype for measurement in profile.measurements}
+    asked: list[FloatDtype] = [model.dtype]
+    wider: list[FloatDtype] = ["float32", "bfloat16"]
+    asked += [dtype for dtype in wider if not measured or dtype in measured]
+    if profile.fingerprint.kind == "cpu" and model.dtype == "float16":
+        asked = [dtype for dtype in asked if dtype != "float16"] or ["float32"]
+    if model.dtype == "float64":
+        asked = [dtype for dtype in asked if dtype != "float32"]
+    return tuple(dict.fromkeys(asked))
+
+
+def schemes_at(stored: FloatDtype, compute_dtype: FloatDtype) -> tuple[str, ...]:
+    """The schemes that mean something when activations are of `compute_dtype`, least change first."""
+    if is_cast(stored, compute_dtype):
+        unquantized: tuple[str, ...] = ("BF16",)
+    elif compute_dtype == "float32":
+        unquantized = ("NONE", "BF16")
+    else:
+        unquantized = ("NONE",)
+    return (*unquantized, *(name for name, scheme in SCHEMES.items() if scheme.is_quantized))
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds the candidates of one model on one profile."""
+
+    model: Model
+    profile: Profile
+    clock: GroupClock
+    errors: ErrorModel
+
+    def of_group(
+        self, group: str, members: Sequence[Linear], dtypes: Sequence[FloatDtype]
+    ) -> list[Candidate]:
+        """All candidates of a group over the compute types, costed beside one another."""
+        found = [
+            self.build(group, members, dtype, SCHEMES[name], facts)
+            for dtype in dtypes
+            for name in schemes_at(self.model.dtype, dtype)
+            for facts in self._packings(name)
+        ]
+        return rank(found, beside=found)
+
+    def plain(
+        self, group: str, members: Sequence[Linear], dtype: FloatDtype, beside: Sequence[Candidate]
+    ) -> Candidate:
+        """The unquantized group through the reference kernel alone, costed beside others."""
+        name = schemes_at(self.model.dtype, dtype)[0]
+        facts = [fact for fact in self._facts() if fact.kernel == REFERENCE]
+        return rank([self.build(group, members, dtype, SCHEMES[name], facts)], beside)[0]
+
+    def build(
+        self,
+        group: str,
+        members: Sequence[Linear],
+        dtype: FloatDtype,
+        scheme: Scheme,
+        facts: Sequence[KernelFact],
+    ) -> Candidate:
+        """One candidate, through the kernels of one packing."""
+        able = [fact for fact in facts if fact.available]
+        kernels = tuple(sorted(fact.kernel for fact in able))
+        missing = tuple(f"{fact.kernel}: {fact.reason}" for fact in facts if not fact.available)
+        algorithm = _algorithm(scheme, able)
+        time: GroupTime | None = None
+        if algorithm is None:
+            missing = (f"{', '.join(kernels)}: no algorithm yields codes that small",)
+        elif able:
+            timed = self.clock.time(members, scheme.name, kernels, dtype)
+            missing = timed.reasons if isinstance(timed, Unavailable) else ()
+            time = None if isinstance(timed, Unavailable) else timed
+        rounds = scheme.is_quantized or (
+            scheme.weights is not None and not is_cast(self.model.dtype, dtype)
+        )
+        algorithm = algorithm or "rtn"
+        return Candidate(
+            group=group,
+            compute_dtype=dtype,
+            scheme=scheme,
+            algorithm=algorithm,
+            packing=facts[0].packing,
+            kernels=kernels,
+            missing=missing,
+            rounds=rounds,
+            time=time,
+            cost=math.inf,
+            goal=math.inf,
+            weight_bytes=group_bytes(members, scheme, dtype),
+            power=self.errors.power(group, scheme.name, algorithm) if rounds else 0.0,
+        )
+
+    def _facts(self) -> tuple[KernelFact, ...]:
+        """What the profile knows of kernels, and the reference in any case: it always works."""
+        known = self.profile.kernels
+        has_reference = any(fact.kernel == REFERENCE for fact in known)
+        return known if has_reference else (*known, _REFERENCE_FACT)
+
+    def _packings(self, scheme: str) -> Iterator[list[KernelFact]]:
+        packings: dict[str, list[KernelFact]] = {}
+        for fact in sorted(self._facts(), key=lambda fact: (fact.packing, fact.kernel)):
+            if scheme in fact.schemes:
+                packings.setdefault(fact.packing, []).append(fact)
+        yield from packings.values()
+
+
+def rank(candidates: Sequence[Candidate], beside: Sequence[Candidate]) -> list[Candidate]:
+    """Give candidates their cost and goal at one provenance: that of their group, `beside`."""
+    requests = [(c.scheme, c.time.request) for c in beside if c.time is not None]
+    beside_measured = any(
+        not scheme.is_quantized and request.provenance != "modelled" for scheme, request in requests
+    )
+    least = min((comparable(r, beside_measured=beside_measured) for _, r in requests), default=0.0)
+    plain = {c.compute_dtype: c.time.request.value for c in beside if c.is_plain and c.time}
+    found: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.time is None:
+            found.append(candidate)
+            continue
+        request = candidate.time.request
+        cost = comparable(request, beside_measured=beside_measured)
+        if candidate.scheme.is_quantized and candidate.kernels == (REFERENCE,):
+            # It dequantizes and then does what the plain layer does: less time than that is noise.
+            cost = max(cost, plain.get(candidate.compute_dtype, cost))
+        change = CHANGE[candidate.scheme.name] / (len(CHANGE) - 1)
+        goal = cost + TIE_SHARE * least * change
+        if not candidate.is_plain and request.provenance != "modelled":
+            goal += DOUBT * request.uncertainty * request.value
+        found.append(replace(candidate, cost=cost, goal=goal))
+    return found
+
+
+def _algorithm(scheme: Scheme, facts: Sequence[KernelFact]) -> str | None:
+    """The algorithm of the largest codes that all kernels of a packing multiply exactly."""
+    if not scheme.is_quantized:
+        return "none"
+    codes = [fact.max_code for fact in facts if fact.max_code is not None]
+    suitable = {
+        name: code
+        for name, code in ALGORITHMS.items()
+        if code and (not codes or code <= min(codes))
+    }
+    return max(suitable, key=lambda name: suitable[name], default=None)

@@ -1,0 +1,110 @@
+"""Seconds of one cell: measured, interpolated between measurements, or by roofline."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from qprobe.documents.base import FloatDtype, Quantity
+from qprobe.documents.profile import Measurement, Profile, Shape
+from qprobe.documents.roofline import attainable, linear_work
+from qprobe.documents.scheme import SCHEMES
+
+INTERPOLATION_UNCERTAINTY = 0.25
+LEAST_S = 1e-12
+"""Stands for a time of 0 where a logarithm is taken."""
+
+_Key = tuple[str, str, FloatDtype, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Why something cannot be computed here."""
+
+    reasons: tuple[str, ...]
+
+
+class Cells:
+    """The measurements of a profile, by scheme, kernel, activation type, N and K, over M."""
+
+    def __init__(self, profile: Profile, launch_s: float) -> None:
+        """Index the profile; `launch_s` is what a modelled call costs besides its work."""
+        self._profile = profile
+        self._launch_s = launch_s
+        self._measured: dict[_Key, dict[int, Measurement]] = defaultdict(dict)
+        self._skipped: dict[_Key, dict[int, str]] = defaultdict(dict)
+        for measurement in profile.measurements:
+            cell = measurement.cell
+            self._measured[
+                cell.scheme, cell.kernel, cell.activation_dtype, cell.shape.n, cell.shape.k
+            ][cell.shape.m] = measurement
+        for skipped in profile.skipped:
+            cell = skipped.cell
+            self._skipped[
+                cell.scheme, cell.kernel, cell.activation_dtype, cell.shape.n, cell.shape.k
+            ][cell.shape.m] = skipped.reason
+
+    def rows(
+        self,
+        scheme: str,
+        kernels: Iterable[str],
+        dtype: FloatDtype,
+        shapes: Iterable[tuple[int, int]],
+    ) -> set[int]:
+        """Every M that was measured for one of the kernels on one of the (N, K)."""
+        keys = [(scheme, kernel, dtype, n, k) for kernel in kernels for n, k in shapes]
+        return {m for key in keys for m in self._measured.get(key, ())}
+
+    def seconds(
+        self, scheme: str, kernel: str, dtype: FloatDtype, shape: Shape, *, shared_input: bool
+    ) -> Quantity | Unavailable:
+        """Seconds of one call; `shared_input`: an earlier layer has quantized the same input."""
+        key = (scheme, kernel, dtype, shape.n, shape.k)
+        points = self._measured.get(key, {})
+        if shape.m in points:
+            return _measured(points[shape.m], shared_input=shared_input)
+        skipped = self._skipped.get(key, {})
+        if shape.m in skipped:
+            return Unavailable((skipped[shape.m],))
+        if skipped and not points:
+            return Unavailable((skipped[min(skipped)],))
+        below = max((m for m in points if m < shape.m), default=None)
+        above = min((m for m in points if m > shape.m), default=None)
+        if below is not None and above is not None:
+            share = math.log(shape.m / below) / math.log(above / below)
+            ends = (_value(points[m], shared_input=shared_input) for m in (below, above))
+            low, high = (math.log(max(end, LEAST_S)) for end in ends)
+            return Quantity(
+                value=math.exp(low + share * (high - low)),
+                provenance="modelled",
+                uncertainty=INTERPOLATION_UNCERTAINTY,
+            )
+        modelled = self._roofline(scheme, kernel, dtype, shape)
+        nearest = below if below is not None else above
+        if nearest is None:
+            return modelled
+        # Outside the measured M the roofline gives the slope, the nearest measurement the height.
+        anchor = self._roofline(scheme, kernel, dtype, shape.model_copy(update={"m": nearest}))
+        height = _value(points[nearest], shared_input=shared_input) / max(anchor.value, LEAST_S)
+        return modelled.model_copy(update={"value": modelled.value * height})
+
+    def _roofline(self, scheme: str, kernel: str, dtype: FloatDtype, shape: Shape) -> Quantity:
+        work = linear_work(SCHEMES[scheme], kernel, dtype, shape)
+        return attainable(self._profile, work, self._launch_s)
+
+
+def _value(measurement: Measurement, *, shared_input: bool) -> float:
+    if shared_input and measurement.shared_input_s is not None:
+        return measurement.shared_input_s
+    return measurement.median_s
+
+
+def _measured(measurement: Measurement, *, shared_input: bool) -> Quantity:
+    spread = abs(measurement.p80_s - measurement.p20_s)
+    return Quantity(
+        value=_value(measurement, shared_input=shared_input),
+        provenance="measured",
+        uncertainty=spread / (2 * measurement.median_s) if measurement.median_s else 0.0,
+    )

@@ -1,0 +1,1 @@
+"""Objections to candidates, one file each; every module here exports `RULE`."""

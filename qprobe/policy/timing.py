@@ -1,0 +1,145 @@
+"""Seconds of a fusion group over the request, and the kernel for each range of M."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from qprobe.documents.base import FloatDtype, Quantity
+from qprobe.documents.model import Linear
+from qprobe.documents.objective import Objective
+from qprobe.documents.plan import KernelRange
+from qprobe.documents.profile import Profile, Shape
+from qprobe.documents.roofline import REFERENCE
+from qprobe.policy.cells import Cells, Unavailable
+from qprobe.policy.quantities import NOTHING, add, comparable
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTime:
+    """What a group costs in a request, and through which kernels."""
+
+    kernels: tuple[KernelRange, ...]
+    rows: tuple[int, ...]
+    """The M of the request: of the prefill and, where tokens are generated, of decoding."""
+    prefill: Quantity
+    decode: Quantity
+    """Of one token; nothing where none is generated."""
+    request: Quantity
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The kernels that the request runs through, each once."""
+        names = (
+            next(r.kernel for r in self.kernels if r.m_max is None or m <= r.m_max)
+            for m in self.rows
+        )
+        return tuple(dict.fromkeys(names))
+
+
+class GroupClock:
+    """Predicts groups on one profile; groups of equal shapes are computed once."""
+
+    def __init__(self, profile: Profile, objective: Objective) -> None:
+        """Index the profile for requests of the objective."""
+        launch_s = profile.launch_s if objective.launch == "eager" else 0.0
+        self._cells = Cells(profile, launch_s)
+        self._objective = objective
+        self._known: dict[tuple[object, ...], GroupTime | Unavailable] = {}
+
+    def time(
+        self,
+        members: Sequence[Linear],
+        scheme: str,
+        kernels: tuple[str, ...],
+        dtype: FloatDtype,
+    ) -> GroupTime | Unavailable:
+        """Time a group whose members read the same input, so that they have the same M."""
+        shapes = tuple((member.n, member.k) for member in members)
+        key = (shapes, members[0].rows, scheme, kernels, dtype)
+        if key not in self._known:
+            self._known[key] = self._time(members[0], shapes, scheme, kernels, dtype)
+        return self._known[key]
+
+    def _time(
+        self,
+        first: Linear,
+        shapes: tuple[tuple[int, int], ...],
+        scheme: str,
+        kernels: tuple[str, ...],
+        dtype: FloatDtype,
+    ) -> GroupTime | Unavailable:
+        objective = self._objective
+        prefill = first.m(objective.batch, objective.prompt)
+        decode = first.m(objective.batch, 1)
+        rows = tuple(dict.fromkeys((prefill, decode) if objective.generate else (prefill,)))
+        winners: dict[int, tuple[str, Quantity]] = {}
+        for m in sorted(self._cells.rows(scheme, kernels, dtype, shapes) | set(rows)):
+            timed, refused = self._race(shapes, scheme, kernels, dtype, m)
+            if timed:
+                winners[m] = _best(timed)
+            elif m in rows:
+                return Unavailable(tuple(refused))
+        decoding = winners[decode][1] if objective.generate else NOTHING
+        return GroupTime(
+            kernels=_ranges({m: kernel for m, (kernel, _) in winners.items()}),
+            rows=rows,
+            prefill=winners[prefill][1],
+            decode=decoding,
+            request=add([(1, winners[prefill][1]), (objective.generate, decoding)]),
+        )
+
+    def _race(
+        self,
+        shapes: tuple[tuple[int, int], ...],
+        scheme: str,
+        kernels: tuple[str, ...],
+        dtype: FloatDtype,
+        m: int,
+    ) -> tuple[dict[str, Quantity], list[str]]:
+        """Each kernel's time for the whole group at one M, and why others cannot."""
+        timed: dict[str, Quantity] = {}
+        refused: list[str] = []
+        for kernel in kernels:
+            parts: list[tuple[int, Quantity]] = []
+            for index, (n, k) in enumerate(shapes):
+                shape = Shape(m=m, n=n, k=k)
+                found = self._cells.seconds(scheme, kernel, dtype, shape, shared_input=index > 0)
+                if isinstance(found, Unavailable):
+                    refused += [f"{kernel}: {reason}" for reason in found.reasons]
+                    break
+                parts.append((1, found))
+            else:
+                timed[kernel] = add(parts)
+        return timed, refused
+
+
+def _best(timed: dict[str, Quantity]) -> tuple[str, Quantity]:
+    """The fastest; on an exact tie the reference, then by name."""
+    beside_measured = any(time.provenance != "modelled" for time in timed.values())
+    return min(
+        timed.items(),
+        key=lambda item: (
+            comparable(item[1], beside_measured=beside_measured),
+            item[0] != REFERENCE,
+            item[0],
+        ),
+    )
+
+
+def _ranges(winners: dict[int, str]) -> tuple[KernelRange, ...]:
+    """From 1 to open; two neighbours meet at the geometric mean of the M where each won."""
+    rows = sorted(winners)
+    ends = [
+        (math.isqrt(m * following), winners[m])
+        for m, following in pairwise(rows)
+        if winners[m] != winners[following]
+    ]
+    starts = [1, *(end + 1 for end, _ in ends)]
+    lasts = [*ends, (None, winners[rows[-1]])]
+    return tuple(
+        KernelRange(kernel=kernel, m_min=start, m_max=end)
+        for start, (end, kernel) in zip(starts, lasts, strict=True)
+    )

@@ -1,0 +1,101 @@
+"""The diagnosis as a page of text: a line a finding, what is wrong and what to do below it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from qprobe.documents.finding import Diagnosis, Finding, Fix, Status, Verdict
+from qprobe.render.page import DEFAULT_WIDTH, indent, one_line, render, table, words
+
+MARKS: dict[Status, str] = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "–", "crash": "✗"}
+_STYLES: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "dim",
+                              "crash": "red"}  # fmt: skip
+_NOUNS: dict[Status, tuple[str, str]] = {
+    "ok": ("passed", "passed"),
+    "warn": ("warning", "warnings"),
+    "fail": ("failed", "failed"),
+    "crash": ("crashed", "crashed"),
+    "skip": ("skipped", "skipped"),
+}
+_TITLE_COLUMNS = 22
+_SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s])+""")
+
+
+def diagnosis_text(
+    diagnosis: Diagnosis, width: int = DEFAULT_WIDTH, color: bool = False, full: bool = False
+) -> str:
+    """The findings, the verdicts and the count; `full` also shows the detail of what is fine."""
+    blocks: list[RenderableType] = []
+    longest = max((len(finding.title) for finding in diagnosis.findings), default=0)
+    for finding in diagnosis.findings:
+        blocks.extend(_finding(finding, min(longest, _TITLE_COLUMNS), width, full))
+    if diagnosis.verdicts:
+        blocks += [words(""), _verdicts(diagnosis.verdicts)]
+    blocks.append(words(count_line(diagnosis.findings), "bold"))
+    return render(blocks, width, color)
+
+
+def count_line(findings: Sequence[Finding]) -> str:
+    """10 checks: 7 passed, 1 warning, 2 skipped."""
+    counts = Counter(finding.status for finding in findings)
+    parts = [
+        f"{counts[status]} {plural if counts[status] > 1 else single}"
+        for status, (single, plural) in _NOUNS.items()
+        if counts[status]
+    ]
+    noun = "check" if len(findings) == 1 else "checks"
+    return f"{len(findings)} {noun}: {', '.join(parts) or 'none was run'}"
+
+
+def _finding(finding: Finding, title_columns: int, width: int, full: bool) -> list[RenderableType]:
+    status = finding.status
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_column(width=1)
+    line.add_column(width=title_columns + 1, overflow="fold")
+    line.add_column(ratio=1, overflow="fold")
+    summary = finding.summary
+    if status in ("skip", "crash") and not summary.lower().startswith(_NOUNS[status][0]):
+        summary = f"{_NOUNS[status][0]}: {summary}"
+    style = _STYLES[status]
+    line.add_row(words(MARKS[status], style), words(one_line(finding.title)), words(summary))
+    blocks: list[RenderableType] = [line]
+    if full or status in ("warn", "fail", "crash"):
+        if finding.detail:
+            blocks.append(indent(words(finding.detail.strip("\n"), "dim"), 4))
+        if finding.fix:
+            blocks += [indent(block, 4) for block in _fix(finding.fix, width - 6)]
+    return blocks
+
+
+def _fix(fix: Fix, width: int) -> list[RenderableType]:
+    blocks: list[RenderableType] = [words(f"fix: {fix.text}")]
+    blocks += [indent(words(wrap_command(item, width), "bold"), 2) for item in fix.commands]
+    if fix.link:
+        blocks.append(words(f"see {fix.link}"))
+    return blocks
+
+
+def wrap_command(command: str, width: int) -> str:
+    """A command behind a prompt; a long one goes on after a backslash, so that it can be pasted."""
+    lines = ["$"]
+    for part in _SHELL_WORD.findall(command):
+        if len(lines[-1]) + len(part) + 3 > width and lines[-1] != "$":
+            lines[-1] += " \\"
+            lines.append(" ")
+        lines[-1] += f" {part}"
+    return "\n".join(lines)
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> RenderableType:
+    return table(
+        ("method", "device", "verdict", "why", "evidence"),
+        (
+            (item.method, item.device, item.verdict.replace("_", " "), item.why, item.evidence)
+            for item in verdicts
+        ),
+    )

@@ -1,0 +1,202 @@
+"""A model and a text → Sensitivity, through the model's own forward pass."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from qprobe.checkpoint import read_model
+from qprobe.checkpoint.casting import cast_module
+from qprobe.checkpoint.forward import output_metric, run_forward
+from qprobe.checkpoint.loading import load_module
+from qprobe.checkpoint.names import resolve_modules
+from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
+from qprobe.documents.model import Model
+from qprobe.documents.scheme import SCHEMES
+from qprobe.documents.sensitivity import GroupGain, LayerNoise, Sensitivity, UniformError
+from qprobe.errors import InputError
+from qprobe.sensitivity._simulate import error_power, list_algorithms, simulate, simulated
+from qprobe.timing.progress import Progress, silent
+
+SEQUENCES = 8
+TOKENS = 64
+UNREACHED = 1e-24
+"""Error power at the output below which a group's output does not reach it: rounding is above."""
+
+
+def measure_sensitivity(
+    path_or_module: str | Path | nn.Module,
+    schemes: Sequence[str],
+    text: str | None = None,
+    *,
+    progress: Progress = silent,
+) -> Sensitivity:
+    """Measure how much each scheme hurts each layer, and how much of that reaches the output.
+
+    One pass gives the noise of every layer under every scheme on the activations that the text
+    makes; one pass a group, with that group under the roughest scheme, gives its gain; one pass a
+    scheme, with every group under it, tells how the powers add up in this model.
+
+    Args:
+        path_or_module: a checkpoint, or a live module as stored.
+        schemes: names of the schemes to measure.
+        text: what to calibrate on; None takes the text that ships with qprobe.
+        progress: told what is being done.
+
+    Raises:
+        InputError: an unknown scheme, a checkpoint or a text that cannot be used.
+        UnavailableError: a checkpoint is given and transformers is not installed.
+    """
+    if unknown := sorted(set(schemes) - set(SCHEMES)):
+        raise InputError(f"unknown schemes {', '.join(unknown)}", f"known are {', '.join(SCHEMES)}")
+    model = read_model(path_or_module)
+    if isinstance(path_or_module, nn.Module):
+        module, folder = path_or_module, None
+    else:
+        module, folder = load_module(path_or_module), Path(path_or_module)
+    text = read_text(None) if text is None else text
+    length = min(TOKENS, model.max_tokens or TOKENS)
+    ids = token_batch(tokenize(text, folder, model.vocab_size), SEQUENCES, length)
+    was_training = module.training
+    try:
+        with torch.no_grad():
+            return _Measurement(module.eval(), model, ids, schemes, progress).take(text_hash(text))
+    finally:
+        module.train(was_training)
+
+
+class _Measurement:
+    """One measurement: the module, its linears by tensor, and the exact output."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        model: Model,
+        ids: Tensor,
+        schemes: Sequence[str],
+        progress: Progress,
+    ) -> None:
+        self.module, self.model, self.ids, self.progress = module, model, ids, progress
+        paths = resolve_modules(module, (linear.tensor for linear in model.linears))
+        self.linears: dict[str, nn.Linear] = {}
+        for tensor, path in paths.items():
+            linear = module.get_submodule(path)
+            if isinstance(linear, nn.Linear):
+                self.linears[tensor] = linear
+        self.pairs = [
+            (name, algorithm)
+            for name in schemes
+            if SCHEMES[name].weights is not None
+            for algorithm in list_algorithms(SCHEMES[name])
+        ]
+        self.groups = {
+            name: [linear.tensor for linear in members]
+            for name, members in model.groups().items()
+            if all(linear.kind != "head" for linear in members)
+        }
+
+    def take(self, data_hash: str) -> Sensitivity:
+        self.progress("calibrating: noise of every layer", 0.0)
+        exact = self._run_exactly()
+        noises = self._measure_noise()
+        return Sensitivity(
+            model_hash=self.model.model_hash,
+            method="calibrated",
+            data_hash=data_hash,
+            tokens=self.ids.numel(),
+            metric=output_metric(self.module),
+            noise_floor=self._measure_floor(exact),
+            layers=noises,
+            gains=self._measure_gains(exact, noises),
+            uniform=self._measure_uniform(exact),
+            batches=len(self.ids),
+        )
+
+    def _run_exactly(self) -> Tensor:
+        """The output as stored; raises InputError where there is none to compare with."""
+        try:
+            exact = run_forward(self.module, self.ids)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{type(self.module).__name__} does not run on token ids: {error}",
+                "give a model whose forward takes input_ids",
+            ) from error
+        if not bool(exact.isfinite().all()):
+            raise InputError(
+                "the model gives NaN or infinity on the calibration text",
+                "check the checkpoint, or give another text with --calibrate",
+            )
+        return exact
+
+    def _measure_noise(self) -> tuple[LayerNoise, ...]:
+        """The noise of every layer under every scheme, on its own inputs."""
+        noises: list[LayerNoise] = []
+        names = {linear: tensor for tensor, linear in self.linears.items()}
+
+        def listen(linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not isinstance(linear, nn.Linear):
+                return
+            for scheme, algorithm in self.pairs:
+                rough = simulate(linear, inputs[0], SCHEMES[scheme], algorithm)
+                noise = error_power(output, rough)
+                noises.append(
+                    LayerNoise(
+                        tensor=names[linear], scheme=scheme, algorithm=algorithm, noise=noise
+                    )
+                )
+
+        handles = [linear.register_forward_hook(listen) for linear in self.linears.values()]
+        try:
+            run_forward(self.module, self.ids)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return tuple(noises)
+
+    def _measure_gains(self, exact: Tensor, noises: Sequence[LayerNoise]) -> tuple[GroupGain, ...]:
+        """Output error power over the group's mean noise, under the roughest scheme."""
+        table = {(n.tensor, n.scheme, n.algorithm): n.noise for n in noises}
+        gains = []
+        for index, (group, tensors) in enumerate(self.groups.items()):
+            self.progress(f"calibrating: reach of {group}", index / len(self.groups))
+            seen = [pair for pair in self.pairs if (tensors[0], *pair) in table]
+            means = {
+                pair: sum(table[tensor, *pair] for tensor in tensors) / len(tensors)
+                for pair in seen
+            }
+            gain = None
+            if means:
+                roughest = max(means, key=lambda pair: means[pair])
+                with simulated([self.linears[tensor] for tensor in tensors], *roughest):
+                    power = error_power(exact, run_forward(self.module, self.ids))
+                if power > UNREACHED and means[roughest] > 0:
+                    gain = power / means[roughest]
+            gains.append(GroupGain(group=group, gain=gain))
+        return tuple(gains)
+
+    def _measure_uniform(self, exact: Tensor) -> tuple[UniformError, ...]:
+        """Output error power with every group but the head under one scheme."""
+        linears = [self.linears[tensor] for tensors in self.groups.values() for tensor in tensors]
+        errors = []
+        for scheme, algorithm in self.pairs:
+            self.progress(f"calibrating: every layer under {scheme}", 1.0)
+            with simulated(linears, scheme, algorithm):
+                power = error_power(exact, run_forward(self.module, self.ids))
+            errors.append(
+                UniformError(
+                    scheme=scheme,
+                    algorithm=algorithm,
+                    compute_dtype=self.model.dtype,
+                    power=power,
+                )
+            )
+        return tuple(errors)
+
+    def _measure_floor(self, exact: Tensor) -> float:
+        """Output error power of the whole model in bf16."""
+        narrow = cast_module(copy.deepcopy(self.module), torch.bfloat16)
+        return error_power(exact, run_forward(narrow, self.ids))

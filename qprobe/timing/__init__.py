@@ -1,0 +1,1 @@
+"""Clocks: warm-up, interleaving, medians and intervals."""

@@ -1,0 +1,112 @@
+"""Times several tasks in turn, so that what disturbs one disturbs all."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from qprobe.timing.samples import Samples
+
+SHORTEST_SAMPLE_S = 100e-6
+"""Shorter tasks are repeated within one sample: the clock and the loop cost about 0.1 µs."""
+DOMINATED = 4.0
+"""A task this many times slower than the fastest is out of the race: few samples will do."""
+DOMINATED_SAMPLES = 2
+ATTEMPTS = 3
+DISTURBED = 0.25
+"""A spread (p80 − p20) / median above this says that something else was running."""
+LONG_S = 0.05
+"""Calls this long need no second call to warm up."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to time. `run` gets a counter, to rotate what it works on."""
+
+    run: Callable[[int], object]
+    prepare: Callable[[], object] | None = None
+    """Called before each sample, outside the clock."""
+    is_rival: bool = True
+    """Whether it is in the race that the slow ones are dropped from."""
+    shortest_s: float = SHORTEST_SAMPLE_S
+    """A sample repeats the call until it is about this long."""
+
+
+def time_interleaved(
+    tasks: Mapping[str, Task],
+    *,
+    budget_s: float,
+    min_samples: int = 5,
+    max_samples: int = 51,
+    prune: bool = True,
+) -> dict[str, Samples]:
+    """Take samples of every task in rounds; touches the clock and whatever the tasks touch.
+
+    Each task is warmed up first. Rounds go on until `budget_s` is spent and every task has
+    `min_samples`, or until `max_samples`; each round starts one task further on. With `prune`, a
+    task that is `DOMINATED` by the fastest stops after a few samples.
+    """
+    counters = dict.fromkeys(tasks, 0)
+    first = {name: _sample(task, counters, name, 1) for name, task in tasks.items()}
+    repeats = {
+        name: _count_repeats(task, _sample(task, counters, name, 1)) if first[name] < LONG_S else 1
+        for name, task in tasks.items()
+    }
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    order = list(tasks)
+    start = time.perf_counter()
+    for number in range(max_samples):
+        if number >= min_samples and time.perf_counter() - start > budget_s:
+            break
+        best = [min(taken[n]) for n, task in tasks.items() if task.is_rival and taken[n]]
+        bar = DOMINATED * min(best, default=math.inf)
+        shift = number % len(order)
+        for name in order[shift:] + order[:shift]:
+            seconds = taken[name]
+            is_slow = prune and tasks[name].is_rival and min(seconds, default=0.0) > bar
+            if not is_slow or len(seconds) < DOMINATED_SAMPLES:
+                seconds.append(_sample(tasks[name], counters, name, repeats[name]))
+    return {name: Samples(tuple(seconds)) for name, seconds in taken.items()}
+
+
+def time_calmly(
+    tasks: Mapping[str, Task], *, budget_s: float, min_samples: int = 5, max_samples: int = 51
+) -> dict[str, Samples]:
+    """`time_interleaved`, again where the machine was disturbed; the calmest attempt counts."""
+    attempts: list[dict[str, Samples]] = []
+    for _ in range(ATTEMPTS):
+        attempts.append(
+            time_interleaved(
+                tasks, budget_s=budget_s, min_samples=min_samples, max_samples=max_samples
+            )
+        )
+        if _unrest(attempts[-1]) < DISTURBED:
+            break
+    return min(attempts, key=_unrest)
+
+
+def _unrest(timed: Mapping[str, Samples]) -> float:
+    """The spread of the middle task, of those that were sampled often enough to have one."""
+    return statistics.median_high(
+        samples.spread for samples in timed.values() if len(samples.seconds) > DOMINATED_SAMPLES
+    )
+
+
+def _count_repeats(task: Task, seconds: float) -> int:
+    """How many calls make a sample that is long enough."""
+    return max(1, math.ceil(task.shortest_s / max(seconds, 1e-9)))
+
+
+def _sample(task: Task, counters: dict[str, int], name: str, repeats: int) -> float:
+    """Mean seconds of `repeats` calls in a row."""
+    if task.prepare is not None:
+        task.prepare()
+    first = counters[name]
+    counters[name] += repeats
+    start = time.perf_counter()
+    for counter in range(first, first + repeats):
+        task.run(counter)
+    return (time.perf_counter() - start) / repeats

@@ -1,0 +1,231 @@
+"""A plan applied to a live model."""
+
+import copy
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from qprobe.apply import apply_plan, receipt_of
+from qprobe.checkpoint import read_model
+from qprobe.checkpoint.forward import run_forward
+from qprobe.checkpoint.loading import load_module
+from qprobe.documents.plan import Plan
+from qprobe.errors import InputError, PlanMismatchError
+from qprobe.kernels.device import fingerprint
+from qprobe.layers._linear import PlannedLinear
+from tests.plans import decide, plan_for, section
+
+IDS = torch.arange(24).reshape(2, 12) % 90
+
+
+def output(module):
+    with torch.no_grad():
+        return run_forward(module, IDS)
+
+
+def snapshot(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def planned(module):
+    return {name for name, child in module.named_modules() if isinstance(child, PlannedLinear)}
+
+
+def test_every_planned_linear_is_replaced_and_the_output_stays_close(module, bert):
+    exact = output(module)
+    result = apply_plan(plan_for(bert, decide("W8A8")), module)
+    assert result is module
+    assert len(planned(module)) == len(bert.linears)
+    error = float((output(module) - exact).norm() / exact.norm())
+    assert 0 < error < 0.05
+
+
+def test_the_receipt_tells_what_was_done(module, bert):
+    plan = plan_for(bert, decide("W8A16"), {"pooler.dense.weight": decide("NONE")})
+    receipt = receipt_of(apply_plan(plan, module))
+    assert receipt.plan_hash == plan.content_hash()
+    assert receipt.changes == ()
+    assert [layer.tensor for layer in receipt.layers] == [item.tensor for item in bert.linears]
+    by_tensor = {layer.tensor: layer for layer in receipt.layers}
+    assert by_tensor["pooler.dense.weight"].weight_error == 0
+    quantized = [layer for layer in receipt.layers if layer.scheme == "W8A16"]
+    assert all(0 < layer.weight_error < 0.01 for layer in quantized)
+    assert all(layer.weight_bytes_after < layer.weight_bytes_before for layer in quantized)
+    parameters = sum(p.numel() * p.element_size() for p in module.parameters())
+    assert receipt.weight_bytes_before > receipt.weight_bytes_after > parameters - 1
+
+
+def test_a_plan_survives_its_file(module, bert):
+    plan = plan_for(bert, decide("W8A8"))
+    other = copy.deepcopy(module)
+    apply_plan(plan, module)
+    apply_plan(Plan.model_validate_json(plan.model_dump_json()), other)
+    assert torch.equal(output(module), output(other))
+
+
+def test_an_applied_model_can_be_copied_saved_and_loaded(module, bert):
+    plan = plan_for(bert, decide("W8A8"))
+    fresh = copy.deepcopy(module)
+    apply_plan(plan, module)
+    clone = copy.deepcopy(module)
+    assert torch.equal(output(clone), output(module))
+    assert receipt_of(clone) == receipt_of(module)
+    with torch.no_grad():
+        for parameter in fresh.parameters():
+            parameter.add_(0.1)
+    apply_plan(plan, fresh)
+    fresh.load_state_dict(module.state_dict())
+    assert torch.equal(output(fresh), output(module))
+
+
+def test_applying_twice_is_refused(module, bert):
+    plan = plan_for(bert, decide("W8A8"))
+    apply_plan(plan, module)
+    before = output(module)
+    with pytest.raises(PlanMismatchError, match="applied already"):
+        apply_plan(plan, module)
+    assert torch.equal(output(module), before)
+
+
+def test_a_module_without_a_plan_has_no_receipt(module):
+    with pytest.raises(InputError, match="no plan applied"):
+        receipt_of(module)
+
+
+class TestChecksPrecedeTheFirstChange:
+    def refuse(self, plan, module, error, match, **arguments):
+        before = snapshot(module)
+        with pytest.raises(error, match=match):
+            apply_plan(plan, module, **arguments)
+        assert planned(module) == set()
+        assert all(torch.equal(t, before[name]) for name, t in module.state_dict().items())
+
+    def test_tensor_that_is_not_there(self, module, bert):
+        last = bert.linears[-1].model_copy(update={"tensor": "elsewhere.weight"})
+        model = bert.model_copy(update={"linears": (*bert.linears[:-1], last)})
+        self.refuse(plan_for(model, decide()), module, PlanMismatchError, "elsewhere")
+
+    def test_shape_that_differs(self, module, bert):
+        last = bert.linears[-1].model_copy(update={"n": 65})
+        model = bert.model_copy(update={"linears": (*bert.linears[:-1], last)})
+        self.refuse(plan_for(model, decide()), module, PlanMismatchError, "64 × 64 here, 65 × 64")
+
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_weights_that_are_not_finite(self, module, bert, bad):
+        module.encoder.layer[1].output.dense.weight.data[3, 4] = bad
+        with pytest.raises(InputError, match="NaN or infinity"):
+            apply_plan(plan_for(bert, decide()), module)
+        assert planned(module) == set()
+
+    def test_unknown_kernel(self, module, bert):
+        plan = plan_for(bert, decide("W8A8", "cuda.future"))
+        self.refuse(plan, module, InputError, "no kernel 'cuda.future'")
+
+    def test_unknown_device(self, module, bert):
+        plan = plan_for(bert, decide())
+        self.refuse(plan, module, InputError, "tpu", device="tpu")
+
+    def test_unknown_answer_to_a_mismatch(self, module, bert):
+        self.refuse(plan_for(bert, decide()), module, InputError, "shrug", on_mismatch="shrug")
+
+    def test_module_on_meta(self, module, bert):
+        with pytest.raises(InputError, match="meta"):
+            apply_plan(plan_for(bert, decide()), module.to("meta"))
+
+
+class TestAnotherDevice:
+    def elsewhere(self):
+        return fingerprint("cpu").model_copy(
+            update={"slug": "cpu-other", "features": ("amx_int8",)}
+        )
+
+    def test_error_names_the_fields_and_the_command(self, module, bert):
+        plan = plan_for(bert, decide(), here=self.elsewhere())
+        with pytest.raises(PlanMismatchError, match=r"features: .*amx_int8") as caught:
+            apply_plan(plan, module, on_mismatch="error")
+        assert "qprobe plan --model" in caught.value.hint
+        assert planned(module) == set()
+
+    def test_the_same_device_is_no_mismatch(self, module, bert):
+        apply_plan(plan_for(bert, decide()), module, on_mismatch="error")
+        assert receipt_of(module).changes == ()
+
+    def test_adapt_warns_once_and_records_it(self, module, bert, caplog):
+        plan = plan_for(bert, decide(), here=self.elsewhere())
+        with caplog.at_level(logging.WARNING, logger="qprobe"):
+            apply_plan(plan, module)
+        assert len(caplog.records) == 1
+        assert "cpu-other" in caplog.text
+        assert any("features" in change for change in receipt_of(module).changes)
+
+    def test_kernels_that_cannot_run_here_are_replaced_and_named(self, module, bert, monkeypatch):
+        from qprobe.kernels.torch_cpu import _onednn
+
+        monkeypatch.setattr(_onednn, "int8_self_test", lambda: _Saturates)
+        plan = plan_for(bert, decide("W8A8", "cpu.onednn_qlinear_u8"), here=self.elsewhere())
+        exact = output(copy.deepcopy(module))
+        apply_plan(plan, module)
+        receipt = receipt_of(module)
+        assert {kernel for layer in receipt.layers for kernel in layer.kernels} == {"reference"}
+        assert any("cpu.onednn_qlinear_u8 → reference" in change for change in receipt.changes)
+        assert float((output(module) - exact).norm() / exact.norm()) < 0.05
+
+    def test_the_plans_own_section_for_this_device_is_taken(self, module, bert):
+        plan = plan_for(bert, decide("W8A8"), here=self.elsewhere())
+        here = fingerprint("cpu")
+        groups = {name: decide("W8A16") for name in bert.groups()}
+        both = plan.model_copy(
+            update={"targets": plan.targets | {here.slug: section(groups, here)}}
+        )
+        apply_plan(both, module)
+        assert {layer.scheme for layer in receipt_of(module).layers} == {"W8A16"}
+        assert receipt_of(module).changes == ()
+
+
+class _Saturates:
+    outcome = "saturates"
+    words = ""
+
+
+def test_compute_dtype_casts_the_model_but_not_what_was_quantized_first(module, bert):
+    exact_scales = {
+        name: layer.weight.abs().amax(1, keepdim=True) / 127
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Linear)
+    }
+    apply_plan(plan_for(bert, decide("W8A16"), compute_dtype="bfloat16"), module)
+    assert module.embeddings.word_embeddings.weight.dtype == torch.bfloat16
+    for name, layer in module.named_modules():
+        if isinstance(layer, PlannedLinear):
+            assert torch.equal(layer.canonical()["weight_scale"], exact_scales[name])
+    assert output(module).dtype == torch.bfloat16
+
+
+def test_a_decoder_keeps_its_rotary_frequencies_and_generates(llama_path):
+    module = load_module(llama_path)
+    model = read_model(llama_path)
+    head = {"lm_head.weight": decide("NONE")}
+    frequencies = module.model.rotary_emb.inv_freq.clone()
+    apply_plan(plan_for(model, decide("W8A8"), head, compute_dtype="bfloat16"), module)
+    assert torch.equal(module.model.rotary_emb.inv_freq, frequencies)
+    made = module.generate(IDS[:, :4], max_new_tokens=3, do_sample=False, pad_token_id=0)
+    assert made.shape == (2, 7)
+
+
+def test_a_plan_of_the_bare_encoder_fits_the_model_under_a_head(bert, tmp_path):
+    from tests.checkpoints import tiny_bert
+
+    module = load_module(tiny_bert(tmp_path, "BertForSequenceClassification"))
+    apply_plan(plan_for(bert, decide("W8A8")), module)
+    assert all(name.startswith("bert.") for name in planned(module))
+
+
+def test_a_plain_module_is_planned_by_its_own_names():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(16, 24), nn.ReLU(), nn.Linear(24, 8)).requires_grad_(False)
+    x = torch.randn(3, 16)
+    exact = module(x)
+    apply_plan(plan_for(read_model(module), decide("W8A8")), module)
+    assert float((module(x) - exact).norm() / exact.norm()) < 0.03

@@ -1,0 +1,79 @@
+"""One shape measured: every candidate accounted for, verified before it is timed."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from qprobe.bench import _shape as bench_shape
+from qprobe.bench._candidates import list_candidates
+from qprobe.bench._shape import measure_shape
+from qprobe.documents.profile import Shape
+from qprobe.kernels import registry
+from qprobe.kernels.registry import kernels_for
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(bench_shape, "MAX_COPIES", 2)
+    monkeypatch.setattr(bench_shape, "BUDGET_S", 0.02)
+
+
+@pytest.mark.parametrize("shape", [Shape(m=1, n=1, k=1), Shape(m=3, n=33, k=70), Shape(m=260, n=8, k=16)],
+                         ids=["ones", "odd", "tall"])  # fmt: skip
+def test_every_candidate_is_measured_or_skipped_with_a_reason(shape):
+    found = measure_shape(shape, "cpu")
+    measurements, skipped = found.measurements, found.skipped
+    cells = [item.cell for item in (*measurements, *skipped)]
+    assert sorted(map(str, cells)) == sorted(str(c.cell) for c in list_candidates(shape, "cpu"))
+    assert all(item.reason for item in skipped)
+    for item in measurements:
+        assert 0 < item.p20_s <= item.median_s <= item.p80_s
+        assert item.relative_error < 0.2
+
+
+def test_the_unquantized_layer_is_always_among_them():
+    found = measure_shape(Shape(m=2, n=8, k=8), "cpu")
+    measurements, _ = found.measurements, found.skipped
+    cells = {(i.cell.scheme, i.cell.kernel, i.cell.activation_dtype) for i in measurements}
+    assert ("NONE", "reference", "float32") in cells
+    assert ("BF16", "reference", "bfloat16") in cells
+
+
+def test_a_shared_input_is_timed_only_where_it_makes_a_difference():
+    found = measure_shape(Shape(m=4, n=8, k=8), "cpu")
+    measurements, _ = found.measurements, found.skipped
+    kernels = {kernel.id: kernel for kernel in kernels_for("cpu")}
+    for item in measurements:
+        quantizes = kernels[item.cell.kernel].input != "float"
+        assert (item.shared_input_s is not None) == quantizes
+
+
+def test_a_kernel_that_gives_wrong_numbers_is_not_timed(monkeypatch):
+    exact = registry.get_kernel("reference")
+
+    def slightly_wrong(x, x_scale, packed, bias, dtype):
+        return exact.run(x, x_scale, packed, bias, dtype) * 1.001
+
+    wrong = dataclasses.replace(exact, run=slightly_wrong, id="wrong")
+    kernels = {"reference": exact, "wrong": wrong}
+    monkeypatch.setattr(registry, "all_kernels", lambda: kernels)
+    found = measure_shape(Shape(m=4, n=8, k=16), "cpu")
+    measurements, skipped = found.measurements, found.skipped
+    refused = {item.cell.scheme for item in skipped if item.cell.kernel == "wrong"
+               and item.cell.activation_dtype == "float32" and "wrong numbers" in item.reason}  # fmt: skip
+    # A layer of scheme BF16 may be off by this much: it rounds more coarsely.
+    assert refused >= {"W8A8", "W8A16"}
+    assert not any(
+        item.cell.kernel == "wrong"
+        and item.cell.scheme in refused
+        and item.cell.activation_dtype == "float32"
+        for item in measurements
+    )
+
+
+def test_data_are_the_same_each_time():
+    generator = torch.Generator().manual_seed(0)
+    first = bench_shape._random_linear(Shape(m=1, n=3, k=4), generator)
+    again = bench_shape._random_linear(Shape(m=1, n=3, k=4), torch.Generator().manual_seed(0))
+    assert torch.equal(first.weight, again.weight)

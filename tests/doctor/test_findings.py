@@ -1,0 +1,296 @@
+"""The findings that matter most, on the machines that they matter on."""
+
+from __future__ import annotations
+
+import pytest
+
+from qprobe.doctor import run_checks
+from tests.doctor.machines import (
+    load,
+    with_cpu,
+    with_packages,
+    with_software,
+    with_torch,
+)
+
+
+def find(machine, name):
+    (finding,) = run_checks(machine, [name])
+    return finding
+
+
+def test_machine_without_gpu_has_no_complaint_about_gpus():
+    for name in ("gpu", "gpu-torch", "cupy", "peft-bitsandbytes"):
+        assert find(load("epyc_avx2"), name).status == "skip"
+
+
+def test_healthy_h100_has_no_complaint_at_all():
+    assert {finding.status for finding in run_checks(load("h100_cu13"))} <= {"ok", "skip"}
+
+
+def test_graviton_is_a_first_class_machine():
+    assert {finding.status for finding in run_checks(load("graviton3"))} <= {"ok", "skip"}
+
+
+def test_missing_torch_fails_with_the_words_of_the_import():
+    finding = find(load("no_torch"), "torch")
+    assert finding.status == "fail"
+    assert "No module named 'torch'" in finding.detail
+
+
+def test_torch_that_is_installed_but_broken_is_told_apart():
+    finding = find(with_packages(load("no_torch"), torch="2.13.0"), "torch")
+    assert finding.summary == "installed, but it cannot be imported"
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("2.5.1", "fail"), ("2.6.0", "ok"), ("2.6.0a0+git12", "ok")]
+)
+def test_torch_before_2_6_fails(version, status):
+    assert find(with_torch(load("epyc_avx2"), version=version), "torch").status == status
+
+
+def test_torch_without_onednn_is_a_warning():
+    assert find(with_torch(load("epyc_avx2"), onednn=False), "torch").status == "warn"
+
+
+def test_saturating_cpu_is_told_that_7_bit_codes_are_used():
+    finding = find(load("epyc_avx2"), "int8-arithmetic")
+    assert finding.status == "warn"
+    assert "7-bit" in finding.summary
+
+
+def test_saturating_cpu_beside_a_gpu_is_no_complaint():
+    assert find(load("gtx_1660"), "int8-arithmetic").status == "ok"
+
+
+@pytest.mark.parametrize("outcome", ["wrong", "failed"])
+def test_int8_that_cannot_be_trusted_fails(outcome):
+    machine = load("epyc_avx2")
+    test = machine.cpu.int8_self_test.model_copy(update={"outcome": outcome})
+    assert find(with_cpu(machine, int8_self_test=test), "int8-arithmetic").status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "status", "words"),
+    [
+        (0.125, "warn", "8.0 times slower"),
+        (1.0, "ok", "as fast as fp32"),
+        (5.4, "ok", "5.4 times as fast"),
+        (None, "skip", "not measured"),
+    ],
+)
+def test_bf16_is_judged_by_its_measured_speed(ratio, status, words):
+    finding = find(with_cpu(load("epyc_avx2"), bf16_speed_ratio=ratio), "bf16")
+    assert finding.status == status
+    assert words in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (("avx2",), "AVX2; int8: none, bf16: none"),
+        (("avx2", "avx512f", "avx512_vnni"), "AVX512; int8: AVX512-VNNI, bf16: none"),
+        (("amx_bf16", "amx_int8", "avx2", "avx512f"), "AVX512; int8: AMX, bf16: AMX"),
+        (("neon",), "NEON; int8: none, bf16: none"),
+    ],
+)
+def test_instructions_are_named(features, words):
+    finding = find(with_cpu(load("epyc_avx2"), features=features), "cpu-isa")
+    assert (finding.status, finding.summary) == ("ok", words)
+
+
+def test_cpu_without_vectors_is_a_warning():
+    assert find(with_cpu(load("epyc_avx2"), features=()), "cpu-isa").status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("threads", "usable", "physical", "status", "command"),
+    [
+        (2, 2, 2, "ok", None),
+        (4, 8, 4, "ok", None),
+        (8, 8, 4, "ok", None),
+        (16, 8, 4, "warn", "export OMP_NUM_THREADS=8"),
+        (2, 8, 4, "warn", "export OMP_NUM_THREADS=4"),
+        (2, 2, 64, "ok", None),
+        (1, 2, None, "warn", "export OMP_NUM_THREADS=2"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_threads_are_compared_with_cores(threads, usable, physical, status, command):
+    machine = with_cpu(load("epyc_avx2"), usable_cores=usable, physical_cores=physical)
+    finding = find(with_torch(machine, threads=threads), "threads")
+    assert finding.status == status
+    assert (finding.fix.commands if finding.fix else (None,)) == (command,)
+
+
+def test_founding_case_v100_with_old_peft_and_bitsandbytes():
+    finding = find(load("v100_old_peft"), "peft-bitsandbytes")
+    assert finding.status == "fail"
+    assert "igemmlt" in finding.summary
+    assert 'pip install --upgrade "bitsandbytes>=0.45" "peft>=0.14"' in finding.fix.commands
+
+
+@pytest.mark.parametrize("versions", [{"bitsandbytes": "0.50.2"}, {"peft": "0.21.2"}], ids=str)
+def test_founding_case_with_one_of_the_two_upgraded_still_fails(versions):
+    machine = with_packages(load("v100_old_peft"), **versions)
+    assert find(machine, "peft-bitsandbytes").status == "fail"
+
+
+@pytest.mark.parametrize("name", ["v100_cu13_torch", "gtx_1660"])
+def test_new_bitsandbytes_has_no_int8_fallback_without_int8_tensor_cores(name):
+    finding = find(load(name), "peft-bitsandbytes")
+    assert finding.status == "warn"
+    assert "no fallback" in finding.summary
+
+
+def test_bitsandbytes_on_a_t4_is_fine():
+    assert find(load("t4"), "peft-bitsandbytes").status == "ok"
+
+
+def test_merging_into_nf4_on_a_cpu_is_a_warning():
+    assert "NF4" in find(load("xeon_amx"), "peft-bitsandbytes").summary
+
+
+def test_torch_of_cuda_13_has_no_code_for_v100():
+    finding = find(load("v100_cu13_torch"), "gpu-torch")
+    assert finding.status == "fail"
+    assert "sm_70" in finding.summary
+    assert "cu126" in finding.fix.commands[0]
+
+
+@pytest.mark.parametrize(
+    ("arch_list", "status"),
+    [
+        (("sm_75", "sm_86"), "ok"),
+        (("sm_89",), "ok"),
+        (("sm_75", "compute_80"), "ok"),
+        (("sm_80", "sm_90", "sm_90a"), "ok"),
+        (("sm_75", "sm_90", "compute_90"), "fail"),
+        ((), "ok"),
+        (("gibberish",), "fail"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else value,
+)
+def test_code_runs_on_the_same_major_version_or_as_ptx(arch_list, status):
+    machine = with_torch(load("two_cupys"), arch_list=arch_list)  # an L4, sm_89
+    assert find(machine, "gpu-torch").status == status
+
+
+def test_torch_without_cuda_beside_a_gpu_fails():
+    finding = find(load("gpu_with_cpu_torch"), "gpu-torch")
+    assert (finding.status, finding.summary) == ("fail", "torch is built without CUDA")
+
+
+def test_driver_older_than_the_cuda_of_torch_fails():
+    machine = with_software(load("h100_cu13"), driver="550.163.01", cuda_driver="12.4")
+    finding = find(machine, "gpu-torch")
+    assert finding.status == "fail"
+    assert "too old" in finding.summary
+
+
+def test_hidden_gpus_are_told_apart_from_broken_ones():
+    machine = load("h100_cu13").model_copy(update={"fingerprints": {}})
+    assert find(machine, "gpu-torch").status == "fail"
+    hidden = with_software(machine, environment={"CUDA_VISIBLE_DEVICES": ""})
+    assert find(hidden, "gpu-torch").status == "warn"
+
+
+def test_rocm_is_told_that_the_cpu_is_used():
+    finding = find(load("rocm"), "gpu")
+    assert finding.status == "warn"
+    assert "ROCm" in finding.summary
+
+
+def test_card_without_a_driver_fails():
+    finding = find(load("gpu_without_driver"), "gpu")
+    assert finding.status == "fail"
+    assert "10de:1eb8" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("NVML Shared Library Not Found", "skip"),
+        ("Driver Not Loaded", "skip"),
+        ("RM has detected an NVML/RM version mismatch.", "fail"),
+    ],
+)
+def test_nvml_in_its_own_words(words, status):
+    machine = load("epyc_avx2").model_copy(update={"unanswered": {"gpus": words}})
+    finding = find(machine, "gpu")
+    assert finding.status == status
+    assert words.rstrip(".") in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("packages", "status", "words"),
+    [
+        ({"cupy_cuda13x": None}, "warn", "not installed"),
+        ({"cupy_cuda12x": "14.2.0"}, "fail", "overwrite each other"),
+        ({"cupy_cuda13x": None, "cupy_cuda12x": "14.2.0"}, "fail", "does not suit"),
+        ({"cupy_cuda13x": "13.6.0"}, "warn", "older than 14"),
+        ({"cupy_cuda13x": None, "cupy": "14.2.0"}, "ok", "cupy 14.2.0"),
+    ],
+    ids=["none", "two", "other major", "old", "from source"],
+)
+def test_cupy(packages, status, words):
+    finding = find(with_packages(load("h100_cu13"), **packages), "cupy")
+    assert finding.status == status
+    assert words in finding.summary
+
+
+def test_v100_wants_the_cupy_of_cuda_12_whatever_the_driver_reports():
+    finding = find(load("v100_cu13_torch"), "cupy")
+    assert finding.status == "fail"
+    assert finding.fix.commands[-1] == 'pip install "qprobe[cuda12]"'
+
+
+@pytest.mark.parametrize(
+    ("environment", "status"),
+    [
+        ({}, "ok"),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, "warn"),
+        ({"ONEDNN_MAX_CPU_ISA": "all"}, "ok"),
+        ({"TORCHDYNAMO_DISABLE": "0"}, "ok"),
+        ({"CUDA_LAUNCH_BLOCKING": "1"}, "warn"),
+        ({"OMP_NUM_THREADS": "2"}, "ok"),
+        ({"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"}, "warn"),
+    ],
+    ids=str,
+)
+def test_environment(environment, status):
+    machine = with_software(load("epyc_avx2"), environment=environment)
+    finding = find(machine, "environment")
+    assert finding.status == status
+    assert all(name in finding.detail for name in environment if status == "warn")
+
+
+def test_compiler_is_missing():
+    finding = find(load("laptop_avx_vnni"), "compiler")
+    assert finding.status == "warn"
+    assert "g++ is not on the PATH" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [(None, "warn"), ("4.57.1", "warn"), ("5.0.0", "ok")], ids=str
+)
+def test_transformers(version, status):
+    assert find(with_packages(load("epyc_avx2"), transformers=version), "hf").status == status
+
+
+@pytest.mark.parametrize(
+    ("available", "status"), [(2**31, "ok"), (2**31 - 1, "warn"), (0, "warn"), (None, "skip")]
+)
+def test_memory(available, status):
+    machine = with_cpu(load("epyc_avx2"), available_memory_bytes=available)
+    assert find(machine, "memory").status == status
+
+
+def test_bandwidth_says_what_it_means_for_generating():
+    finding = find(load("epyc_avx2"), "bandwidth")
+    assert "15.8 tokens a second at 16 bits, 31.7 at 8, 63.4 at 4" in finding.detail
+
+
+def test_bandwidth_far_below_any_memory_is_a_warning():
+    assert find(load("avx512_limited"), "bandwidth").status == "warn"

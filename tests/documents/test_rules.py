@@ -1,0 +1,174 @@
+"""What the fields of a document say about one another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from qprobe.documents.files import parse_document, to_json
+from qprobe.documents.machine import Fingerprint, slugify
+from qprobe.documents.model import Linear, Model
+from qprobe.documents.plan import Plan
+from qprobe.documents.scheme import SCHEMES, Scheme
+from qprobe.errors import InputError
+from tests.documents.strategies import simplest
+
+DEVICE = Fingerprint(
+    slug="cpu-a", kind="cpu", name="A", features=("avx2",), units=2, memory_bytes=1, software={}
+)
+LINEAR = Linear(
+    tensor="a.weight",
+    n=3,
+    k=5,
+    dtype="float32",
+    has_bias=True,
+    kind="query",
+    fusion_group="a",
+    rows="tokens",
+)
+
+
+def edit(change: Callable[[dict[str, Any]], object]) -> str:
+    """The JSON of a valid plan, after a change."""
+    content = json.loads(to_json(simplest(Plan)))
+    change(content)
+    return json.dumps(content)
+
+
+def section(content: dict[str, Any]) -> dict[str, Any]:
+    return content["targets"][content["primary"]]
+
+
+def group(content: dict[str, Any]) -> dict[str, Any]:
+    return section(content)["groups"][content["assignments"][0]["group"]]
+
+
+def kernels(*ranges: tuple[int, int | None]) -> list[dict[str, Any]]:
+    return [{"kernel": "reference", "m_min": first, "m_max": last} for first, last in ranges]
+
+
+BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a tensor twice": (
+        lambda plan: plan["assignments"].append(plan["assignments"][0]),
+        "assignments: tensor listed twice: .0.weight",
+    ),
+    "no section for the primary device": (
+        lambda plan: plan.update(primary="cpu-nowhere"),
+        "primary: 'cpu-nowhere' is not among targets",
+    ),
+    "no section at all": (lambda plan: plan.update(targets={}), "targets: "),
+    "a section under another name": (
+        lambda plan: section(plan)["fingerprint"].update(slug="cpu-other"),
+        "holds a section of 'cpu-other'",
+    ),
+    "a group without a decision": (
+        lambda plan: plan["assignments"].append({"tensor": "t", "group": "g", "n": 1, "k": 1}),
+        "groups: no decision for g",
+    ),
+    "a decision without a group": (
+        lambda plan: section(plan)["groups"].update(stray=group(plan)),
+        "groups: not among assignments: stray",
+    ),
+    "ranges that start late": (
+        lambda plan: group(plan).update(kernels=kernels((2, None))),
+        "ranges of M must follow one another",
+    ),
+    "ranges with a hole": (
+        lambda plan: group(plan).update(kernels=kernels((1, 4), (6, None))),
+        "ranges of M must follow one another",
+    ),
+    "ranges that end": (
+        lambda plan: group(plan).update(kernels=kernels((1, 4))),
+        "ranges of M must follow one another",
+    ),
+    "a range upside down": (
+        lambda plan: group(plan).update(kernels=kernels((1, 4), (5, 4), (5, None))),
+        "m_max 4 is below m_min 5",
+    ),
+    "an unknown scheme": (
+        lambda plan: group(plan)["scheme"].update(name="W3A3"),
+        "unknown scheme 'W3A3'; known are NONE, BF16, W8A16, W8A8",
+    ),
+    "a scheme that is not what its name says": (
+        lambda plan: group(plan).update(
+            scheme=json.loads(SCHEMES["W8A8"].model_dump_json()) | {"input_activations": None}
+        ),
+        "scheme 'W8A8' is not written as the preset of that name",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "complaint"), BROKEN.values(), ids=BROKEN)
+def test_a_plan_whose_parts_do_not_fit_is_refused(change, complaint):
+    with pytest.raises(InputError) as caught:
+        parse_document(Plan, edit(change), "plan.json")
+    assert str(caught.value).startswith("plan.json is not a valid plan: ")
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_with_a_tensor_twice_is_refused():
+    content = json.loads(to_json(simplest(Model)))
+    content["linears"] = [json.loads(LINEAR.model_dump_json())] * 2
+    with pytest.raises(InputError, match=r"tensor listed twice: a\.weight"):
+        parse_document(Model, json.dumps(content), "model.json")
+
+
+def test_the_groups_of_a_model_keep_the_order_of_the_checkpoint():
+    linears = [
+        LINEAR.model_copy(update={"tensor": tensor, "fusion_group": group})
+        for tensor, group in (("k", "qk"), ("up", "up"), ("q", "qk"))
+    ]
+    model = simplest(Model).model_copy(update={"linears": tuple(linears)})
+    found = {group: [one.tensor for one in members] for group, members in model.groups().items()}
+    assert found == {"qk": ["k", "q"], "up": ["up"]}
+
+
+def test_a_plan_gives_the_section_of_the_device_else_the_primary_one():
+    plan = simplest(Plan)
+    primary = plan.targets[plan.primary]
+    own = primary.model_copy(update={"fingerprint": DEVICE})
+    plan = plan.model_copy(update={"targets": {plan.primary: primary, DEVICE.slug: own}})
+    assert plan.section(DEVICE) == own
+    assert plan.section(DEVICE.model_copy(update={"slug": "cpu-b"})) == primary
+
+
+@pytest.mark.parametrize("rows", ["tokens", "last_token", "sequence"])
+def test_the_rows_of_a_linear_follow_its_rule(rows):
+    linear = LINEAR.model_copy(update={"rows": rows})
+    assert linear.m(batch=4, tokens=7) == (28 if rows == "tokens" else 4)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected"),
+    [("NONE", 15 * 4), ("BF16", 15 * 2), ("W8A16", 15 + 3 * 4), ("W8A8", 15 + 3 * 4)],
+)
+def test_the_bytes_of_a_weight_are_exact(scheme, expected):
+    assert SCHEMES[scheme].weight_bytes(LINEAR.n, LINEAR.k, "float32") == expected
+
+
+def test_the_bytes_of_a_bias_are_those_of_its_type_or_none():
+    assert LINEAR.bias_bytes("bfloat16") == 6
+    assert LINEAR.model_copy(update={"has_bias": False}).bias_bytes("bfloat16") == 0
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_a_preset_is_valid_as_written(scheme):
+    assert Scheme.model_validate_json(scheme.model_dump_json()) == scheme
+
+
+def test_equal_devices_do_not_differ():
+    assert DEVICE.differences(DEVICE.model_copy()) == ()
+
+
+def test_what_differs_is_named_with_both_values():
+    other = DEVICE.model_copy(update={"units": 64, "features": ()})
+    assert DEVICE.differences(other) == ("features: ('avx2',) against ()", "units: 2 against 64")
+    assert DEVICE.digest() != other.digest()
+
+
+def test_a_slug_keeps_letters_digits_and_dots():
+    assert slugify("cpu", "Intel(R) Xeon® w9 @ 2.5GHz ") == "cpu-intel-r-xeon-w9-2.5ghz"

@@ -1,0 +1,310 @@
+"""What is read of a device, from planted /proc, /sys and cgroup files, and from this machine."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from qprobe.errors import InputError
+from qprobe.kernels import device
+
+GIB = 2**30
+X86 = "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu sse2 {}\n\nprocessor\t: 1\n"
+ALL_X86 = (
+    "avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_vnni avx512_bf16 avx512_fp16 avx_vnni "
+    "amx_tile amx_int8 amx_bf16"
+)
+
+
+@pytest.fixture
+def plant(tmp_path):
+    """Write files below a root of their own; returns the root."""
+
+    def write(files):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def eight_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+
+def test_fingerprint_of_this_cpu_is_stable():
+    first = device.fingerprint("cpu")
+    assert first == device.fingerprint("cpu")
+    assert first.slug.startswith("cpu-")
+    assert first.memory_bytes % GIB == 0
+    assert first.software["torch"] == torch.__version__
+
+
+def test_fingerprint_knows_the_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert device.fingerprint("cpu").software["threads"] == str(threads + 1)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not device.cuda_count(), reason="no NVIDIA GPU")
+def test_fingerprint_of_a_gpu_names_its_architecture():
+    found = device.fingerprint("cuda:0")
+    assert found.kind == "cuda"
+    assert found.features[0].startswith("sm_")
+
+
+@pytest.mark.parametrize(
+    ("total", "whole"),
+    [(1, 1), (GIB, 1), (GIB + 1, 2), (25276510208, 24), (17059545088, 16)],
+)
+def test_memory_is_rounded_up_so_that_a_reboot_does_not_change_it(total, whole):
+    assert device._whole_gib(total) == whole * GIB
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "slug"),
+    [
+        ("AMD EPYC", ("avx2", "fma"), "cpu-amd-epyc-avx2-2c"),
+        ("Intel(R) Xeon(R) Processor @ 2.70GHz", ("amx_int8", "avx2"), "cpu-intel-xeon-amx-2c"),
+        ("AMD EPYC 7763 64-Core Processor", ("avx2",), "cpu-amd-epyc-7763-avx2-2c"),
+        ("12th Gen Intel(R) Core(TM) i7-1265U", ("avx2",), "cpu-intel-core-i7-1265u-avx2-2c"),
+        ("AMD Ryzen 9 7940HS w/ Radeon 780M Graphics", (), "cpu-amd-ryzen-9-7940hs-2c"),
+        ("Neoverse-V1", ("i8mm", "neon", "sve"), "cpu-neoverse-v1-i8mm-2c"),
+        ("型号", (), "cpu-2c"),
+    ],
+)
+def test_cpu_slug(name, features, slug):
+    assert device.cpu_slug(name, features, 2) == slug
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Tesla V100-SXM2-16GB", "v100-sxm2-16gb"),
+        ("NVIDIA H100 80GB HBM3", "h100-80gb-hbm3"),
+        ("NVIDIA GeForce GTX 1660", "gtx-1660"),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "a100-sxm4-40gb-mig-1g.5gb"),
+        ("NVIDIA", "gpu"),
+    ],
+)
+def test_gpu_slug_has_no_vendor_word(name, slug):
+    assert device.gpu_slug(name) == slug
+
+
+def test_default_device_is_one_that_exists():
+    assert device.parse_device(device.default_device()) == device.default_device()
+
+
+@pytest.mark.parametrize(
+    "text", ["tpu", "", "CPU", "cuda:", "cuda:-1", "cuda:٣", "cuda:1e3", "cuda:" + "9" * 5000]
+)
+def test_device_that_is_no_device_is_refused(text):
+    with pytest.raises(InputError, match="neither cpu nor cuda:N") as caught:
+        device.parse_device(text)
+    assert caught.value.hint.startswith("on this machine: cpu")
+    assert len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize("text", ["cuda", "cuda:0", "cuda:7"])
+def test_gpu_that_is_not_there_is_refused_with_what_torch_finds(text, monkeypatch):
+    monkeypatch.setattr(device, "cuda_count", lambda: 0)
+    with pytest.raises(InputError, match="finds 0 NVIDIA GPUs") as caught:
+        device.parse_device(text)
+    assert caught.value.hint == "on this machine: cpu"
+
+
+def test_cuda_means_the_first_gpu(monkeypatch):
+    monkeypatch.setattr(device, "cuda_count", lambda: 2)
+    assert device.parse_device("cuda") == "cuda:0"
+    assert device.parse_device("cuda:1") == "cuda:1"
+
+
+def test_x86_features_are_read_from_the_first_processor(plant):
+    root = plant({"proc/cpuinfo": X86.format("avx2 fma avx512_vnni mmx")})
+    assert device.cpu_features(root, {}) == ("avx2", "avx512_vnni", "fma")
+    assert device.cpu_model(root) == "Some CPU"
+
+
+def test_arm_features_have_names_of_their_own(plant):
+    root = plant({"proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimd asimddp sve bf16 i8mm\n"})
+    assert device.cpu_features(root, {}) == ("bf16", "dotprod", "i8mm", "neon", "sve")
+
+
+def test_torch_answers_where_there_is_no_proc(tmp_path, monkeypatch):
+    told = {"avx512_f": True, "fma3": True, "avx2": True, "amx_int8": False, "cpu_name": "Told"}
+    monkeypatch.setattr(device, "_torch_capabilities", lambda: told)
+    assert device.cpu_features(tmp_path, {}) == ("avx2", "avx512f", "fma")
+    assert device.cpu_model(tmp_path) == "Told"
+
+
+@pytest.mark.parametrize(
+    ("limit", "has", "lacks"),
+    [
+        ("SSE41", "", "avx2 fma"),
+        ("AVX2", "avx2 fma f16c", "avx_vnni avx512f amx_int8"),
+        ("avx2_vnni", "avx2 avx_vnni", "avx512f"),
+        ("AVX512_CORE", "avx2 avx512f avx512bw", "avx512_vnni amx_tile"),
+        ("AVX512_CORE_VNNI", "avx512_vnni", "avx512_bf16 amx_int8"),
+        ("AVX512_CORE_BF16", "avx512_bf16", "amx_bf16 avx512_fp16"),
+        ("AVX512_CORE_AMX", "amx_int8 amx_bf16", ""),
+        ("DEFAULT", "amx_int8", ""),
+        ("nonsense", "amx_int8", ""),
+        ("", "amx_int8", ""),
+    ],
+)
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_onednn_limit_drops_what_it_will_not_use(plant, variable, limit, has, lacks):
+    root = plant({"proc/cpuinfo": X86.format(ALL_X86)})
+    found = set(device.cpu_features(root, {variable: limit}))
+    assert set(has.split()) <= found
+    assert not set(lacks.split()) & found
+
+
+def test_onednn_limit_leaves_arm_alone(plant):
+    root = plant({"proc/cpuinfo": "Features\t: asimd i8mm\n"})
+    assert device.cpu_features(root, {"ONEDNN_MAX_CPU_ISA": "AVX2"}) == ("i8mm", "neon")
+
+
+def test_speed_environment_takes_what_limits_instructions():
+    environment = {"MKL_CBWR": "AVX", "ONEDNN_MAX_CPU_ISA": "AVX2", "HOME": "/home", "PATH": "x"}
+    assert list(device.speed_environment(environment)) == ["MKL_CBWR", "ONEDNN_MAX_CPU_ISA"]
+
+
+V1 = "4:cpu,cpuacct:/docker/abc\n3:memory:/docker/abc\n"
+V2 = {"proc/self/cgroup": "0::/\n"}
+V2_QUOTA = "sys/fs/cgroup/cpu.max"
+CFS = "sys/fs/cgroup/cpu/{}cpu.cfs_{}_us"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        pytest.param({}, 8, id="no cgroup"),
+        pytest.param(V2 | {V2_QUOTA: "150000 100000\n"}, 2, id="v2 rounded up"),
+        pytest.param(V2 | {V2_QUOTA: "max 100000\n"}, 8, id="v2 max"),
+        pytest.param(V2 | {V2_QUOTA: "5000 100000\n"}, 1, id="v2 tiny"),
+        pytest.param(V2 | {V2_QUOTA: "9900000 100000\n"}, 8, id="v2 above affinity"),
+        pytest.param(V2 | {V2_QUOTA: "100000 0\n"}, 8, id="v2 without period"),
+        pytest.param(V2 | {V2_QUOTA: "rubbish\n"}, 8, id="v2 rubbish"),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/cpu.max": "300000 100000\n",
+                "sys/fs/cgroup/a/b/cpu.max": "max 100000\n",
+            },
+            3,
+            id="v2 nested",
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "0::/host/path\n", V2_QUOTA: "400000 100000\n"},
+            4,
+            id="v2 in a container",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": V1,
+                CFS.format("docker/abc/", "quota"): "250000\n",
+                CFS.format("docker/abc/", "period"): "100000\n",
+            },
+            3,
+            id="v1",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": V1,
+                CFS.format("", "quota"): "-1\n",
+                CFS.format("", "period"): "100000\n",
+            },
+            8,
+            id="v1 unlimited",
+        ),
+    ],
+)
+def test_usable_cores(plant, eight_cores, files, cores):
+    assert device.usable_cores(plant(files)) == cores
+
+
+MEMINFO = "MemTotal:       16777216 kB\nMemFree:  1 kB\nMemAvailable:    8388608 kB\n"
+V1_MEMORY = "sys/fs/cgroup/memory/{}memory.{}_in_bytes"
+
+
+@pytest.mark.parametrize(
+    ("files", "total", "available"),
+    [
+        pytest.param({}, 16 * GIB, 8 * GIB, id="no cgroup"),
+        pytest.param(
+            V2
+            | {
+                "sys/fs/cgroup/memory.max": f"{4 * GIB}\n",
+                "sys/fs/cgroup/memory.current": f"{3 * GIB}\n",
+                "sys/fs/cgroup/memory.stat": f"anon 5\ninactive_file {GIB}\nactive_file 7\n",
+            },
+            4 * GIB,
+            2 * GIB,
+            id="v2 less its cache",
+        ),
+        pytest.param(
+            V2
+            | {
+                "sys/fs/cgroup/memory.max": "max\n",
+                "sys/fs/cgroup/memory.current": f"{3 * GIB}\n",
+            },
+            16 * GIB,
+            8 * GIB,
+            id="v2 max",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": V1,
+                V1_MEMORY.format("", "limit"): "9223372036854771712\n",
+                V1_MEMORY.format("", "usage"): "5\n",
+                V1_MEMORY.format("docker/abc/", "limit"): f"{2 * GIB}\n",
+                V1_MEMORY.format("docker/abc/", "usage"): f"{3 * GIB}\n",
+            },
+            2 * GIB,
+            0,
+            id="v1 nested and overdrawn",
+        ),
+    ],
+)
+def test_memory_by_system_and_cgroup(plant, files, total, available):
+    root = plant({"proc/meminfo": MEMINFO} | files)
+    assert device.memory_bytes(root) == total
+    assert device.available_memory_bytes(root) == available
+
+
+def test_memory_is_unknown_without_proc(tmp_path):
+    assert device.memory_bytes(tmp_path) is None
+    assert device.available_memory_bytes(tmp_path) is None
+
+
+def cache(cpu, index, level, size, shared):
+    folder = f"sys/devices/system/cpu/cpu{cpu}/cache/index{index}"
+    return {
+        f"{folder}/level": f"{level}\n",
+        f"{folder}/size": f"{size}\n",
+        f"{folder}/shared_cpu_list": f"{shared}\n",
+    }
+
+
+def test_last_level_caches_are_added_up_once_each(plant):
+    root = plant(
+        cache(0, 2, 2, "512K", "0")
+        | cache(0, 3, 3, "32M", "0-1")
+        | cache(1, 3, 3, "32M", "0-1")
+        | cache(2, 3, 3, "32768K", "2-3")
+    )
+    assert device.last_level_cache_bytes(root) == 64 * 2**20
+
+
+def test_last_level_cache_is_unknown_without_sys(tmp_path):
+    assert device.last_level_cache_bytes(tmp_path) is None

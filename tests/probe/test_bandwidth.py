@@ -1,0 +1,36 @@
+"""What the bandwidth is measured on, and that it comes out."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from qprobe.probe.bandwidth import measure_bandwidth, working_set_bytes
+
+MIB = 2**20
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("cache", "available", "size"),
+    [
+        (None, None, 256 * MIB),
+        (32 * MIB, 64 * GIB, 256 * MIB),
+        (100 * MIB, 64 * GIB, 400 * MIB),
+        (1152 * MIB, 64 * GIB, 2 * GIB),
+        (32 * MIB, GIB, 128 * MIB),
+        (32 * MIB, 0, 2 * MIB),
+    ],
+    ids=["unknown", "small cache", "large cache", "huge cache", "little memory", "no memory"],
+)
+def test_working_set_is_beyond_the_caches_and_within_the_memory(cache, available, size):
+    assert working_set_bytes(cache, available) == size
+
+
+def test_bandwidth_is_measured_quickly():
+    start = time.thread_time()  # what other programs take of the core does not count
+    copy, read = measure_bandwidth(8 * MIB, 2 * GIB)
+    assert time.thread_time() - start < 2
+    assert 1e8 < copy < 1e13
+    assert 1e8 < read < 1e13

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from qprobe.documents.finding import Fix
+from qprobe.render.diagnosis import count_line, diagnosis_text, wrap_command
+from tests.render.samples import diagnosis, finding, full_diagnosis
+
+
+def test_a_line_a_finding_with_mark_title_and_summary():
+    page = diagnosis_text(diagnosis(finding("ok", title="CPU", summary="2 cores")))
+    assert page.splitlines()[0].split() == ["✓", "CPU", "2", "cores"]
+
+
+@pytest.mark.parametrize("status", ["warn", "fail", "crash"])
+def test_problems_show_detail_and_fix_indented(status):
+    fix = Fix(text="do it", commands=("pip install x",), link="https://example.org")
+    page = diagnosis_text(diagnosis(finding(status, detail="because", fix=fix)))
+    lines = page.splitlines()
+    assert lines[1:5] == [
+        "    because",
+        "    fix: do it",
+        "      $ pip install x",
+        "    see https://example.org",
+    ]
+
+
+@pytest.mark.parametrize("status", ["ok", "skip"])
+def test_detail_of_what_is_fine_is_shown_only_in_full(status):
+    found = diagnosis(finding(status, detail="because"))
+    assert "because" not in diagnosis_text(found)
+    assert "because" in diagnosis_text(found, full=True)
+
+
+def test_the_count_comes_last():
+    page = diagnosis_text(full_diagnosis())
+    assert page.splitlines()[-1] == "5 checks: 1 passed, 1 warning, 1 failed, 1 crashed, 1 skipped"
+
+
+def test_counting_one_and_many():
+    assert count_line([finding("warn")]) == "1 check: 1 warning"
+    assert count_line([finding("warn"), finding("warn")]) == "2 checks: 2 warnings"
+
+
+def test_verdicts_are_a_table_where_there_are_any():
+    assert "not installed" in diagnosis_text(full_diagnosis())
+    assert "verdict" not in diagnosis_text(diagnosis(finding()))
+
+
+def test_a_long_command_can_be_pasted():
+    import shlex
+
+    command = "pip install 'a  b' " + "--option value " * 10 + '"x y"'
+    wrapped = wrap_command(command, 40)
+    assert max(map(len, wrapped.splitlines())) <= 40
+    assert shlex.split(wrapped.removeprefix("$ ").replace("\\\n", "")) == shlex.split(command)
+
+
+def test_a_short_command_stays_on_its_line():
+    assert wrap_command("pip install x", 40) == "$ pip install x"

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import re
+
+from qprobe.documents.files import parse_document
+from qprobe.documents.machine import Machine
+from qprobe.render.markdown import diagnosis_markdown, escape
+from tests.render.samples import full_diagnosis
+
+
+def test_each_finding_is_one_row_of_three_cells():
+    rows = [line for line in diagnosis_markdown(full_diagnosis()).splitlines() if line[:1] == "|"]
+    findings = rows[2:7]
+    assert all(len(re.split(r"(?<!\\)\|", row)) == 5 for row in findings)
+    assert [row.split()[2] for row in findings] == ["ok", "warn", "fail", "skip", "crash"]
+
+
+def test_hostile_text_starts_neither_html_nor_markup():
+    assert escape("<b>|`*_[x](y)\n# z & ~\x1b") == r"\<b\>\|\`\*\_\[x\](y) \# z &amp; \~\\x1b"
+
+
+def test_the_machine_can_be_replayed_from_it():
+    page = diagnosis_markdown(full_diagnosis())
+    block = page.split("```json\n")[1].split("```")[0]
+    assert parse_document(Machine, block, "pasted") == full_diagnosis().machine.model_copy(
+        update={"created_utc": parse_document(Machine, block, "pasted").created_utc}
+    )
+
+
+def test_problems_have_their_commands_below():
+    assert "\n    pip install x\n" in diagnosis_markdown(full_diagnosis())

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+
+from qprobe.documents.objective import ErrorLimit, Objective
+from qprobe.documents.plan import KernelRange
+from qprobe.render.explain import explanation_text
+from qprobe.render.folding import fold_groups, kernels_by_m, kind_of, range_of_m
+from qprobe.render.plan import plan_text
+from tests.render import samples
+
+
+def fold(plan):
+    return fold_groups(plan, plan.targets[plan.primary])
+
+
+def test_equal_decisions_of_many_layers_are_one_row():
+    rows = fold(samples.plan(layers=12))
+    assert [(row.label, len(row.groups)) for row in rows] == [
+        ("qkv", 12),
+        ("out", 12),
+        ("pooler", 1),
+    ]
+
+
+def test_a_layer_that_differs_has_a_row_of_its_own():
+    other = samples.decision("NONE", (("reference", 1, None),))
+    rows = fold(samples.plan(groups={"encoder.layer.1.qkv": other}))
+    assert [(row.label, row.scheme, len(row.groups)) for row in rows][:2] == [
+        ("qkv", "W8A8", 2),
+        ("out", "W8A8", 3),
+    ]
+    assert rows[2].groups == ("encoder.layer.1.qkv",)
+
+
+def test_other_ranges_of_m_are_another_decision():
+    other = samples.decision(kernels=(("a", 1, 8), ("b", 9, None)))
+    rows = fold(samples.plan(groups={"encoder.layer.1.qkv": other}))
+    assert "a (M ≤ 8), b (M ≥ 9)" in [row.kernels for row in rows]
+
+
+def test_bytes_are_those_of_the_scheme_or_as_stored():
+    stored = samples.decision("NONE", (("reference", 1, None),))
+    rows = {row.label: row for row in fold(samples.plan(groups={"pooler.weight": stored}))}
+    assert rows["qkv"].weight_bytes == "38.2 KiB"  # 3 groups × 3 tensors × (64·64 + 64·4) bytes
+    assert rows["pooler"].weight_bytes == "as stored"
+
+
+def test_reasons_that_differ_name_the_group_that_they_are_of():
+    other = samples.decision(reasons=("slightly faster",))
+    page = plan_text(samples.plan(groups={"encoder.layer.2.out.weight": other}), width=120)
+    assert "such as encoder.layer.0.out.weight" in page
+    assert "the figures are those of encoder.layer.0.qkv" not in page
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (1, None, "any M"),
+        (1, 8, "M ≤ 8"),
+        (9, 64, "9 ≤ M ≤ 64"),
+        (5, 5, "M = 5"),
+        (65, None, "M ≥ 65"),
+    ],
+)
+def test_ranges_of_m(low, high, text):
+    assert range_of_m(KernelRange(kernel="a", m_min=low, m_max=high)) == text
+
+
+def test_one_kernel_for_every_m_is_only_its_name():
+    assert kernels_by_m((KernelRange(kernel="a", m_min=1, m_max=None),)) == "a"
+
+
+def test_numbers_inside_names_stay():
+    assert kind_of("h.10.ffn2.weight") == "h.*.ffn2"
+
+
+def test_a_plan_of_a_single_layer_keeps_its_name():
+    assert fold(samples.plan(layers=0))[0].label == "pooler"
+
+
+def test_names_of_kernels_and_layers_stay_whole_where_there_is_room():
+    decided = samples.decision(kernels=(("cpu.onednn_qlinear_u8", 1, None),))
+    page = plan_text(samples.plan(groups={"encoder.layer.1.qkv": decided}))
+    assert "cpu.onednn_qlinear_u8" in page
+
+
+def test_shows_losers_with_the_reason():
+    page = plan_text(samples.plan())
+    assert "1.6 times the time" in page
+    assert "not feasible:" in page
+
+
+def test_rejected_schemes_only_in_full():
+    assert "slower by half" not in plan_text(samples.plan())
+    assert "not W8A16: slower by half; larger too" in plan_text(samples.plan(), full=True)
+
+
+def test_says_what_the_limits_are():
+    hard = Objective(error_limit=ErrorLimit(value=0.01, hard=True), memory_limit_bytes=20 * 2**30)
+    page = plan_text(samples.plan(objective=hard))
+    assert "error ≤ 0.0100 (hard), memory ≤ 20.0 GiB" in page
+
+
+def test_says_that_the_error_is_unknown():
+    bare = samples.plan()
+    unknown = bare.targets["cpu-test"].model_copy(
+        update={"predicted": samples.predicted(error=None)}
+    )
+    page = plan_text(bare.model_copy(update={"targets": {"cpu-test": unknown}}))
+    assert "unknown: nothing was calibrated" in page
+
+
+def test_a_modelled_time_is_an_interval():
+    bare = samples.plan()
+    changed = samples.predicted(provenance="modelled")
+    modelled = bare.targets["cpu-test"].model_copy(update={"predicted": changed})
+    page = plan_text(bare.model_copy(update={"targets": {"cpu-test": modelled}}))
+    assert "3.80–4.20 ms a request (modelled, ±5 %)" in page
+
+
+def test_the_primary_device_comes_first():
+    bare = samples.plan()
+    other = bare.targets["cpu-test"].model_copy(update={"fingerprint": samples.gpu_fingerprint()})
+    targets = {"h100-sxm5-80gb": other, **bare.targets}
+    page = plan_text(bare.model_copy(update={"targets": targets}))
+    assert 0 < page.index("cpu-test") < page.index("h100-sxm5-80gb")
+    assert "2 SMs" in page
+
+
+def test_an_explanation_has_every_reason_and_kernel():
+    kernels = (("reference", 1, 8), ("cpu.onednn_qlinear", 9, None))
+    decided = samples.decision(kernels=kernels, reasons=("twice as fast", "a quarter of the bytes"))
+    page = explanation_text(samples.plan(groups={"pooler.weight": decided}), "pooler.weight")
+    for words in ("twice as fast", "a quarter of the bytes", "slower by half", "larger too"):
+        assert words in page
+    assert "M ≤ 8  reference" in page
+    assert "M ≥ 9  cpu.onednn_qlinear" in page

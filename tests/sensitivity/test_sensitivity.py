@@ -1,0 +1,161 @@
+"""Sensitivity, measured through the model's own forward."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from qprobe.checkpoint import read_model
+from qprobe.checkpoint.loading import load_module
+from qprobe.documents.scheme import SCHEMES
+from qprobe.errors import InputError
+from qprobe.sensitivity import _ensure as ensuring
+from qprobe.sensitivity import ensure_sensitivity, measure_sensitivity
+from qprobe.sensitivity._ensure import hash_weights
+from tests.checkpoints import tiny_bert, tiny_llama
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def found(path):
+    return measure_sensitivity(path, tuple(SCHEMES))
+
+
+def test_every_layer_under_every_scheme_and_algorithm(path, found):
+    model = read_model(path)
+    tensors = {linear.tensor for linear in model.linears}
+    pairs = {(noise.scheme, noise.algorithm) for noise in found.layers}
+    assert {noise.tensor for noise in found.layers} == tensors
+    assert len(found.layers) == len(tensors) * len(pairs)
+    assert pairs == {
+        ("BF16", "none"),
+        *((s, a) for s in ("W8A8", "W8A16") for a in ("rtn", "rtn_reduce_range")),
+    }
+    assert {gain.group for gain in found.gains} == set(model.groups())
+
+
+def test_noise_grows_with_the_coarseness_of_the_scheme(found):
+    table = {(n.tensor, n.scheme, n.algorithm): n.noise for n in found.layers}
+    for tensor in {noise.tensor for noise in found.layers}:
+        fine, coarse = (table[tensor, "W8A16", a] for a in ("rtn", "rtn_reduce_range"))
+        assert coarse == pytest.approx(4 * fine, rel=0.6), "one bit less is four times the power"
+        assert table[tensor, "W8A8", "rtn"] > fine
+
+
+def test_the_sum_over_groups_predicts_the_uniform_error(path, found):
+    model = read_model(path)
+    gains = {gain.group: gain.gain or 0.0 for gain in found.gains}
+    table = {(n.tensor, n.scheme, n.algorithm): n.noise for n in found.layers}
+    for uniform in found.uniform:
+        total = sum(
+            gains[group] * sum(table[m.tensor, uniform.scheme, uniform.algorithm] for m in members)
+            / len(members)
+            for group, members in model.groups().items()
+        )  # fmt: skip
+        assert math.sqrt(total / uniform.power) == pytest.approx(1, abs=0.5)
+
+
+def test_a_group_that_does_not_reach_the_output_has_no_gain(found):
+    gains = {gain.group: gain.gain for gain in found.gains}
+    assert gains.pop("pooler.dense.weight") is None
+    assert all(gain is not None and gain > 0 for gain in gains.values())
+
+
+def test_the_noise_floor_is_that_of_bf16(path, found):
+    assert 1e-3 < math.sqrt(found.noise_floor) < 3e-2
+    assert found.metric == "last_hidden_state"
+    assert found.method == "calibrated"
+
+
+def test_an_outlier_feature_hurts_quantized_activations_alone(path):
+    module = load_module(path)
+    before = measure_sensitivity(module, ("W8A8", "W8A16"))
+    norm = module.encoder.layer[0].attention.output.LayerNorm
+    norm.weight.data[5] *= 300
+    after = measure_sensitivity(module, ("W8A8", "W8A16"))
+    tensor = "encoder.layer.0.intermediate.dense.weight"
+
+    def noise(sensitivity, scheme):
+        return next(
+            n.noise
+            for n in sensitivity.layers
+            if (n.tensor, n.scheme, n.algorithm) == (tensor, scheme, "rtn")
+        )
+
+    def relative_to_weights(sensitivity):
+        return noise(sensitivity, "W8A8") / noise(sensitivity, "W8A16")
+
+    assert relative_to_weights(after) != pytest.approx(relative_to_weights(before), rel=0.05)
+    assert {g.group: g.gain for g in after.gains} != {g.group: g.gain for g in before.gains}
+
+
+def test_the_module_is_left_as_it_was(path):
+    module = load_module(path).train()
+    state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    measure_sensitivity(module, ("W8A8",))
+    assert module.training
+    assert all(torch.equal(t, state[name]) for name, t in module.state_dict().items())
+    assert not any(child._forward_hooks for child in module.modules())
+
+
+def test_the_head_is_left_out_of_the_gains_but_not_of_the_noise(tmp_path):
+    found = measure_sensitivity(tiny_llama(tmp_path), ("W8A8",))
+    assert "lm_head.weight" not in {gain.group for gain in found.gains}
+    assert "lm_head.weight" in {noise.tensor for noise in found.layers}
+    assert found.metric == "logits"
+
+
+def test_an_unknown_scheme_is_refused(path):
+    with pytest.raises(InputError, match="unknown schemes W3A3"):
+        measure_sensitivity(path, ("W3A3",))
+
+
+def test_weights_that_give_nan_are_refused(path):
+    module = load_module(path)
+    module.embeddings.word_embeddings.weight.data.fill_(float("nan"))
+    with pytest.raises(InputError, match="NaN or infinity on the calibration text"):
+        measure_sensitivity(module, ("W8A16",))
+
+
+def test_a_model_that_takes_no_tokens_is_refused():
+    with pytest.raises(InputError):
+        measure_sensitivity(nn.Sequential(nn.Linear(4, 4)), ("W8A16",))
+
+
+class TestCache:
+    @pytest.fixture(autouse=True)
+    def folder(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("QPROBE_CACHE", str(tmp_path / "cache"))
+
+    @pytest.fixture
+    def calls(self, monkeypatch, found):
+        calls = []
+        monkeypatch.setattr(
+            ensuring, "measure_sensitivity", lambda *a, **k: (calls.append(a), found)[1]
+        )
+        return calls
+
+    def test_measured_once_for_each_text(self, path, calls, found):
+        model = read_model(path)
+        assert ensure_sensitivity(path, model) == found
+        assert ensure_sensitivity(path, model) == found
+        assert len(calls) == 1
+        ensure_sensitivity(path, model, "Another text.")
+        assert len(calls) == 2
+
+    def test_never_gives_what_is_known_or_nothing(self, path, calls, found):
+        model = read_model(path)
+        assert ensure_sensitivity(path, model, measure="never") is None
+        ensure_sensitivity(path, model)
+        assert ensure_sensitivity(path, model, measure="never") == found
+        assert len(calls) == 1
+
+    def test_another_training_of_the_same_shapes_is_another_model(self, path, tmp_path):
+        other = tiny_bert(tmp_path / "other", seed=1)
+        assert read_model(other).model_hash == read_model(path).model_hash
+        assert hash_weights(other) != hash_weights(path)
