@@ -32,7 +32,6 @@ TOKENS = 64
 APPLIED = "plan"
 BUDGET_S = 15.0
 MIN_SAMPLES = 9
-LONG_REQUEST_S = 0.1
 
 
 def verify_plan(
@@ -92,7 +91,7 @@ def _verify(
     found = {name: errors.of(variant) for name, variant in variants.items()}
     floor = errors.of(cast_module(copy.deepcopy(module), torch.bfloat16))
     progress(f"timing {len(variants)} variants in turn", 0.4)
-    timed = _time(variants, predicted, plan.objective, _vocabulary(module, ids))
+    timed = _time(variants, plan.objective, _vocabulary(module, ids))
     slowdown = timed[yardstick.NAME].median / section.yardstick_s
     progress("verified", 1.0)
     passed, why = _judge(plan, section, found[APPLIED])
@@ -151,25 +150,17 @@ def _vocabulary(module: nn.Module, ids: Tensor) -> int:
 
 
 def _time(
-    variants: Mapping[str, nn.Module],
-    predicted: Mapping[str, float],
-    objective: Objective,
-    vocabulary: int,
+    variants: Mapping[str, nn.Module], objective: Objective, vocabulary: int
 ) -> dict[str, Samples]:
     keep_freed_memory()
     generator = torch.Generator().manual_seed(1)
     size = (objective.batch, objective.prompt)
     ids = torch.randint(0, vocabulary, size, generator=generator)
 
-    def task(variant: nn.Module, expected_s: float) -> Task:
-        def run(_counter: int = 0) -> None:
-            time_request(variant, ids, objective.generate)
+    def task(variant: nn.Module) -> Task:
+        return Task(lambda _: time_request(variant, ids, objective.generate))
 
-        # A deployed model runs again and again: it finds its weights where it left them, not
-        # where the variant before it has put its own.
-        return Task(run, run if expected_s < LONG_REQUEST_S else None)
-
-    tasks = {name: task(variant, predicted[name]) for name, variant in variants.items()}
+    tasks = {name: task(variant) for name, variant in variants.items()}
     tasks[yardstick.NAME] = yardstick.make_yardstick()
     return time_interleaved(tasks, budget_s=BUDGET_S, min_samples=MIN_SAMPLES)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -20,25 +20,30 @@ from qprobe.timing import yardstick
 from qprobe.timing.allocator import keep_freed_memory
 from qprobe.timing.interleave import Task, time_calmly
 
-BUDGET_S = 2.0
-MIN_PASSES = 9
+BUDGET_S = 3.0
+MIN_PASSES = 3
+SAMPLE_S = 0.03
 
 
-class _Instant(nn.Module):
-    """Stands for a linear: gives a tensor of the right shape that was there before."""
+class _Stopwatch:
+    """A clock that stands still while a linear computes."""
 
-    def __init__(self, n: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.n, self.dtype = n, dtype
-        self.known: dict[torch.Size, Tensor] = {}
+    def __init__(self) -> None:
+        self.stopped_s = 0.0
 
-    def forward(self, x: Tensor) -> Tensor:
-        """X (…, K) → the same (…, N) for each shape of x."""
-        shape = x.shape[:-1]
-        if shape not in self.known:
-            generator = torch.Generator().manual_seed(self.n)
-            self.known[shape] = torch.randn(*shape, self.n, generator=generator).to(self.dtype)
-        return self.known[shape]
+    def __call__(self) -> float:
+        return time.perf_counter() - self.stopped_s
+
+    def leave_out(self, call: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The same function, of which the clock sees nothing."""
+
+        def uncounted(x: Tensor) -> Tensor:
+            start = time.perf_counter()
+            y = call(x)
+            self.stopped_s += time.perf_counter() - start
+            return y
+
+        return uncounted
 
 
 def measure_rest(
@@ -47,27 +52,30 @@ def measure_rest(
     objective: Objective,
     dtype: FloatDtype,
 ) -> tuple[Rest, float]:
-    """Run the model's own forward with every linear replaced by one that takes no time.
+    """Run the model's own forward by a clock that stands still within the linears.
 
-    `module` is as stored and is left as it was. Also gives the seconds of the yardstick: the speed
-    of the machine that the others are at. Touches the clock and the device.
+    What surrounds a linear is timed as it runs in the model: on data that the linear has just
+    written, in caches that it has used. `module` is as stored and is left as it was. Also gives the
+    seconds of the yardstick: the speed of the machine that the others are at. Touches the clock and
+    the device.
     """
     keep_freed_memory()
-    compute_dtype: torch.dtype = getattr(torch, dtype)
+    clock = _Stopwatch()
+    timed_module = _with_clock(module, model, getattr(torch, dtype), clock)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(
         0, model.vocab_size, (objective.batch, objective.prompt), generator=generator
     )
     prefill: list[float] = []
     decode: list[float] = []
-    with _without_linears(module, model, compute_dtype) as bare, torch.no_grad():
 
-        def run(_counter: int) -> None:
-            prefill_s, decode_s = time_request(bare, ids, objective.generate)
-            prefill.append(prefill_s)
-            decode.append(decode_s)
+    def run(_counter: int) -> None:
+        prefill_s, decode_s = time_request(timed_module, ids, objective.generate, clock)
+        prefill.append(prefill_s)
+        decode.append(decode_s)
 
-        tasks = {"rest": Task(run), yardstick.NAME: yardstick.make_yardstick()}
+    tasks = {"rest": Task(run, clock=clock, shortest_s=SAMPLE_S), yardstick.NAME: yardstick.make_yardstick()}
+    with torch.no_grad():
         timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=MIN_PASSES)
     total = timed["rest"].median
     prefill_share = sum(prefill) / (sum(prefill) + sum(decode))
@@ -85,11 +93,12 @@ def measure_rest(
     return rest, timed[yardstick.NAME].median
 
 
-@contextmanager
-def _without_linears(module: nn.Module, model: Model, dtype: torch.dtype) -> Iterator[nn.Module]:
-    """A copy of the module in `dtype` whose planned linears are instant."""
-    memo: dict[int, object] = {}
-    paths = resolve_modules(module, (linear.tensor for linear in model.linears))
-    for linear, path in zip(model.linears, paths.values(), strict=True):
-        memo[id(module.get_submodule(path))] = _Instant(linear.n, dtype)
-    yield cast_module(copy.deepcopy(module, memo), dtype)
+def _with_clock(
+    module: nn.Module, model: Model, dtype: torch.dtype, clock: _Stopwatch
+) -> nn.Module:
+    """A copy of the module in `dtype` whose planned linears stop the clock."""
+    timed = cast_module(copy.deepcopy(module), dtype)
+    for path in resolve_modules(timed, (linear.tensor for linear in model.linears)).values():
+        linear = timed.get_submodule(path)
+        linear.forward = clock.leave_out(linear.forward)
+    return timed

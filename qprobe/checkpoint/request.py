@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +23,12 @@ def check_generates(module: nn.Module, generate: int) -> None:
         )
 
 
-def time_request(module: nn.Module, input_ids: torch.Tensor, generate: int) -> tuple[float, float]:
+def time_request(
+    module: nn.Module,
+    input_ids: torch.Tensor,
+    generate: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, float]:
     """Seconds of the forward pass over the prompt, and of generating `generate` tokens after it.
 
     input_ids: (batch, tokens) int64. Decoding is greedy, with the cache that the model makes.
@@ -37,10 +43,10 @@ def time_request(module: nn.Module, input_ids: torch.Tensor, generate: int) -> t
         arguments["use_cache"] = True
     if generate and "logits_to_keep" in inspect.signature(module.forward).parameters:
         arguments["logits_to_keep"] = 1
-    start = time.perf_counter()
+    start = clock()
     output = module(input_ids, **arguments)
-    prefill_s = time.perf_counter() - start
-    start = time.perf_counter()
+    prefill_s = clock() - start
+    start = clock()
     for _ in range(generate):
         arguments["past_key_values"] = output.past_key_values
         token = output.logits[:, -1:].argmax(-1)
@@ -48,4 +54,4 @@ def time_request(module: nn.Module, input_ids: torch.Tensor, generate: int) -> t
             mask = arguments["attention_mask"]
             arguments["attention_mask"] = torch.cat([mask, torch.ones_like(token)], dim=-1)
         output = module(token, **arguments)
-    return prefill_s, time.perf_counter() - start
+    return prefill_s, clock() - start

@@ -1,6 +1,7 @@
 """What may be said of samples."""
 
 import random
+import time
 
 import pytest
 import torch
@@ -46,12 +47,12 @@ def test_tasks_run_in_turn_and_are_prepared_outside_the_clock():
         return lambda _: (seen.append(name), sum(range(20_000)))
 
     tasks = {
-        "a": Task(burn("a"), prepare=lambda: seen.append("prepare")),
-        "b": Task(burn("b")),
+        "a": Task(burn("a"), prepare=lambda: seen.append("prepare"), shortest_s=0.0),
+        "b": Task(burn("b"), shortest_s=0.0),
     }
     timed = time_interleaved(tasks, budget_s=0.0, min_samples=6, prune=False)
     assert {len(samples.seconds) for samples in timed.values()} == {6}
-    assert seen.count("prepare") == 2 + 6
+    assert seen.count("prepare") == 2 + 2 * 6
     first_halves = [name for name in seen if name != "prepare"]
     assert first_halves.count("a") == first_halves.count("b")
 
@@ -62,6 +63,32 @@ def test_the_counter_goes_on_so_that_work_rotates():
         {"a": Task(lambda i: (counters.append(i), sum(range(20_000))))}, budget_s=0.0, min_samples=4
     )
     assert counters == list(range(len(counters)))
+
+
+def test_a_sample_begins_warm_where_the_calls_are_short():
+    seen = []
+
+    def work(name, seconds):
+        return lambda _: (seen.append(name), time.sleep(seconds))
+
+    tasks = {"short": Task(work("short", 1e-3), shortest_s=0.0), "long": Task(work("long", 0.12))}
+    time_interleaved(tasks, budget_s=0.0, min_samples=2, prune=False)
+    assert seen.count("short") == 2 + 2 * 2
+    assert seen.count("long") == 1 + 2
+
+
+def test_a_clock_that_stands_still_leaves_out_what_does_not_count():
+    stopped = 0.0
+
+    def run(_):
+        nonlocal stopped
+        start = time.perf_counter()
+        time.sleep(5e-3)
+        stopped += time.perf_counter() - start
+
+    task = Task(run, clock=lambda: time.perf_counter() - stopped, shortest_s=0.0)
+    timed = time_interleaved({"task": task}, budget_s=0.0, min_samples=3)
+    assert timed["task"].median < 2.5e-3
 
 
 def test_a_task_out_of_the_race_gets_few_samples():
