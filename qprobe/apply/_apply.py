@@ -19,6 +19,7 @@ from qprobe.errors import InputError, PlanMismatchError
 from qprobe.kernels.device import fingerprint, parse_device
 from qprobe.layers import make_layer
 from qprobe.layers._linear import PlannedLinear
+from qprobe.timing.allocator import give_back_freed_memory
 
 logger = logging.getLogger("qprobe")
 ATTRIBUTE = "qprobe_receipt"
@@ -78,7 +79,10 @@ def apply_plan(
     before = held_bytes(module)
     module.to(target)
     layers = tuple(_replace(module, step, dtype) for step in steps)
-    cast_module(module, dtype, skip=(PlannedLinear,))
+    # While one tensor is a view of a checkpoint's mapping, all pages that were read to quantize or
+    # to pack stay in memory.
+    is_view = here.kind == "cpu" and any(isinstance(m, PlannedLinear) for m in module.modules())
+    cast_module(module, dtype, skip=(PlannedLinear,), copy=is_view)
     changes = _describe_changes(differences, steps)
     if changes:
         logger.warning(
@@ -86,6 +90,7 @@ def apply_plan(
         )
     receipt = _receipt(plan, section, here, changes, layers, before, held_bytes(module))
     object.__setattr__(module, ATTRIBUTE, receipt)
+    give_back_freed_memory()
     return module
 
 

@@ -74,7 +74,10 @@ def measure_rest(
         prefill.append(prefill_s)
         decode.append(decode_s)
 
-    tasks = {"rest": Task(run, clock=clock, shortest_s=SAMPLE_S), yardstick.NAME: yardstick.make_yardstick()}
+    tasks = {
+        "rest": Task(run, clock=clock, shortest_s=SAMPLE_S),
+        yardstick.NAME: yardstick.make_yardstick(),
+    }
     with torch.no_grad():
         timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=MIN_PASSES)
     total = timed["rest"].median

@@ -1,7 +1,9 @@
 """A plan applied to a live model."""
 
 import copy
+import gc
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,6 +57,15 @@ def test_the_receipt_tells_what_was_done(module, bert):
     assert all(layer.weight_bytes_after < layer.weight_bytes_before for layer in quantized)
     parameters = sum(p.numel() * p.element_size() for p in module.parameters())
     assert receipt.weight_bytes_before > receipt.weight_bytes_after > parameters - 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no list of mappings")
+def test_an_applied_model_lets_go_of_the_checkpoint_file(module, bert, bert_path):
+    mapped = str(bert_path / "model.safetensors")
+    assert mapped in Path("/proc/self/maps").read_text()
+    apply_plan(plan_for(bert, decide("W8A16"), {"pooler.dense.weight": decide("NONE")}), module)
+    gc.collect()
+    assert mapped not in Path("/proc/self/maps").read_text()
 
 
 def test_a_plan_survives_its_file(module, bert):

@@ -41,7 +41,7 @@ from tests.checkpoints import minilm
 ROOT = Path(__file__).parent.parent.parent
 REQUESTS = ((32, 128), (1, 128))
 MEMORY = """
-import gc, json, sys, torch, qprobe
+import ctypes, gc, json, sys, torch, qprobe
 from qprobe.checkpoint.loading import load_module
 
 def held():
@@ -49,18 +49,20 @@ def held():
     return 1024 * (int(lines["RssAnon"].split()[0]) + int(lines["RssFile"].split()[0]))
 
 plan = qprobe.load_plan(sys.argv[2])
-objective = plan.objective
-model = load_module(sys.argv[1])
-with torch.no_grad():
-    model(torch.zeros(1, 2, dtype=torch.int64))
-del model
+ids = torch.randint(0, 30000, (plan.objective.batch, plan.objective.prompt))
+
+def deploy():
+    model = qprobe.apply_plan(plan, load_module(sys.argv[1]))
+    with torch.no_grad():
+        for _ in range(3):
+            model(ids)
+    return model
+
+deploy()  # What the libraries load at their first use is not the model's.
 gc.collect()
+ctypes.CDLL(None).malloc_trim(0)
 before = held()
-model = qprobe.apply_plan(plan, load_module(sys.argv[1]))
-ids = torch.randint(0, 30000, (objective.batch, objective.prompt))
-with torch.no_grad():
-    for _ in range(3):
-        model(ids)
+model = deploy()
 gc.collect()
 print(json.dumps(held() - before))
 """
