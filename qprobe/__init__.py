@@ -26,7 +26,7 @@ _HOMES = {  # `__init__.pyi` says the same to type checkers
     "qprobe.documents.plans": "load_plan",
     "qprobe.documents.profile": "Cell KernelFact Measurement Peak Profile Rest Shape Skipped",
     "qprobe.documents.receipt": "LayerReceipt Receipt Variant",
-    "qprobe.documents.scheme": "SCHEMES CastWeights ChannelWeights Scheme TokenActivations",
+    "qprobe.documents.scheme": "SCHEMES CastWeights ChannelWeights CodebookWeights GroupWeights Scheme TokenActivations",
     "qprobe.documents.sensitivity": "GroupGain LayerNoise Sensitivity UniformError",
     "qprobe.errors": "InfeasibleError InputError PlanMismatchError QprobeError UnavailableError",
     "qprobe.policy": "make_plan",

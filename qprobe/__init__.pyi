@@ -50,6 +50,8 @@ from qprobe.documents.receipt import Variant as Variant
 from qprobe.documents.scheme import SCHEMES as SCHEMES
 from qprobe.documents.scheme import CastWeights as CastWeights
 from qprobe.documents.scheme import ChannelWeights as ChannelWeights
+from qprobe.documents.scheme import CodebookWeights as CodebookWeights
+from qprobe.documents.scheme import GroupWeights as GroupWeights
 from qprobe.documents.scheme import Scheme as Scheme
 from qprobe.documents.scheme import TokenActivations as TokenActivations
 from qprobe.documents.sensitivity import GroupGain as GroupGain

@@ -21,7 +21,7 @@ from qprobe.documents.scheme import SCHEMES
 from qprobe.documents.sensitivity import GroupGain, LayerNoise, Sensitivity, UniformError
 
 MODEL_HASH = "0123456789abcdef"
-SPEED = {"NONE": 1.0, "BF16": 1.0, "W8A16": 1.0, "W8A8": 2.0}
+SPEED = dict.fromkeys(SCHEMES, 1.0) | {"W8A8": 2.0}
 """Operations of a scheme by the side of fp32, for profiles that say no more."""
 
 
@@ -199,10 +199,13 @@ def by_ops(speeds: Mapping[str, float] | None = None, rate=1e11) -> Seconds:
 
 NOISES = {
     ("BF16", "none"): 1e-6,
+    ("FP16", "none"): 1e-7,
     ("W8A16", "rtn"): 1e-5,
     ("W8A16", "rtn_reduce_range"): 4e-5,
     ("W8A8", "rtn"): 1e-4,
     ("W8A8", "rtn_reduce_range"): 2e-4,
+    ("FP8_DYNAMIC", "rtn"): 1e-3,
+    **{(name, "mse"): 1e-2 for name in SCHEMES if name.startswith("W4") or name == "NF4"},
 }
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 
 from qprobe.documents.plan import GroupPlan, KernelRange
-from qprobe.documents.scheme import ALGORITHMS
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.registry import all_kernels, get_kernel, kernels_for
 
@@ -26,7 +25,8 @@ def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, de
     The reference kernel computes everything everywhere, so there always are some. `device` is a
     kind of device ("cpu", "cuda"). Raises InputError for a kernel that this version does not have.
     """
-    spec = LayerSpec(group.scheme.name, n, k, compute_dtype, ALGORITHMS[group.algorithm], device)
+    code = group.scheme.algorithms[group.algorithm]
+    spec = LayerSpec(group.scheme.name, n, k, compute_dtype, code, device)
     objections = {
         item.kernel: objection
         for item in group.kernels

@@ -11,7 +11,7 @@ from torch import nn
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.plan import KernelRange
 from qprobe.documents.profile import Cell, Shape
-from qprobe.documents.scheme import ALGORITHMS, SCHEMES, Scheme
+from qprobe.documents.scheme import SCHEMES, CastWeights, Scheme
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.registry import choose_algorithm, kernels_for
 from qprobe.layers import make_layer
@@ -47,6 +47,11 @@ def list_candidates(shape: Shape, device: str) -> Iterator[Candidate]:
         for scheme in SCHEMES.values():
             if scheme.weights is None and dtype != "float32":
                 continue  # NONE in a narrower type is the cast of that type.
+            if (
+                isinstance(scheme.weights, CastWeights)
+                and scheme.weights.dtype not in COMPUTE_DTYPES
+            ):
+                continue
             for kernel in kernels_for(device):
                 if scheme.name in kernel.schemes:
                     yield _candidate(shape, scheme, kernel, dtype, device)
@@ -56,8 +61,7 @@ def _candidate(
     shape: Shape, scheme: Scheme, kernel: Kernel, dtype: FloatDtype, device: str
 ) -> Candidate:
     algorithm = choose_algorithm(scheme, kernel)
-    spec = LayerSpec(
-        scheme.name, shape.n, shape.k, getattr(torch, dtype), ALGORITHMS[algorithm], device
-    )
+    code = scheme.algorithms[algorithm]
+    spec = LayerSpec(scheme.name, shape.n, shape.k, getattr(torch, dtype), code, device)
     cell = Cell(scheme=scheme.name, kernel=kernel.id, activation_dtype=dtype, shape=shape)
     return Candidate(cell, scheme, algorithm, kernel, kernel.objection(spec))

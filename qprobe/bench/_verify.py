@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from qprobe.bench._candidates import Candidate
-from qprobe.kernels.activations import ZERO_POINTS, quantize_tokens
+from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
 from qprobe.layers._linear import PlannedLinear
 
 CHECKED_ROWS = 64
@@ -22,9 +22,7 @@ def check_layer(candidate: Candidate, layer: nn.Linear, x: Tensor, y: Tensor) ->
     rows = _some_rows(len(x))
     seen = x[rows].double()
     if candidate.kernel.input != "float":
-        codes, scale = quantize_tokens(x[rows], candidate.kernel.input)
-        zero_point = ZERO_POINTS[candidate.kernel.input]
-        seen = (codes.to(torch.int32) - zero_point).double() * scale.double()
+        seen = dequantize_tokens(*quantize_tokens(x[rows], candidate.kernel.input))
     weight = layer.weight if type(layer) is nn.Linear else None
     if isinstance(layer, PlannedLinear):
         weight = layer.dequantize(torch.float64)

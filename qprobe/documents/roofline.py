@@ -38,7 +38,7 @@ def linear_work(scheme: Scheme, kernel: str, dtype: FloatDtype, shape: Shape) ->
     elif scheme.is_quantized and kernel == REFERENCE:
         moved += 2 * n * k * width  # the dequantized weight is written, then read
     elif scheme.input_activations is not None:
-        unit = "int8"
+        unit = "int8" if scheme.input_activations.type == "int" else "float8_e4m3fn"
         moved += 2 * m * k  # the codes of the activations are written, then read
     return Work(moved, 2 * m * n * k, unit)
 

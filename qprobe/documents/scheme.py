@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Tag, model_validator
 
 from qprobe.documents.base import DTYPE_BYTES, Document, FloatDtype
 
+FULL_RANGE = 127
+REDUCED_RANGE = 63
+"""255 · 63 · 2 < 2¹⁵: what processors that add pairs of 8-bit products in 16 bits multiply exactly."""
+CODE_BITS_PER_WORD = 32
+
 
 class ChannelWeights(Document):
-    """Integer weights with one scale for each output channel."""
+    """8-bit weights, integer or floating point, with one scale for each output channel."""
 
     strategy: Literal["channel"] = "channel"
-    type: Literal["int"] = "int"
+    type: Literal["int", "float"]
     num_bits: Literal[8]
     symmetric: Literal[True] = True
     dynamic: Literal[False] = False
+
+
+class GroupWeights(Document):
+    """4-bit integer weights with one scale, and a zero point or none, for each group along K."""
+
+    strategy: Literal["group"] = "group"
+    type: Literal["int"] = "int"
+    num_bits: Literal[4]
+    symmetric: bool
+    group_size: Literal[32, 64, 128]
+    dynamic: Literal[False] = False
+
+
+class CodebookWeights(Document):
+    """4-bit indices into the 16 values of NormalFloat, with the largest magnitude of each block."""
+
+    strategy: Literal["codebook"] = "codebook"
+    type: Literal["nf4"] = "nf4"
+    num_bits: Literal[4]
+    block_size: Literal[64]
 
 
 class CastWeights(Document):
@@ -28,16 +54,26 @@ class CastWeights(Document):
 
 
 class TokenActivations(Document):
-    """Integer activations with one scale for each token (row of x), computed at each call."""
+    """8-bit activations with one scale for each token (row of x), computed at each call."""
 
     strategy: Literal["token"] = "token"
-    type: Literal["int"] = "int"
+    type: Literal["int", "float"]
     num_bits: Literal[8]
     symmetric: Literal[True] = True
     dynamic: Literal[True] = True
 
 
-Weights = Annotated[ChannelWeights | CastWeights, Field(discriminator="strategy")]
+def _strategy(value: object) -> object:
+    return value.get("strategy") if isinstance(value, dict) else getattr(value, "strategy", None)
+
+
+Weights = Annotated[
+    Annotated[ChannelWeights, Tag("channel")]
+    | Annotated[GroupWeights, Tag("group")]
+    | Annotated[CodebookWeights, Tag("codebook")]
+    | Annotated[CastWeights, Tag("cast")],
+    Discriminator(_strategy),
+]
 
 
 class Scheme(Document):
@@ -59,38 +95,102 @@ class Scheme(Document):
 
     @property
     def is_quantized(self) -> bool:
-        """Whether weights are stored as integers with scales."""
-        return isinstance(self.weights, ChannelWeights)
+        """Whether weights are stored as codes with scales."""
+        return not isinstance(self.weights, CastWeights | None)
+
+    @property
+    def block(self) -> int:
+        """Weights along K that share a scale and may not be cut; 1 where there is no such thing."""
+        match self.weights:
+            case GroupWeights(group_size=size) | CodebookWeights(block_size=size):
+                return size
+            case _:
+                return 1
+
+    @property
+    def algorithms(self) -> Mapping[str, int]:
+        """How weights can be quantized → the largest integer code that it yields (0: none).
+
+        `none`: nothing is quantized. `rtn`: round to nearest. `mse`: round to nearest with the scale
+        of the least squared error. `rtn_reduce_range`: round to nearest on 7 bits, for processors
+        that add pairs of 8-bit products in 16 bits. Of those with the same code, the first is the
+        one to choose: clipping gains nothing with 8 bits and much with 4.
+        """
+        match self.weights:
+            case ChannelWeights(type="int"):
+                return {"rtn": FULL_RANGE, "mse": FULL_RANGE, "rtn_reduce_range": REDUCED_RANGE}
+            case ChannelWeights():
+                return {"rtn": 0, "mse": 0}
+            case GroupWeights():
+                return {"mse": 8, "rtn": 8}
+            case CodebookWeights():
+                return {"mse": 0, "rtn": 0}
+            case _:
+                return {"none": 0}
+
+    def choose_algorithm(self, limit: int | None) -> str | None:
+        """The algorithm with the largest codes up to `limit` (None: any); None where none yields them."""
+        codes = {a: code for a, code in self.algorithms.items() if limit is None or code <= limit}
+        return max(codes, key=lambda algorithm: codes[algorithm], default=None)
+
+    def objection(self, n: int, k: int) -> str:
+        """Why a weight (N, K) cannot be stored this way; "" if it can."""
+        if k % self.block:
+            return f"K = {k} is not a multiple of the {self.block} weights that share a scale"
+        return ""
 
     def weight_bytes(self, n: int, k: int, stored: FloatDtype) -> int:
         """Exact bytes of the canonical tensors of an (N, K) weight, without the bias."""
+        single = DTYPE_BYTES["float32"]
         match self.weights:
             case None:
                 return n * k * DTYPE_BYTES[stored]
             case CastWeights(dtype=dtype):
                 return n * k * DTYPE_BYTES[dtype]
-            case ChannelWeights(num_bits=bits):
-                return n * k * bits // 8 + n * DTYPE_BYTES["float32"]
+            case ChannelWeights():
+                return n * k + n * single
+            case GroupWeights(symmetric=symmetric):
+                groups = k // self.block
+                points = 0 if symmetric else _words(n) * groups
+                shape = 2 * 8  # two 64-bit integers
+                return 4 * (n * _words(k) + points) + n * groups * DTYPE_BYTES["bfloat16"] + shape
+            case CodebookWeights():
+                return n * k // 2 + n * (k // self.block) * single
+
+
+def _words(codes: int) -> int:
+    """32-bit words that hold so many 4-bit codes."""
+    return -(-codes * 4 // CODE_BITS_PER_WORD)
 
 
 def _preset(name: str, weights: Weights | None, activations: TokenActivations | None) -> Scheme:
     return Scheme.model_construct(name=name, weights=weights, input_activations=activations)
 
 
+def _groups(size: Literal[32, 64, 128], *, symmetric: bool = True) -> GroupWeights:
+    return GroupWeights(num_bits=4, symmetric=symmetric, group_size=size)
+
+
+_INT8 = ChannelWeights(type="int", num_bits=8)
+
 SCHEMES: dict[str, Scheme] = {
     scheme.name: scheme
     for scheme in (
         _preset("NONE", None, None),
         _preset("BF16", CastWeights(dtype="bfloat16"), None),
-        _preset("W8A16", ChannelWeights(num_bits=8), None),
-        _preset("W8A8", ChannelWeights(num_bits=8), TokenActivations(num_bits=8)),
+        _preset("FP16", CastWeights(dtype="float16"), None),
+        _preset("W8A16", _INT8, None),
+        _preset("W8A8", _INT8, TokenActivations(type="int", num_bits=8)),
+        _preset(
+            "FP8_DYNAMIC",
+            ChannelWeights(type="float", num_bits=8),
+            TokenActivations(type="float", num_bits=8),
+        ),
+        _preset("W4A16_G32", _groups(32), None),
+        _preset("W4A16_G64", _groups(64), None),
+        _preset("W4A16_ASYM", _groups(128, symmetric=False), None),
+        _preset("W4A16", _groups(128), None),
+        _preset("NF4", CodebookWeights(num_bits=4, block_size=64), None),
     )
 }
 """The presets by name; the least change to the model first."""
-
-ALGORITHMS: dict[str, int] = {"none": 0, "rtn": 127, "rtn_reduce_range": 63}
-"""How 8-bit weights are quantized → the largest magnitude of a code that it yields.
-
-`none`: nothing is quantized. `rtn`: round to nearest. `rtn_reduce_range`: round to nearest on 7 bits,
-for processors that add pairs of 8-bit products in 16 bits (255 · 63 · 2 < 2¹⁵).
-"""

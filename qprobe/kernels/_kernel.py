@@ -9,8 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Input = Literal["float", "uint8", "int8"]
-"""What a kernel wants for x: the activations, or their codes (zero point 128, or 0) and scales."""
+from qprobe.documents.scheme import SCHEMES
+
+Input = Literal["float", "uint8", "int8", "float8_e4m3fn"]
+"""What a kernel wants for x: the activations, or their codes (zero point 128, 0 or none) and scales."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Kernel:
     pack: Pack
     unpack: Unpack
     run: Run
+    rounds_input: bool = False
+    """Whether it takes activations as they are and rounds them to 8 bits by itself."""
 
     def objection(self, spec: LayerSpec) -> str:
         """Every reason against computing this layer here, in one sentence, or ""."""
@@ -61,7 +65,7 @@ class Kernel:
             return f"{self.id} does not compute {spec.scheme}"
         if self.device not in (spec.device, "any"):
             return f"{self.id} runs on {self.device}, the layer is on {spec.device}"
-        if words := self.absent():
+        if words := SCHEMES[spec.scheme].objection(spec.n, spec.k) or self.absent():
             return words
         limit = self.max_code()
         if limit is not None and spec.max_code > limit:

@@ -12,10 +12,7 @@ from functools import cache
 import torch
 
 from qprobe.documents.machine import Int8SelfTest
-from qprobe.documents.scheme import ALGORITHMS
-
-FULL_RANGE = ALGORITHMS["rtn"]
-REDUCED_RANGE = ALGORITHMS["rtn_reduce_range"]
+from qprobe.documents.scheme import FULL_RANGE, REDUCED_RANGE
 
 # M = 1 and M > 1 take different kernels; an odd K has a remainder after the vectors.
 _SHAPES = ((1, 256, 32), (16, 256, 32), (7, 33, 17))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,25 +15,29 @@ from qprobe.kernels.registry import get_kernel
 from qprobe.quantize.scheme import dequantize_weight
 
 LIBRARY = torch.library.Library("qprobe", "DEF")
-_CONTEXT = "Tensor[] packed, Tensor? bias, int n, str kernel) -> Tensor"
+FAMILIES = ("channel_linear", "group_linear", "codebook_linear")
+"""One operator for each family of quantized schemes."""
+_CONTEXT = "Tensor[] packed, Tensor? bias, str scheme, int n, str kernel) -> Tensor"
 
 LIBRARY.define("quantize_tokens(Tensor x, str form) -> (Tensor, Tensor)")
 LIBRARY.define(f"float_linear(Tensor x, {_CONTEXT}")
-LIBRARY.define(f"channel_linear(Tensor x, Tensor? codes, Tensor? x_scale, {_CONTEXT}")
+for _name in FAMILIES:
+    LIBRARY.define(f"{_name}(Tensor x, Tensor? codes, Tensor? x_scale, {_CONTEXT}")
 
 
 def _float_linear(
-    x: Tensor, packed: Sequence[Tensor], bias: Tensor | None, _n: int, kernel: str
+    x: Tensor, packed: Sequence[Tensor], bias: Tensor | None, _scheme: str, _n: int, kernel: str
 ) -> Tensor:
     return get_kernel(kernel).run(x, None, packed, bias, x.dtype)
 
 
-def _channel_linear(
+def _coded_linear(
     x: Tensor,
     codes: Tensor | None,
     x_scale: Tensor | None,
     packed: Sequence[Tensor],
     bias: Tensor | None,
+    _scheme: str,
     _n: int,
     kernel: str,
 ) -> Tensor:
@@ -51,9 +55,9 @@ def _fake_quantize(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, (*between, ctx.packed, bias, _, ctx.kernel) = inputs[0], inputs[1:]
+    x, (*between, ctx.packed, bias, scheme, _, ctx.kernel) = inputs[0], inputs[1:]
     ctx.between = len(between)
-    ctx.spec = (output.shape[-1], x.shape[-1], x.dtype)
+    ctx.spec = (scheme, output.shape[-1], x.shape[-1], x.dtype)
     ctx.has_bias = bias is not None
 
 
@@ -62,25 +66,25 @@ def _input_gradient(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
 
     The weight is frozen; the bias gets its gradient.
     """
-    n, k, dtype = ctx.spec
-    scheme = SCHEMES["W8A16" if ctx.between else "NONE"]
-    tensors = get_kernel(ctx.kernel).unpack(
-        ctx.packed, LayerSpec(scheme.name, n, k, dtype, 0, gradient.device.type)
-    )
-    weight = dequantize_weight(tensors, scheme, gradient.dtype)
+    scheme, n, k, dtype = ctx.spec
+    spec = LayerSpec(scheme, n, k, dtype, 0, gradient.device.type)
+    tensors = get_kernel(ctx.kernel).unpack(ctx.packed, spec)
+    weight = dequantize_weight(tensors, SCHEMES[scheme], gradient.dtype)
     bias = gradient.reshape(-1, n).sum(0) if ctx.has_bias else None
-    return (gradient @ weight, *[None] * ctx.between, [None] * len(ctx.packed), bias, None, None)
+    frozen = [None] * len(ctx.packed)
+    return (gradient @ weight, *[None] * ctx.between, frozen, bias, None, None, None)
 
 
-for _name, _run, _fake in (
-    ("quantize_tokens", quantize_tokens, _fake_quantize),
-    ("float_linear", _float_linear, _fake_linear),
-    ("channel_linear", _channel_linear, _fake_linear),
-):
+_OPERATORS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "quantize_tokens": (quantize_tokens, _fake_quantize),
+    "float_linear": (_float_linear, _fake_linear),
+    **{_family: (_coded_linear, _fake_linear) for _family in FAMILIES},
+}
+for _name, (_run, _fake) in _OPERATORS.items():
     # Weights packed by oneDNN dispatch to MkldnnCPU, which this key covers as well.
     LIBRARY.impl(_name, _run, "CompositeExplicitAutograd")
     torch.library.register_fake(f"qprobe::{_name}", _fake, lib=LIBRARY)
-for _name in ("float_linear", "channel_linear"):
+for _name in ("float_linear", *FAMILIES):
     torch.library.register_autograd(
         f"qprobe::{_name}", _input_gradient, setup_context=_keep, lib=LIBRARY
     )
@@ -88,3 +92,5 @@ for _name in ("float_linear", "channel_linear"):
 QUANTIZE_TOKENS = torch.ops.qprobe.quantize_tokens.default
 FLOAT_LINEAR = torch.ops.qprobe.float_linear.default
 CHANNEL_LINEAR = torch.ops.qprobe.channel_linear.default
+GROUP_LINEAR = torch.ops.qprobe.group_linear.default
+CODEBOOK_LINEAR = torch.ops.qprobe.codebook_linear.default

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import Kernel, LayerSpec, accept, any_code, nothing
-from qprobe.quantize.scheme import canonical_names, dequantize_weight
+from qprobe.quantize.scheme import canonical_names, dequantize_stored
 
 
 def _pack(tensors: dict[str, Tensor], spec: LayerSpec) -> Sequence[Tensor]:
@@ -29,10 +29,8 @@ def _run(
     out_dtype: torch.dtype,
 ) -> Tensor:
     weight = packed[0]
-    if len(packed) == 2:
-        weight = dequantize_weight(
-            {"weight": weight, "weight_scale": packed[1]}, SCHEMES["W8A16"], x.dtype
-        )
+    if len(packed) > 1:
+        weight = dequantize_stored(packed, x.dtype)
     elif weight.dtype != x.dtype:
         x = x.to(weight.dtype)
     bias = None if bias is None else bias.to(x.dtype)

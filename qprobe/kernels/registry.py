@@ -6,7 +6,7 @@ import functools
 
 from qprobe._discover import discover
 from qprobe.documents.profile import KernelFact
-from qprobe.documents.scheme import ALGORITHMS, Scheme
+from qprobe.documents.scheme import Scheme
 from qprobe.errors import InputError
 from qprobe.kernels import torch_cpu
 from qprobe.kernels._kernel import Kernel
@@ -39,11 +39,8 @@ def kernels_for(device: str) -> tuple[Kernel, ...]:
 
 def choose_algorithm(scheme: Scheme, kernel: Kernel) -> str:
     """The algorithm with the largest codes that the kernel multiplies exactly here."""
-    if not scheme.is_quantized:
-        return "none"
     limit = None if kernel.absent() else kernel.max_code()
-    codes = {name: code for name, code in ALGORITHMS.items() if code and code <= (limit or code)}
-    return max(codes, key=lambda name: codes[name])
+    return scheme.choose_algorithm(limit) or next(iter(scheme.algorithms))
 
 
 def kernel_facts(device: str) -> tuple[KernelFact, ...]:

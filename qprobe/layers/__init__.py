@@ -11,7 +11,7 @@ from torch import nn
 
 from qprobe._discover import discover
 from qprobe.documents.plan import KernelRange
-from qprobe.documents.scheme import Scheme
+from qprobe.documents.scheme import CastWeights, Scheme
 from qprobe.layers._linear import PlannedLinear
 from qprobe.quantize.scheme import quantize_weight
 
@@ -39,7 +39,8 @@ def make_layer(
     cannot compute the layer here.
     """
     plain = {item.kernel for item in kernels} == {"reference"} and not scheme.is_quantized
-    weight_dtype = compute_dtype if scheme.weights is None else torch.bfloat16
+    cast = isinstance(scheme.weights, CastWeights) and scheme.weights.dtype
+    weight_dtype: torch.dtype = getattr(torch, cast) if cast else compute_dtype
     if plain and weight_dtype == compute_dtype:
         return _as_plain(linear, compute_dtype)
     weight = linear.weight.to(compute_dtype) if scheme.weights is None else linear.weight

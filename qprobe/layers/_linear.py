@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from qprobe.documents.plan import KernelRange
-from qprobe.documents.scheme import ALGORITHMS, Scheme
+from qprobe.documents.scheme import Scheme
 from qprobe.errors import PlanMismatchError
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.kernels.registry import get_kernel
-from qprobe.quantize.scheme import canonical_names, dequantize_weight
+from qprobe.quantize.scheme import canonical_names, dequantize_weight, shape_of
 
 logger = logging.getLogger("qprobe")
 
@@ -42,20 +42,20 @@ class PlannedLinear(nn.Linear):
         kernels: Sequence[KernelRange],
         compute_dtype: torch.dtype,
     ) -> None:
-        """Take canonical tensors (weight (N, K), …) and pack them for the kernels.
+        """Take the canonical tensors of a weight (N, K) and pack them for the kernels.
 
         Raises PlanMismatchError where a kernel cannot compute the layer here or where the kernels
         do not share one packing.
         """
         nn.Module.__init__(self)
-        self.out_features, self.in_features = tensors["weight"].shape
+        self.out_features, self.in_features = shape_of(tensors)
         self.scheme, self.algorithm = scheme, algorithm
         self.compute_dtype = compute_dtype
         self.ranges = tuple(kernels)
         frozen = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
         self.register_parameter("bias", frozen)
         self._canonical: dict[str, Tensor] | None = {k: v.detach() for k, v in tensors.items()}
-        self._device = tensors["weight"].device
+        self._device = _first(tensors).device
         self._packed: tuple[Tensor, ...] = ()
         self._pack()
 
@@ -67,14 +67,14 @@ class PlannedLinear(nn.Linear):
             self.out_features,
             self.in_features,
             self.compute_dtype,
-            ALGORITHMS[self.algorithm],
+            self.scheme.algorithms[self.algorithm],
             self._device.type,
         )
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
-        """The stored weight (N, K): codes for quantized schemes. Unpacked at each access."""
-        return self.canonical()["weight"]
+        """The stored weight: (N, K), or the packed codes of 4-bit schemes. Unpacked at each access."""
+        return _first(self.canonical())
 
     def canonical(self) -> dict[str, Tensor]:
         """The canonical tensors, without the bias."""
@@ -104,8 +104,8 @@ class PlannedLinear(nn.Linear):
             raise PlanMismatchError(
                 f"kernels {', '.join(k.id for k in kernels)} do not share one packing", "re-plan"
             )
-        self._device = tensors["weight"].device
-        if tensors["weight"].is_meta:
+        self._device = _first(tensors).device
+        if self._device.type == "meta":
             self._dispatch: tuple[tuple[int | None, Kernel], ...] = ((None, REFERENCE),)
             self._packed = tuple(tensors.values())
             return
@@ -182,7 +182,7 @@ class PlannedLinear(nn.Linear):
                 )
         if len(ours) == len(names) and not error_msgs:
             assign = local_metadata.get("assign_to_params_buffers", False)
-            device = expected["weight"].device
+            device = _first(expected).device
             self._canonical = {
                 name: tensor.detach() if assign else tensor.detach().to(device, copy=True)
                 for name, tensor in ours.items()
@@ -231,6 +231,11 @@ class PlannedLinear(nn.Linear):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}, scheme={self.scheme.name}, kernels=({kernels})"
         )
+
+
+def _first(tensors: dict[str, Tensor]) -> Tensor:
+    """The tensor that holds the weight."""
+    return next(iter(tensors.values()))
 
 
 def is_exporting() -> bool:

@@ -10,7 +10,7 @@ from qprobe.documents.base import FloatDtype
 from qprobe.documents.model import Linear, Model
 from qprobe.documents.profile import KernelFact, Profile
 from qprobe.documents.roofline import REFERENCE
-from qprobe.documents.scheme import ALGORITHMS, SCHEMES, Scheme
+from qprobe.documents.scheme import SCHEMES, CastWeights, Scheme
 from qprobe.policy.cells import Unavailable
 from qprobe.policy.error import ErrorModel, is_cast
 from qprobe.policy.memory import group_bytes
@@ -22,6 +22,12 @@ TIE_SHARE = 5e-4
 DOUBT = 0.5
 """Share of its uncertainty by which a measured change must win: half of p20–p80 about a median of ten
 samples is two standard errors of it. Without this, the plan would follow the noise."""
+CASTS: dict[FloatDtype, str] = {
+    scheme.weights.dtype: name
+    for name, scheme in SCHEMES.items()
+    if isinstance(scheme.weights, CastWeights)
+}
+"""Narrow type → the scheme that stores weights in it."""
 CHANGE = {name: rank for rank, name in enumerate(SCHEMES)}
 """Scheme → how much it changes: 0 for none."""
 
@@ -85,7 +91,7 @@ def compute_dtypes(model: Model, profile: Profile) -> tuple[FloatDtype, ...]:
 def schemes_at(stored: FloatDtype, compute_dtype: FloatDtype) -> tuple[str, ...]:
     """The schemes that mean something when activations are of `compute_dtype`, least change first."""
     if is_cast(stored, compute_dtype):
-        unquantized: tuple[str, ...] = ("BF16",)
+        unquantized: tuple[str, ...] = (CASTS[compute_dtype],)
     elif compute_dtype == "float32":
         unquantized = ("NONE", "BF16")
     else:
@@ -138,6 +144,8 @@ class Builder:
         time: GroupTime | None = None
         if algorithm is None:
             missing = (f"{', '.join(kernels)}: no algorithm yields codes that small",)
+        elif words := _shape_objection(members, scheme):
+            missing = (words,)
         elif able:
             timed = self.clock.time(members, scheme.name, kernels, dtype)
             missing = timed.reasons if isinstance(timed, Unavailable) else ()
@@ -145,7 +153,7 @@ class Builder:
         rounds = scheme.is_quantized or (
             scheme.weights is not None and not is_cast(self.model.dtype, dtype)
         )
-        algorithm = algorithm or "rtn"
+        algorithm = algorithm or next(iter(scheme.algorithms))
         return Candidate(
             group=group,
             compute_dtype=dtype,
@@ -202,14 +210,13 @@ def rank(candidates: Sequence[Candidate], beside: Sequence[Candidate]) -> list[C
     return found
 
 
+def _shape_objection(members: Sequence[Linear], scheme: Scheme) -> str:
+    """Why a member cannot be stored under the scheme; "" if all can."""
+    found = (scheme.objection(member.n, member.k) for member in members)
+    return next((words for words in found if words), "")
+
+
 def _algorithm(scheme: Scheme, facts: Sequence[KernelFact]) -> str | None:
     """The algorithm of the largest codes that all kernels of a packing multiply exactly."""
-    if not scheme.is_quantized:
-        return "none"
     codes = [fact.max_code for fact in facts if fact.max_code is not None]
-    suitable = {
-        name: code
-        for name, code in ALGORITHMS.items()
-        if code and (not codes or code <= min(codes))
-    }
-    return max(suitable, key=lambda name: suitable[name], default=None)
+    return scheme.choose_algorithm(min(codes, default=None))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.scheme import SCHEMES
-from qprobe.policy.candidates import Candidate, schemes_at
+from qprobe.policy.candidates import CASTS, Candidate, schemes_at
 from qprobe.policy.context import judge
 from qprobe.policy.error import is_cast
 from qprobe.policy.problem import RULES, Choice, Problem
@@ -28,8 +28,7 @@ def uniforms(problem: Problem) -> list[Uniform]:
     """NONE and the casts through the reference alone, then every quantized scheme at its best."""
     stored = problem.model.dtype
     plain: list[tuple[str, FloatDtype]] = [("NONE", stored)]
-    if is_cast(stored, "bfloat16"):
-        plain.append(("BF16", "bfloat16"))
+    plain += [(name, dtype) for dtype, name in CASTS.items() if is_cast(stored, dtype)]
     if is_cast("float32", stored):
         plain.append(("FP32", "float32"))
     quantized = [name for name, scheme in SCHEMES.items() if scheme.is_quantized]

@@ -99,6 +99,11 @@ class _Measurement:
             if all(linear.kind != "head" for linear in members)
         }
 
+    def suits(self, tensor: str, scheme: str) -> bool:
+        """Whether the scheme can store the weight of that name."""
+        linear = self.linears[tensor]
+        return not SCHEMES[scheme].objection(linear.out_features, linear.in_features)
+
     def take(self, data_hash: str) -> Sensitivity:
         self.progress("calibrating: noise of every layer", 0.0)
         exact = self._run_exactly()
@@ -141,6 +146,8 @@ class _Measurement:
             if not isinstance(linear, nn.Linear):
                 return
             for scheme, algorithm in self.pairs:
+                if not self.suits(names[linear], scheme):
+                    continue
                 rough = simulate(linear, inputs[0], SCHEMES[scheme], algorithm)
                 noise = error_power(output, rough)
                 noises.append(
@@ -163,7 +170,7 @@ class _Measurement:
         gains = []
         for index, (group, tensors) in enumerate(self.groups.items()):
             self.progress(f"calibrating: reach of {group}", index / len(self.groups))
-            seen = [pair for pair in self.pairs if (tensors[0], *pair) in table]
+            seen = [pair for pair in self.pairs if all((t, *pair) in table for t in tensors)]
             means = {
                 pair: sum(table[tensor, *pair] for tensor in tensors) / len(tensors)
                 for pair in seen
@@ -179,11 +186,16 @@ class _Measurement:
         return tuple(gains)
 
     def _measure_uniform(self, exact: Tensor) -> tuple[UniformError, ...]:
-        """Output error power with every group but the head under one scheme."""
-        linears = [self.linears[tensor] for tensors in self.groups.values() for tensor in tensors]
+        """Output error power with every group under one scheme that can store it, but the head."""
         errors = []
         for scheme, algorithm in self.pairs:
             self.progress(f"calibrating: every layer under {scheme}", 1.0)
+            linears = [
+                self.linears[tensor]
+                for tensors in self.groups.values()
+                if all(self.suits(tensor, scheme) for tensor in tensors)
+                for tensor in tensors
+            ]
             with simulated(linears, scheme, algorithm):
                 power = error_power(exact, run_forward(self.module, self.ids))
             errors.append(

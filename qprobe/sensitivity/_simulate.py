@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qprobe.documents.scheme import ALGORITHMS, SCHEMES, Scheme
-from qprobe.kernels.activations import quantize_tokens
+from qprobe.documents.scheme import SCHEMES, Scheme
+from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
 from qprobe.quantize.scheme import dequantize_weight, quantize_weight
 
 
 def list_algorithms(scheme: Scheme) -> tuple[str, ...]:
-    """The algorithms that can make the weights of a scheme."""
-    return tuple(name for name, code in ALGORITHMS.items() if (code > 0) == scheme.is_quantized)
+    """The algorithms that a plan may choose for a scheme: for each range of codes the best one."""
+    codes = sorted(set(scheme.algorithms.values()), reverse=True)
+    found = (scheme.choose_algorithm(code) for code in codes)
+    return tuple(algorithm for algorithm in found if algorithm)
 
 
 def simulate(linear: nn.Linear, x: Tensor, scheme: Scheme, algorithm: str) -> Tensor:
@@ -24,8 +25,8 @@ def simulate(linear: nn.Linear, x: Tensor, scheme: Scheme, algorithm: str) -> Te
     tensors = quantize_weight(linear.weight, scheme, algorithm)
     weight = dequantize_weight(tensors, scheme, x.dtype)
     if scheme.input_activations is not None:
-        codes, scale = quantize_tokens(x, "int8")
-        x = (codes.to(torch.float32) * scale).to(x.dtype)
+        form = "int8" if scheme.input_activations.type == "int" else "float8_e4m3fn"
+        x = dequantize_tokens(*quantize_tokens(x, form)).to(x.dtype)
     elif scheme.weights is not None and not scheme.is_quantized:
         x = x.to(tensors["weight"].dtype).to(x.dtype)
     return functional.linear(x, weight, linear.bias)

@@ -27,7 +27,7 @@ from qprobe.checkpoint.loading import load_module
 from qprobe.documents.files import load_document, write_text
 from qprobe.documents.plan import KernelRange, Plan
 from qprobe.documents.receipt import Receipt
-from qprobe.documents.scheme import ALGORITHMS, SCHEMES
+from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.activations import quantize_tokens
 from qprobe.kernels.registry import choose_algorithm, kernels_for
@@ -138,7 +138,7 @@ def measure_overhead() -> list[dict[str, object]]:
             ranges = (KernelRange(kernel=kernel.id, m_min=1, m_max=None),)
             linear = nn.Linear(384, 384).requires_grad_(False).eval()
             algorithm = choose_algorithm(scheme, kernel)
-            code = ALGORITHMS[algorithm]
+            code = scheme.algorithms[algorithm]
             if kernel.objection(LayerSpec(name, 384, 384, torch.float32, code, "cpu")):
                 continue
             layer = make_layer(linear, scheme, algorithm, ranges, torch.float32)

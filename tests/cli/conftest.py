@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ def start(tmp_path) -> Callable[..., subprocess.Popen[str]]:
             "encoding": "utf-8",
             "env": os.environ | {"QPROBE_CACHE": str(tmp_path / "cache"), "COLUMNS": "80"},
         }
+        # Started in the background, a shell has its children ignore the signal.
+        fields["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
         return subprocess.Popen(command, **fields | how)
 
     return begin

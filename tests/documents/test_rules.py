@@ -90,7 +90,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "an unknown scheme": (
         lambda plan: group(plan)["scheme"].update(name="W3A3"),
-        "unknown scheme 'W3A3'; known are NONE, BF16, W8A16, W8A8",
+        "unknown scheme 'W3A3'; known are NONE, BF16, FP16, W8A16,",
     ),
     "a scheme that is not what its name says": (
         lambda plan: group(plan).update(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from qprobe.documents.scheme import SCHEMES
 from qprobe.policy.candidates import Builder, compute_dtypes, schemes_at
 from qprobe.policy.error import ErrorModel
 from qprobe.policy.timing import GroupClock
@@ -16,7 +17,8 @@ from tests.documents_factory import (
     profile,
 )
 
-MODEL = model([linear()])
+MODEL = model([linear(k=128)])
+QUANTIZED = tuple(name for name, scheme in SCHEMES.items() if scheme.is_quantized)
 
 
 def candidates(facts, of=MODEL, dtypes=("float32",)):
@@ -28,11 +30,11 @@ def candidates(facts, of=MODEL, dtypes=("float32",)):
 @pytest.mark.parametrize(
     ("stored", "computed", "expected"),
     [
-        ("float32", "float32", ("NONE", "BF16", "W8A16", "W8A8")),
-        ("float32", "bfloat16", ("BF16", "W8A16", "W8A8")),
-        ("bfloat16", "bfloat16", ("NONE", "W8A16", "W8A8")),
-        ("bfloat16", "float32", ("NONE", "BF16", "W8A16", "W8A8")),
-        ("float16", "bfloat16", ("BF16", "W8A16", "W8A8")),
+        ("float32", "float32", ("NONE", "BF16", *QUANTIZED)),
+        ("float32", "bfloat16", ("BF16", *QUANTIZED)),
+        ("bfloat16", "bfloat16", ("NONE", *QUANTIZED)),
+        ("bfloat16", "float32", ("NONE", "BF16", *QUANTIZED)),
+        ("float16", "bfloat16", ("BF16", *QUANTIZED)),
     ],
 )
 def test_schemes_follow_from_the_stored_and_the_compute_type(stored, computed, expected):
@@ -95,7 +97,17 @@ def test_an_unavailable_kernel_is_a_candidate_that_says_why():
 
 
 def test_the_reference_is_there_even_where_the_profile_knows_no_kernels():
-    assert {c.scheme.name for c in candidates([])} == {"NONE", "BF16", "W8A16", "W8A8"}
+    found = candidates([])
+    assert {c.scheme.name for c in found} == {"NONE", "BF16", *QUANTIZED}
+    assert all(c.kernels == ("reference",) for c in found)
+
+
+def test_a_scheme_whose_groups_do_not_suit_the_shape_says_why():
+    for candidate in candidates([], of=model([linear(k=96)])):
+        cut = 96 % candidate.scheme.block
+        assert (candidate.time is None) == bool(cut)
+        if cut:
+            assert candidate.missing[0].startswith("K = 96 is not a multiple of")
 
 
 def test_bytes_are_of_the_compute_type_unless_the_scheme_says_otherwise():
@@ -103,7 +115,7 @@ def test_bytes_are_of_the_compute_type_unless_the_scheme_says_otherwise():
         (c.scheme.name, c.compute_dtype): c.weight_bytes
         for c in candidates([], dtypes=("float32", "bfloat16"))
     }
-    assert found["NONE", "float32"] == 64 * 64 * 4 + 64 * 4
-    assert found["BF16", "float32"] == 64 * 64 * 2 + 64 * 4
-    assert found["BF16", "bfloat16"] == 64 * 64 * 2 + 64 * 2
-    assert found["W8A8", "bfloat16"] == 64 * 64 + 64 * 4 + 64 * 2
+    assert found["NONE", "float32"] == 64 * 128 * 4 + 64 * 4
+    assert found["BF16", "float32"] == 64 * 128 * 2 + 64 * 4
+    assert found["BF16", "bfloat16"] == 64 * 128 * 2 + 64 * 2
+    assert found["W8A8", "bfloat16"] == 64 * 128 + 64 * 4 + 64 * 2

@@ -4,6 +4,7 @@ import pytest
 
 from qprobe.documents.base import Quantity
 from qprobe.documents.files import to_json
+from qprobe.documents.scheme import SCHEMES
 from qprobe.policy import make_plan, words
 from tests.documents_factory import (
     INT8_FACT,
@@ -19,6 +20,7 @@ from tests.documents_factory import (
 
 MODEL = model()
 FIRST = "layers.0.up"
+QUANTIZED = [name for name, scheme in SCHEMES.items() if scheme.is_quantized]
 
 
 def section(of=MODEL, speeds=None, known=None, **asked):
@@ -46,7 +48,7 @@ def test_decoding_is_named_beside_prefill():
 
 def test_every_other_scheme_is_rejected_with_a_reason():
     found = rejected(section())
-    assert list(found) == ["NONE", "BF16", "W8A16"]
+    assert list(found) == [name for name in SCHEMES if name not in ("FP16", "W8A8")]
     assert "costs 21.0 µs more than the chosen, 41.9 µs against 21.0 µs" in found["NONE"][0]
     assert "100 % slower" in found["W8A16"][0]
 
@@ -75,8 +77,9 @@ def test_a_saving_that_is_too_small_is_said():
 
 def test_alternatives_come_in_order_with_why():
     found = section(profile={"dtypes": ("float32", "bfloat16")}).alternatives
-    assert [a.name for a in found] == ["NONE", "BF16", "W8A16", "W8A8"]
-    assert all(a.predicted for a in found)
+    assert [a.name for a in found] == ["NONE", "BF16", "FP16", *QUANTIZED]
+    assert [a.name for a in found if a.predicted is None] == ["FP16"]
+    assert "not computed or was not measured" in found[2].why
     assert [a.why for a in found if a.name == "W8A8"] == ["chosen"]
     assert found[0].why == "1.11 times the time of the plan"
 
@@ -84,7 +87,7 @@ def test_alternatives_come_in_order_with_why():
 def test_a_narrow_model_has_float32_among_its_alternatives():
     of = model([linear(dtype="bfloat16")], dtype="bfloat16")
     found = section(of, profile={"dtypes": ("float32", "bfloat16")}).alternatives
-    assert [a.name for a in found] == ["NONE", "FP32", "W8A16", "W8A8"]
+    assert [a.name for a in found] == ["NONE", "FP32", *QUANTIZED]
 
 
 def test_an_infeasible_alternative_names_both_numbers():

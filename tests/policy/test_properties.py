@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from qprobe.documents.files import parse_document, to_json
 from qprobe.documents.plan import Plan
+from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import InfeasibleError
 from qprobe.policy import make_plan
 from qprobe.policy.candidates import TIE_SHARE
@@ -133,7 +134,7 @@ def large(blocks: int):
     draw = random.Random(blocks)
     of = model([item for index in range(blocks) for item in block(index)])
     known = sensitivity(of, gains={group: 10 ** draw.uniform(-3, 0) for group in of.groups()})
-    speeds = {"NONE": 1.0, "BF16": 0.8, "W8A16": 0.7, "W8A8": 0.4}
+    speeds = dict.fromkeys(SCHEMES, 1.5) | {"NONE": 1.0, "BF16": 0.8, "W8A16": 0.7, "W8A8": 0.4}
     on = measured_profile(
         of,
         lambda scheme, _kernel, _dtype, m, n, k: speeds[scheme] * m * n * k / 1e11,

@@ -23,7 +23,14 @@ from qprobe.documents.files import load_document, write_text
 from qprobe.documents.finding import Diagnosis
 from qprobe.documents.plan import Plan
 from qprobe.documents.receipt import Receipt
-from qprobe.documents.scheme import SCHEMES, CastWeights, ChannelWeights, Scheme
+from qprobe.documents.scheme import (
+    SCHEMES,
+    CastWeights,
+    ChannelWeights,
+    CodebookWeights,
+    GroupWeights,
+    Scheme,
+)
 from qprobe.kernels.registry import all_kernels
 from qprobe.render.diagnosis import diagnosis_text
 from qprobe.render.plan import plan_text
@@ -91,17 +98,23 @@ def run_qprobe(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def support_block() -> str:
-    """The schemes, and the kernels that compute each."""
+    """The schemes, those that differ in their groups alone in one row, and the kernels of each."""
     rows = ["| scheme | weights | activations | kernels |", "|---|---|---|---|"]
+    kinds: dict[tuple[str, str, str], list[str]] = {}
     for scheme in SCHEMES.values():
         kernels = [
             f"`{kernel.id}`" for kernel in all_kernels().values() if scheme.name in kernel.schemes
         ]
-        activations = "int8, a scale per token" if scheme.input_activations else "not quantized"
-        rows.append(
-            f"| `{scheme.name}` | {_weights(scheme)} | {activations} | {', '.join(kernels)} |"
-        )
+        kind = (_weights(scheme), _activations(scheme), ", ".join(kernels))
+        kinds.setdefault(kind, []).append(f"`{scheme.name}`")
+    for kind, names in kinds.items():
+        rows.append(f"| {', '.join(names)} | {' | '.join(kind)} |")
     return "\n".join(rows)
+
+
+def _activations(scheme: Scheme) -> str:
+    activations = scheme.input_activations
+    return f"{activations.type}8, a scale per token" if activations else "not quantized"
 
 
 def _weights(scheme: Scheme) -> str:
@@ -110,8 +123,13 @@ def _weights(scheme: Scheme) -> str:
             return "as stored"
         case CastWeights(dtype=dtype):
             return f"cast to {dtype}"
-        case ChannelWeights(num_bits=bits):
-            return f"int{bits}, a scale per output channel"
+        case ChannelWeights(num_bits=bits, type=kind):
+            return f"{kind}{bits}, a scale per output channel"
+        case GroupWeights(num_bits=bits, symmetric=symmetric):
+            point = "" if symmetric else " and a zero point"
+            return f"int{bits}, a scale{point} per group of weights"
+        case CodebookWeights(num_bits=bits, block_size=size):
+            return f"{bits}-bit NormalFloat, a scale per {size} weights"
 
 
 def make_block(name: str) -> str:
