@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.plan import KernelRange
 from qprobe.documents.profile import Cell, Shape
+from qprobe.documents.roofline import REFERENCE
 from qprobe.documents.scheme import SCHEMES, CastWeights, Scheme
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.registry import choose_algorithm, kernels_for
@@ -52,9 +53,26 @@ def list_candidates(shape: Shape, device: str) -> Iterator[Candidate]:
                 and scheme.weights.dtype not in COMPUTE_DTYPES
             ):
                 continue
-            for kernel in kernels_for(device):
-                if scheme.name in kernel.schemes:
-                    yield _candidate(shape, scheme, kernel, dtype, device)
+            yield from _kernels_of(shape, scheme, dtype, device)
+
+
+def _kernels_of(
+    shape: Shape, scheme: Scheme, dtype: FloatDtype, device: str
+) -> Iterator[Candidate]:
+    """A scheme by each of its kernels; the reference, which comes last, where it may be of use.
+
+    It dequantizes the whole weight at each call: any kernel of the scheme does less.
+    """
+    useful = ""
+    for kernel in kernels_for(device):
+        if scheme.name not in kernel.schemes:
+            continue
+        found = _candidate(shape, scheme, kernel, dtype, device)
+        if kernel.id == REFERENCE and useful and not found.objection:
+            found = replace(found, objection=f"not timed: {useful} does less for the same")
+        if scheme.is_quantized and not found.objection and kernel.input == "float":
+            useful = kernel.id
+        yield found
 
 
 def _candidate(
@@ -64,4 +82,7 @@ def _candidate(
     code = scheme.algorithms[algorithm]
     spec = LayerSpec(scheme.name, shape.n, shape.k, getattr(torch, dtype), code, device)
     cell = Cell(scheme=scheme.name, kernel=kernel.id, activation_dtype=dtype, shape=shape)
-    return Candidate(cell, scheme, algorithm, kernel, kernel.objection(spec))
+    objection = kernel.objection(spec)
+    if not objection and kernel.max_rows is not None and shape.m > kernel.max_rows:
+        objection = f"{kernel.id} is meant for M up to {kernel.max_rows}"
+    return Candidate(cell, scheme, algorithm, kernel, objection)

@@ -56,6 +56,8 @@ class Kernel:
     pack: Pack
     unpack: Unpack
     run: Run
+    max_rows: int | None = None
+    """The largest M that it is meant for, right as it is beyond; None: any."""
     rounds_input: bool = False
     """Whether it takes activations as they are and rounds them to 8 bits by itself."""
 

@@ -7,6 +7,8 @@ import functools
 import torch
 from torch import Tensor
 
+from qprobe.kernels.cpp._activations import TYPES, find_quantizer, quantize_rows
+
 MAX_CODE = 127
 """Symmetric: −128 is not used."""
 LARGEST_FLOAT8 = torch.finfo(torch.float8_e4m3fn).max
@@ -14,6 +16,7 @@ SMALL = 2**16
 """Elements up to which operators cost more than memory."""
 ZERO_POINTS = {"uint8": 128, "int8": 0, "float8_e4m3fn": 0}
 """Input of a kernel → the code of 0."""
+_NATIVE = {"uint8", "int8"}
 
 
 def quantize_tokens(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
@@ -27,6 +30,10 @@ def quantize_tokens(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
         Codes (…, K), contiguous, and scales (…, 1) in float32. A row of zeros gets codes of zero;
         a row with NaN or infinity gets a scale that carries it into the output.
     """
+    quantize = find_quantizer() if form in _NATIVE else None
+    if quantize is not None and x.device.type == "cpu":
+        x = x if x.dtype in TYPES else x.to(torch.float32)
+        return quantize_rows(quantize, x, getattr(torch, form), ZERO_POINTS[form])
     real = x.to(torch.float32).contiguous()
     largest = LARGEST_FLOAT8 if form == "float8_e4m3fn" else MAX_CODE
     if real.numel() <= SMALL:

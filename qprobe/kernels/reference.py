@@ -13,11 +13,13 @@ from qprobe.kernels._kernel import Kernel, LayerSpec, accept, any_code, nothing
 from qprobe.quantize.scheme import canonical_names, dequantize_stored
 
 
-def _pack(tensors: dict[str, Tensor], spec: LayerSpec) -> Sequence[Tensor]:
-    return tuple(tensors[name] for name in canonical_names(SCHEMES[spec.scheme]))
+def pack_canonical(tensors: dict[str, Tensor], spec: LayerSpec) -> Sequence[Tensor]:
+    """The canonical tensors themselves, in their order."""
+    return tuple(tensors[name].contiguous() for name in canonical_names(SCHEMES[spec.scheme]))
 
 
-def _unpack(packed: Sequence[Tensor], spec: LayerSpec) -> dict[str, Tensor]:
+def unpack_canonical(packed: Sequence[Tensor], spec: LayerSpec) -> dict[str, Tensor]:
+    """The canonical tensors by name."""
     return dict(zip(canonical_names(SCHEMES[spec.scheme]), packed, strict=True))
 
 
@@ -46,7 +48,7 @@ KERNEL = Kernel(
     absent=nothing,
     max_code=any_code,
     refuse=accept,
-    pack=_pack,
-    unpack=_unpack,
+    pack=pack_canonical,
+    unpack=unpack_canonical,
     run=_run,
 )

@@ -8,7 +8,7 @@ from qprobe._discover import discover
 from qprobe.documents.profile import KernelFact
 from qprobe.documents.scheme import Scheme
 from qprobe.errors import InputError
-from qprobe.kernels import torch_cpu
+from qprobe.kernels import cpp, torch_cpu
 from qprobe.kernels._kernel import Kernel
 from qprobe.kernels.reference import KERNEL as REFERENCE
 
@@ -16,7 +16,11 @@ from qprobe.kernels.reference import KERNEL as REFERENCE
 @functools.cache
 def all_kernels() -> dict[str, Kernel]:
     """Kernel id → kernel; `reference`, which computes everything everywhere, comes last."""
-    kernels: tuple[Kernel, ...] = (*discover(torch_cpu, "KERNEL"), REFERENCE)
+    kernels: tuple[Kernel, ...] = (
+        *discover(cpp, "KERNEL"),
+        *discover(torch_cpu, "KERNEL"),
+        REFERENCE,
+    )
     return {kernel.id: kernel for kernel in kernels}
 
 

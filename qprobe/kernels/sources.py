@@ -1,4 +1,4 @@
-"""Finds the folder of CUDA sources, in a checkout, an editable and an installed package."""
+"""Finds the folder of C++ and CUDA sources, in a checkout, an editable and an installed package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def find_sources(package: Path = PACKAGE) -> Path:
-    """The folder of `.cu` files that belongs to the package folder `package`.
+    """The folder of sources that belongs to the package folder `package`.
 
     The checkout comes first: an editable install also copies the folder into the environment, and
     that copy goes stale. Raises UnavailableError where there is neither.
@@ -34,7 +34,7 @@ def find_sources(package: Path = PACKAGE) -> Path:
 def hash_sources(package: Path = PACKAGE) -> str:
     """SHA-256, 16 hex digits, of everything that decides how fast a layer runs.
 
-    That is the CUDA sources and the Python of `kernels`, `layers` and `quantize`: a measurement made
+    That is the C++ and CUDA sources and the Python of `kernels`, `layers` and `quantize`: a measurement made
     with other sources is not comparable. Reads the disk.
     """
     digest = hashlib.sha256()
@@ -47,9 +47,10 @@ def hash_sources(package: Path = PACKAGE) -> str:
 
 def _sources(package: Path) -> Iterator[tuple[str, Path]]:
     """Every source file with a name that is the same wherever the package lies."""
-    cuda = find_sources(package)
-    for path in cuda.rglob("*.cu*"):
-        yield f"cuda/{path.relative_to(cuda).as_posix()}", path
+    sources = find_sources(package)
+    for pattern in ("*.cu*", "*.cpp", "*.h"):
+        for path in sources.rglob(pattern):
+            yield f"sources/{path.relative_to(sources).as_posix()}", path
     for folder in ("kernels", "layers", "quantize"):
         for path in (package / folder).rglob("*.py"):
             yield path.relative_to(package).as_posix(), path

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from qprobe.timing.samples import Samples
 
-SHORTEST_SAMPLE_S = 4e-3
+SHORTEST_SAMPLE_S = 2e-3
 """Shorter tasks are repeated within one sample. After another task, code and threads are cold: a
 sample of two calls of 50 µs took half as long again as the same calls in a model, where the layers
 before them are of the same kind."""

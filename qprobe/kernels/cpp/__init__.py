@@ -1,0 +1,1 @@
+"""Kernels in C++, from the folder of sources, compiled for the processor that they run on."""

@@ -1,0 +1,120 @@
+"""Compiles the C++ sources for this processor, once, and loads the library."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from qprobe.errors import UnavailableError
+from qprobe.kernels.device import cpu_features
+from qprobe.kernels.sources import find_sources
+from qprobe.timing.cache import cache_folder
+
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fPIC",
+    "-shared",
+    "-fopenmp",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-w",
+)
+COMPILE_TIMEOUT_S = 180
+
+
+@dataclass(frozen=True)
+class Library:
+    """The loaded library, or why there is none."""
+
+    handle: ctypes.CDLL | None
+    reason: str
+
+    def has(self, symbol: str) -> bool:
+        """Whether the library was compiled with the function: each needs instructions of its own."""
+        return self.handle is not None and hasattr(self.handle, symbol)
+
+
+@functools.cache
+def load_library() -> Library:
+    """The library for this processor: from the cache, or compiled, which takes some seconds.
+
+    A machine without a C++ compiler is no error: the reason says so, and what to do.
+    """
+    if platform.system() != "Linux":
+        return Library(None, f"C++ kernels are built on Linux, not on {platform.system()}")
+    try:
+        sources = sorted((find_sources() / "cpu").glob("*.cpp"))
+        return Library(ctypes.CDLL(str(_find_or_compile(sources))), "")
+    except (UnavailableError, OSError, subprocess.SubprocessError) as error:
+        return Library(None, f"no C++ kernels: {' '.join(str(error).split()):.300}")
+
+
+def _find_or_compile(sources: list[Path]) -> Path:
+    compiler = shutil.which(os.environ.get("CXX") or "g++")
+    if compiler is None:
+        raise UnavailableError(
+            "there is no C++ compiler (g++, or what CXX names)", "install g++, or set CXX"
+        )
+    version = subprocess.run(
+        [compiler, "--version"], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    digest = hashlib.sha256("\0".join((*FLAGS, version, *sorted(cpu_features()))).encode())
+    for path in (*sources, *sorted(sources[0].parent.glob("*.h"))):
+        digest.update(path.read_bytes())
+    name = f"qprobe-cpu-{digest.hexdigest()[:16]}.so"
+    target = _writable_folder() / name
+    if not target.exists():
+        _compile(compiler, sources, target)
+    return target
+
+
+def _writable_folder() -> Path:
+    """The cache, or a folder for this process alone."""
+    folder = cache_folder("native")
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="qprobe-"))
+
+
+def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+    """Compile to a temporary name and rename: two processes may be at it."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        # Linked first, torch's own OpenMP is the one that is used: a second one would have threads
+        # of its own.
+        command = [compiler, *FLAGS, *map(str, sources), *_loaded_openmp(), "-o", str(made)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=COMPILE_TIMEOUT_S
+        )
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            words = (errors or done.stderr.splitlines() or ["it said nothing"])[0]
+            raise UnavailableError(
+                f"{Path(compiler).name} cannot compile them: {words}", "update the compiler"
+            )
+        os.replace(made, target)
+
+
+def _loaded_openmp() -> list[str]:
+    """The OpenMP library that torch brought into this process."""
+    torch.get_num_threads()
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return []
+    paths = {line.split(maxsplit=5)[-1] for line in lines if line.count(" ") >= 5}
+    names = ("libgomp", "libiomp5", "libomp")
+    return sorted(path for path in paths if Path(path).name.startswith(names))[:1]
