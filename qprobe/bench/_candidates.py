@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.plan import KernelRange
@@ -16,6 +16,7 @@ from qprobe.documents.scheme import SCHEMES, CastWeights, Scheme
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.registry import choose_algorithm, kernels_for
 from qprobe.layers import make_layer
+from qprobe.quantize.scheme import quantize_weight
 
 COMPUTE_DTYPES: tuple[FloatDtype, ...] = ("float32", "bfloat16")
 
@@ -36,10 +37,39 @@ class Candidate:
         dtype: torch.dtype = getattr(torch, self.cell.activation_dtype)
         return dtype
 
-    def make(self, linear: nn.Linear) -> nn.Linear:
-        """The very layer that a plan would install."""
+    def make(self, linear: nn.Linear, stock: Stock) -> nn.Linear:
+        """The very layer that a plan would install, from the stock's tensors if it is quantized."""
         kernels = (KernelRange(kernel=self.kernel.id, m_min=1, m_max=None),)
-        return make_layer(linear, self.scheme, self.algorithm, kernels, self.dtype)
+        tensors = stock.take(linear, self.scheme, self.algorithm)
+        return make_layer(linear, self.scheme, self.algorithm, kernels, self.dtype, tensors)
+
+
+class Stock:
+    """Weights quantized for the candidates of a shape, once for each scheme.
+
+    How they were rounded makes no difference to how fast they are multiplied. Kernels that compute
+    from the same tensors share them.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], dict[str, Tensor]] = {}
+        self._taken: dict[tuple[str, str, int], dict[str, Tensor]] = {}
+
+    def take(self, linear: nn.Linear, scheme: Scheme, algorithm: str) -> dict[str, Tensor] | None:
+        """The tensors that stand for this linear; None where nothing is quantized."""
+        if not scheme.is_quantized:
+            return None
+        code = scheme.algorithms[algorithm]
+        fast = "rtn" if scheme.algorithms.get("rtn") == code else algorithm
+        key = scheme.name, fast
+        if key not in self._made:
+            self._made[key] = quantize_weight(linear.weight, scheme, fast)
+        place = (*key, id(linear))
+        if place not in self._taken:
+            is_first = not any(taken[:2] == key for taken in self._taken)
+            made = self._made[key]
+            self._taken[place] = made if is_first else {n: t.clone() for n, t in made.items()}
+        return self._taken[place]
 
 
 def list_candidates(shape: Shape, device: str) -> Iterator[Candidate]:

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from qprobe.bench._candidates import Candidate, list_candidates
+from qprobe.bench._candidates import Candidate, Stock, list_candidates
 from qprobe.bench._verify import check_layer, relative_error
 from qprobe.documents.profile import Measurement, Shape, Skipped
-from qprobe.kernels.device import last_level_cache_bytes
+from qprobe.kernels.device import available_memory_bytes, last_level_cache_bytes
 from qprobe.timing import yardstick
 from qprobe.timing.interleave import Task, time_calmly
 
 BUDGET_S = 2.0
 """Seconds of timing for a shape; slow shapes take more, for the least number of samples."""
 MAX_COPIES = 64
+BYTES_PER_WEIGHT = 32
+"""What all candidates of a shape hold together for each weight of a copy."""
+MAX_BYTES = 4 * 2**30
 WARM_M = 256
 """From here on, a matrix product is bound by arithmetic: two copies of the weight will do."""
 SHARED = "shared input"
@@ -44,6 +47,7 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
     inputs = [torch.randn(shape.m, shape.k, generator=generator) * outliers for _ in range(2)]
     exact = inputs[0].double() @ linears[0].weight.double().T + linears[0].bias.double()
 
+    stock = Stock()
     errors: dict[Candidate, float] = {}
     skipped: list[Skipped] = []
     tasks: dict[str, Task] = {yardstick.NAME: yardstick.make_yardstick()}
@@ -52,7 +56,7 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
             if candidate.objection:
                 skipped.append(Skipped(cell=candidate.cell, reason=candidate.objection))
                 continue
-            layers = [candidate.make(linear) for linear in linears]
+            layers = [candidate.make(linear, stock) for linear in linears]
             xs = [x.to(candidate.dtype) for x in inputs]
             y = layers[0](xs[0])
             if words := check_layer(candidate, layers[0], xs[0], y):
@@ -92,7 +96,10 @@ def _count_copies(shape: Shape) -> int:
     if shape.m >= WARM_M:
         return 2
     cache = last_level_cache_bytes() or 32 * 2**20
-    return max(2, min(MAX_COPIES, math.ceil(2 * cache / (shape.n * shape.k * 4))))
+    weights = shape.n * shape.k
+    memory = min(MAX_BYTES, (available_memory_bytes() or MAX_BYTES) // 4)
+    affordable = memory // (weights * BYTES_PER_WEIGHT)
+    return max(2, min(MAX_COPIES, affordable, math.ceil(2 * cache / (weights * 4))))
 
 
 def _name(candidate: Candidate) -> str:

@@ -114,7 +114,8 @@ class Scheme(Document):
         `none`: nothing is quantized. `rtn`: round to nearest. `mse`: round to nearest with the scale
         of the least squared error. `rtn_reduce_range`: round to nearest on 7 bits, for processors
         that add pairs of 8-bit products in 16 bits. Of those with the same code, the first is the
-        one to choose: clipping gains nothing with 8 bits and much with 4.
+        one to choose: clipping gains nothing with 8 bits, much with 4, and NormalFloat is what its
+        users know without it.
         """
         match self.weights:
             case ChannelWeights(type="int"):
@@ -124,7 +125,7 @@ class Scheme(Document):
             case GroupWeights():
                 return {"mse": 8, "rtn": 8}
             case CodebookWeights():
-                return {"mse": 0, "rtn": 0}
+                return {"rtn": 0, "mse": 0}
             case _:
                 return {"none": 0}
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from qprobe._discover import discover
 from qprobe.documents.plan import KernelRange
@@ -29,11 +29,12 @@ def make_layer(
     algorithm: str,
     kernels: Sequence[KernelRange],
     compute_dtype: torch.dtype,
+    tensors: dict[str, Tensor] | None = None,
 ) -> nn.Linear:
     """The layer that computes what `linear` does, under a scheme, by the kernels planned.
 
     An unquantized layer that only the reference kernel computes stays an `nn.Linear`. `linear`
-    itself is not changed.
+    itself is not changed. `tensors` are the canonical ones where the weight is quantized already.
 
     Raises InputError for weights that cannot be quantized, PlanMismatchError for kernels that
     cannot compute the layer here.
@@ -46,7 +47,7 @@ def make_layer(
     weight = linear.weight.to(compute_dtype) if scheme.weights is None else linear.weight
     bias = None if linear.bias is None else linear.bias.to(compute_dtype)
     layer = layers_by_scheme()[scheme.name](
-        quantize_weight(weight, scheme, algorithm),
+        quantize_weight(weight, scheme, algorithm) if tensors is None else tensors,
         bias,
         scheme=scheme,
         algorithm=algorithm,

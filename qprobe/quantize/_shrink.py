@@ -10,11 +10,11 @@ from torch import Tensor
 FACTORS = {
     "rtn": (1.0,),
     "rtn_reduce_range": (1.0,),
-    "mse": tuple(1 - step / 40 for step in range(17)),
+    "mse": tuple(1 - step / 20 for step in range(9)),
 }
 """Algorithm → the factors of the full scale that are tried. Below 0.6 no distribution of weights
 gains: what is clipped costs more than finer steps save."""
-CHUNK = 2**21
+CHUNK = 2**18
 """Weights that are worked on at once: their temporaries stay in the caches."""
 
 Encode = Callable[[Tensor, float], tuple[Tensor, tuple[Tensor, ...]]]

@@ -16,7 +16,7 @@ sample of two calls of 50 µs took half as long again as the same calls in a mod
 before them are of the same kind."""
 DOMINATED = 4.0
 """A task this many times slower than the fastest is out of the race: few samples will do."""
-DOMINATED_SAMPLES = 2
+DOMINATED_SAMPLES = 3
 ATTEMPTS = 3
 DISTURBED = 0.25
 """A spread (p80 − p20) / median above this says that something else was running."""
@@ -98,9 +98,8 @@ def time_calmly(
 
 def _unrest(timed: Mapping[str, Samples]) -> float:
     """The spread of the middle task, of those that were sampled often enough to have one."""
-    return statistics.median_high(
-        samples.spread for samples in timed.values() if len(samples.seconds) > DOMINATED_SAMPLES
-    )
+    often = [item.spread for item in timed.values() if len(item.seconds) > DOMINATED_SAMPLES]
+    return statistics.median_high(often or [item.spread for item in timed.values()])
 
 
 def _count_repeats(task: Task, seconds: float) -> int:
