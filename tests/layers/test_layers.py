@@ -254,7 +254,7 @@ class TestEveryLayer:
         exact = SCHEMES[case.scheme].weight_bytes(case.n, case.k, dtype)
         bias = case.n * case.dtype.itemsize
         # Beside the codes, a packing may hold scales and zero points in a type of its own.
-        assert 0.9 * exact <= layer.stored_bytes() - bias <= 1.1 * exact + 16
+        assert 0.9 * exact <= layer.stored_bytes() - bias <= 1.15 * exact + 16
 
     def test_inference_mode(self, linear, x, case):
         layer = case.make(linear)

@@ -1,0 +1,175 @@
+"""What torch's operators get wrong or do slowly on CPUs: each is a rule, and is shown to be real."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from qprobe.kernels._kernel import LayerSpec
+from qprobe.kernels.registry import get_kernel
+from qprobe.kernels.torch_cpu import dequantize_blocks
+from qprobe.quantize.scheme import dequantize_stored, quantize_weight
+
+FP32, BF16 = torch.float32, torch.bfloat16
+
+
+def in_a_process(script, **environment):
+    """Exit status and output of a script that may crash."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def objection(kernel, scheme, n, k, dtype, code=0):
+    return get_kernel(kernel).objection(LayerSpec(scheme, n, k, dtype, code, "cpu"))
+
+
+OUT_OF_BOUNDS = """
+import torch
+worst = 0.0
+for k in (8, 24, 40, 1000):
+    x, w = torch.ones(4, k, dtype=torch.bfloat16), torch.ones(64, k, dtype=torch.int8)
+    y = torch._weight_int8pack_mm(x, w, torch.ones(64, dtype=torch.bfloat16)).float()
+    worst = max(worst, float((y / k - 1).abs().max()))
+print(worst)
+"""
+
+
+SLOW_TYPES = """
+import time, torch
+codes = torch._convert_weight_to_int4pack_for_cpu(torch.ones(256, 256, dtype=torch.int32), 1)
+def seconds(dtype):
+    x, scales = torch.ones(16, 256, dtype=dtype), torch.ones(2, 256, 2, dtype=dtype)
+    found = []
+    for _ in range(5):
+        start = time.thread_time()
+        torch._weight_int4pack_mm_for_cpu(x, codes, 128, scales)
+        found.append(time.thread_time() - start)
+    return min(found)
+print(seconds(torch.float32) / seconds(torch.bfloat16))
+"""
+
+
+def test_int8pack_refuses_a_k_beyond_which_it_would_read():
+    assert objection("cpu.int8pack", "W8A16", 64, 96, BF16) == ""
+    assert "multiple of 16; K is 24" in objection("cpu.int8pack", "W8A16", 64, 24, BF16)
+
+
+@pytest.mark.skipif(
+    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="other vectors, another tail"
+)
+def test_it_does_read_beyond_it():
+    status, out, _ = in_a_process(OUT_OF_BOUNDS)
+    assert status < 0 or not float(out) < 0.01, "the rule is no longer needed"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "scheme"), [("cpu.int8pack", "W8A16"), ("cpu.int4pack", "W4A16")]
+)
+@pytest.mark.parametrize("dtype", [FP32, torch.float16])
+def test_weight_only_products_refuse_what_they_compute_element_by_element(kernel, scheme, dtype):
+    assert "10 to 600 times slower" in objection(kernel, scheme, 64, 128, dtype)
+    assert objection(kernel, scheme, 64, 128, BF16) == ""
+
+
+@pytest.mark.skipif(
+    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="bfloat16 is slow as well"
+)
+def test_they_are_slow_with_float32():
+    """In processor time on one thread: whatever else runs does not count."""
+    status, out, err = in_a_process(SLOW_TYPES, OMP_NUM_THREADS="1")
+    assert status == 0, err
+    assert float(out) > 4
+
+
+def test_int4pack_refuses_rows_that_do_not_fill_its_blocks():
+    assert "multiples of 16; N is 20" in objection("cpu.int4pack", "W4A16", 20, 128, BF16)
+    with pytest.raises(RuntimeError):
+        torch._convert_weight_to_int4pack_for_cpu(torch.zeros(20, 128, dtype=torch.int32), 1)
+
+
+SATURATION = """
+import torch
+from qprobe.kernels._kernel import LayerSpec
+from qprobe.kernels.registry import get_kernel
+w, x = torch.full((32, 256), 127, dtype=torch.int8), torch.full((16, 256), 127, dtype=torch.int8)
+print(int(torch._int_mm(x, w.t())[0, 0]) == 127 * 127 * 256)
+for kernel in ("cpu.int_mm", "cpu.onednn_qlinear_u8", "cpu.onednn_qlinear"):
+    for code in (127, 63):
+        spec = LayerSpec("W8A8", 32, 256, torch.float32, code, "cpu")
+        print(kernel, code, get_kernel(kernel).objection(spec) or "accepts")
+"""
+
+
+def test_without_vnni_full_codes_are_wrong_and_refused():
+    status, out, err = in_a_process(SATURATION, ONEDNN_MAX_CPU_ISA="AVX2")
+    assert status == 0, err
+    right, *rules = out.splitlines()
+    said = {tuple(line.split(maxsplit=2)[:2]): line.split(maxsplit=2)[2] for line in rules}
+    if right == "True":
+        pytest.skip("this processor's 8-bit products do not saturate even so")
+    for kernel in ("cpu.int_mm", "cpu.onednn_qlinear_u8"):
+        assert "multiplies codes up to" in said[kernel, "127"]
+        assert said[kernel, "63"] == "accepts"
+
+
+def test_without_amx_signed_activations_are_refused():
+    for isa in ("AVX2", "AVX512_CORE_VNNI"):
+        _, out, _ = in_a_process(SATURATION, ONEDNN_MAX_CPU_ISA=isa)
+        (line,) = [line for line in out.splitlines() if line.startswith("cpu.onednn_qlinear 63")]
+        assert "without AMX" in line
+
+
+def test_float8_is_multiplied_only_where_it_is_not_by_reference_code():
+    kernel = get_kernel("cpu.scaled_mm")
+    words = kernel.absent()
+    if words:
+        assert "times slower than float32" in words or "does not run here" in words
+    if "does not run" in words:
+        pytest.skip(words)
+    weight = torch.randn(24, 40, generator=torch.Generator().manual_seed(0))
+    scheme_tensors = quantize_weight(weight, _scheme("FP8_DYNAMIC"), "rtn")
+    codes = torch.randn(3, 40, generator=torch.Generator().manual_seed(1)).to(torch.float8_e4m3fn)
+    scale = torch.tensor([[0.5], [1.0], [2.0]])
+    packed = tuple(scheme_tensors.values())
+    y = kernel.run(codes, scale, packed, torch.ones(24), FP32)
+    exact = (codes.float() * scale) @ dequantize_stored(packed, FP32).T + 1
+    assert float((y - exact).norm() / exact.norm()) < 1e-5
+
+
+def _scheme(name):
+    from qprobe.documents.scheme import SCHEMES
+
+    return SCHEMES[name]
+
+
+@pytest.mark.parametrize("name", sorted(get_kernel("cpu.dequantize_blocks").schemes))
+@pytest.mark.parametrize("dtype", [FP32, BF16])
+def test_never_a_whole_weight_in_floating_point(monkeypatch, name, dtype):
+    n, k = 1030, 1024
+    seen = []
+
+    def recording(tensors, wanted):
+        block = dequantize_stored(tensors, wanted)
+        seen.append(block.numel() * block.element_size())
+        return block
+
+    monkeypatch.setattr(dequantize_blocks, "dequantize_stored", recording)
+    monkeypatch.setattr(dequantize_blocks, "BLOCK_BYTES", 2**18)
+    scheme = _scheme(name)
+    weight = torch.randn(n, k, generator=torch.Generator().manual_seed(2))
+    tensors = tuple(quantize_weight(weight, scheme, "rtn").values())
+    x = torch.randn(5, k, generator=torch.Generator().manual_seed(3)).to(dtype)
+    y = get_kernel("cpu.dequantize_blocks").run(x, None, tensors, None, dtype)
+    exact = x.double() @ dequantize_stored(tensors, torch.float64).T
+    assert float((y.double() - exact).norm() / exact.norm()) < (1e-5 if dtype == FP32 else 1e-2)
+    assert max(seen) <= 2**18
+    assert sum(seen) == n * k * dtype.itemsize
