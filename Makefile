@@ -5,9 +5,14 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := build/demo
 MODEL := $(DEMO)/all-MiniLM-L6-v2
+PEERS := .venv-peers
+PEER_PACKAGES := torchao bitsandbytes optimum-quanto hqq onnx onnxruntime openvino matplotlib
+
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo 'qprobe needs Python 3.11 or later as $(PYTHON): make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test readme schemas clean
+.PHONY: help demo test readme schemas peers clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -34,12 +39,19 @@ readme: $(STAMP) ## measure here and rewrite the generated blocks of README.md
 schemas: $(STAMP) ## rewrite the JSON Schemas of the documents
 	$(BIN)/python -m qprobe.documents.schemas
 
+peers: $(PEERS)/.installed ## an environment with the peers, to measure beside them: see reports/README.md
+
 clean: ## remove what the other targets made
-	rm -rf .venv build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(PEERS) build dist .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	{ echo 'qprobe needs Python 3.11 or later as $(PYTHON): make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hf]'
+	@touch $@
+
+$(PEERS)/.installed: pyproject.toml constraints-peers.txt
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -q -c constraints-peers.txt -e '.[dev,hf]' $(PEER_PACKAGES)
 	@touch $@

@@ -19,7 +19,7 @@ _HOMES = {  # `__init__.pyi` says the same to type checkers
     "qprobe.documents.files": "load_document save_document",
     "qprobe.documents.finding": "Diagnosis Finding Fix Verdict",
     "qprobe.documents.machine": "Cpu Fingerprint Gpu Int8SelfTest Machine Software TorchBuild",
-    "qprobe.documents.model": "Linear Model",
+    "qprobe.documents.model": "KvWindow Linear Model",
     "qprobe.documents.objective": "ErrorLimit Objective",
     "qprobe.documents.plan": "Alternative Assignment Choice ErrorEstimate GroupPlan KernelRange"
     " Plan PlannedModel Predicted Rejected Section",

@@ -20,6 +20,7 @@ from qprobe.documents.machine import Int8SelfTest as Int8SelfTest
 from qprobe.documents.machine import Machine as Machine
 from qprobe.documents.machine import Software as Software
 from qprobe.documents.machine import TorchBuild as TorchBuild
+from qprobe.documents.model import KvWindow as KvWindow
 from qprobe.documents.model import Linear as Linear
 from qprobe.documents.model import Model as Model
 from qprobe.documents.objective import ErrorLimit as ErrorLimit

@@ -166,3 +166,89 @@ def llama_shapes(
         for name, shape in layer.items():
             shapes[f"model.layers.{index}.{name}.weight"] = (dtype, shape)
     return shapes
+
+
+LLAMA_70B = LLAMA_CONFIG | {
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "num_hidden_layers": 80,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+}
+DEEPSEEK_671B = {
+    "architectures": ["DeepseekV3ForCausalLM"],
+    "model_type": "deepseek_v3",
+    "hidden_size": 7168,
+    "intermediate_size": 18432,
+    "moe_intermediate_size": 2048,
+    "num_hidden_layers": 61,
+    "first_k_dense_replace": 3,
+    "num_attention_heads": 128,
+    "num_key_value_heads": 128,
+    "n_routed_experts": 256,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "q_lora_rank": 1536,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "vocab_size": 129280,
+    "max_position_embeddings": 163840,
+    "tie_word_embeddings": False,
+    "num_nextn_predict_layers": 1,
+}
+
+
+def deepseek_shapes(
+    config: Mapping[str, int], dtype: str = "BF16"
+) -> dict[str, tuple[str, list[int]]]:
+    """The tensors of a DeepSeek-V3 of these sizes and of its layer that predicts a further token."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    nope, rope, wide = (config[f"{name}_head_dim"] for name in ("qk_nope", "qk_rope", "v"))
+    q_rank, kv_rank = config["q_lora_rank"], config["kv_lora_rank"]
+    attention = {
+        "self_attn.q_a_proj": [q_rank, hidden],
+        "self_attn.q_a_layernorm": [q_rank],
+        "self_attn.q_b_proj": [heads * (nope + rope), q_rank],
+        "self_attn.kv_a_proj_with_mqa": [kv_rank + rope, hidden],
+        "self_attn.kv_a_layernorm": [kv_rank],
+        "self_attn.kv_b_proj": [heads * (nope + wide), kv_rank],
+        "self_attn.o_proj": [hidden, heads * wide],
+        "input_layernorm": [hidden],
+        "post_attention_layernorm": [hidden],
+    }
+
+    def feed_forward(name: str, inner: int) -> dict[str, list[int]]:
+        up, down = [inner, hidden], [hidden, inner]
+        return {f"{name}.gate_proj": up, f"{name}.up_proj": up, f"{name}.down_proj": down}
+
+    inner, experts = config["moe_intermediate_size"], config["n_routed_experts"]
+    choice = {"mlp.gate": [experts, hidden]}
+    for expert in range(experts):
+        choice |= feed_forward(f"mlp.experts.{expert}", inner)
+    choice |= feed_forward("mlp.shared_experts", inner * config["n_shared_experts"])
+    shapes = {
+        "model.embed_tokens.weight": (dtype, [config["vocab_size"], hidden]),
+        "model.norm.weight": (dtype, [hidden]),
+        "lm_head.weight": (dtype, [config["vocab_size"], hidden]),
+    }
+    layers = config["num_hidden_layers"] + config["num_nextn_predict_layers"]
+    for index in range(layers):
+        dense = feed_forward("mlp", config["intermediate_size"])
+        mlp = dense if index < config["first_k_dense_replace"] else choice
+        for name, shape in (attention | mlp).items():
+            shapes[f"model.layers.{index}.{name}.weight"] = (dtype, shape)
+        if mlp is choice:
+            bias = f"model.layers.{index}.mlp.gate.e_score_correction_bias"
+            shapes[bias] = ("F32", [experts])
+    return shapes
+
+
+def write_large(directory: Path, config: Mapping[str, object], shapes: Shapes, shards: int) -> Path:
+    """Write a checkpoint of many shards of zeros."""
+    items = list(shapes.items())
+    files = {f"model-{i:05}.safetensors": dict(items[i::shards]) for i in range(shards)}
+    return write_sharded(write_config(directory, config), files)

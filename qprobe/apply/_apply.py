@@ -11,7 +11,6 @@ from torch import nn
 
 from qprobe.apply._fit import Fit, fit_kernels
 from qprobe.checkpoint.casting import cast_module
-from qprobe.checkpoint.names import resolve_modules
 from qprobe.documents.machine import Fingerprint
 from qprobe.documents.plan import Assignment, GroupPlan, Plan, Section
 from qprobe.documents.receipt import LayerReceipt, Receipt
@@ -19,20 +18,22 @@ from qprobe.errors import InputError, PlanMismatchError
 from qprobe.kernels.device import fingerprint, parse_device
 from qprobe.layers import make_layer
 from qprobe.layers._linear import PlannedLinear
+from qprobe.layers._unfold import Site, Slot, all_finite, find_sites, set_module, unfold
 from qprobe.timing.allocator import give_back_freed_memory
 
 logger = logging.getLogger("qprobe")
 ATTRIBUTE = "qprobe_receipt"
+LEAST_SIGNAL = 1e-60
+"""Stands for the power of a weight of zeros."""
 Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One layer to replace."""
+    """The layers of one tensor's name to replace."""
 
     assignment: Assignment
-    path: str
-    linear: nn.Linear
+    site: Site
     group: GroupPlan
     fit: Fit
 
@@ -65,6 +66,7 @@ def apply_plan(
         raise InputError(f"on_mismatch is {on_mismatch!r}", 'give "adapt" or "error"')
     if hasattr(module, ATTRIBUTE):
         raise PlanMismatchError("the module has a plan applied already", "load the model anew")
+    _refuse_meta(module)
     target = _device_of(module) if device is None else parse_device(device)
     here = fingerprint(target)
     section = plan.section(here)
@@ -78,12 +80,12 @@ def apply_plan(
     steps = _check(plan, section, module, dtype, here.kind)
     before = held_bytes(module)
     module.to(target)
-    layers = tuple(_replace(module, step, dtype) for step in steps)
+    changes = _describe_changes(differences, steps)
+    layers = _replace_all(module, steps, dtype)
     # While one tensor is a view of a checkpoint's mapping, all pages that were read to quantize or
     # to pack stay in memory.
     is_view = here.kind == "cpu" and any(isinstance(m, PlannedLinear) for m in module.modules())
     cast_module(module, dtype, skip=(PlannedLinear,), copy=is_view)
-    changes = _describe_changes(differences, steps)
     if changes:
         logger.warning(
             "the plan for %s was adapted to %s: %s", section.fingerprint.slug, here.slug, changes[0]
@@ -111,12 +113,18 @@ def held_bytes(module: nn.Module) -> int:
     return plain + sum(layer.stored_bytes() for layer in planned)
 
 
+def _refuse_meta(module: nn.Module) -> None:
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    empty = [name for name, tensor in tensors if tensor.is_meta]
+    if empty:
+        what = "the module" if len(empty) == len(tensors) else empty[0]
+        raise InputError(
+            f"{what} is on meta: it has no weights to quantize", "load its weights first"
+        )
+
+
 def _device_of(module: nn.Module) -> str:
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    if device.type == "meta":
-        raise InputError(
-            "the module is on meta: it has no weights to quantize", "load its weights first"
-        )
     return "cpu" if device.type == "cpu" else f"{device.type}:{device.index or 0}"
 
 
@@ -124,53 +132,70 @@ def _check(
     plan: Plan, section: Section, module: nn.Module, dtype: torch.dtype, kind: str
 ) -> list[_Step]:
     """Every step of the application, each shown to be possible."""
-    paths = resolve_modules(module, (item.tensor for item in plan.assignments))
+    sites = {site.tensor: site for site in find_sites(module, (a.tensor for a in plan.assignments))}
     steps = []
     for item in plan.assignments:
-        path = paths[item.tensor]
-        linear = module.get_submodule(path)
-        if not isinstance(linear, nn.Linear) or isinstance(linear, PlannedLinear):
+        site = sites[item.tensor]
+        if isinstance(site.holder, PlannedLinear):
             raise PlanMismatchError(
-                f"{path} is a {type(linear).__name__}, not an unplanned nn.Linear",
+                f"{site.place.path} is a {type(site.holder).__name__}, not an unplanned nn.Linear",
                 "apply the plan to the model as its checkpoint stores it",
             )
-        shape = (linear.out_features, linear.in_features)
-        if shape != (item.n, item.k):
+        if site.shape != (item.n, item.k):
+            n, k = site.shape
             raise PlanMismatchError(
-                f"{item.tensor} is {shape[0]} × {shape[1]} here, {item.n} × {item.k} in the plan",
+                f"{item.tensor} is {n} × {k} here, {item.n} × {item.k} in the plan",
                 "make a plan for this very model",
             )
         group = section.groups[item.group]
-        if group.scheme.is_quantized and not bool(linear.weight.isfinite().all()):
+        if group.scheme.is_quantized and not all_finite(site):
             raise InputError(
                 f"{item.tensor} holds NaN or infinity and cannot be quantized",
                 "repair the checkpoint, or pin the layer to NONE",
             )
         fit = fit_kernels(group, item.n, item.k, dtype, kind)
-        steps.append(_Step(item, path, linear, group, fit))
+        steps.append(_Step(item, site, group, fit))
     return steps
 
 
-def _replace(module: nn.Module, step: _Step, dtype: torch.dtype) -> LayerReceipt:
-    """Put the planned layer in the linear's place."""
-    linear, group = step.linear, step.group
-    layer = make_layer(linear, group.scheme, group.algorithm, step.fit.kernels, dtype)
-    error = 0.0
-    if isinstance(layer, PlannedLinear) and group.scheme.weights is not None:
-        exact = linear.weight.detach().float()
-        error = float(
-            (exact - layer.dequantize(torch.float32)).norm() / exact.norm().clamp_min(1e-30)
-        )
-    parent, _, name = step.path.rpartition(".")
-    setattr(module.get_submodule(parent), name, layer)
+def _replace_all(
+    module: nn.Module, steps: list[_Step], dtype: torch.dtype
+) -> tuple[LayerReceipt, ...]:
+    """Take the steps one by one; nothing holds on to a weight once it is replaced."""
+    slots = dict(unfold(module, [step.site for step in steps]).slots)
+    receipts = []
+    while steps:
+        step = steps.pop(0)
+        receipts.append(_replace(module, step, slots.pop(step.assignment.tensor), dtype))
+    return tuple(receipts)
+
+
+def _replace(
+    module: nn.Module, step: _Step, slots: tuple[Slot, ...], dtype: torch.dtype
+) -> LayerReceipt:
+    """Put planned layers in the place of the linears of one tensor's name."""
+    group = step.group
+    before = after = 0
+    signal = noise = 0.0
+    for slot in slots:
+        linear = slot.linear
+        layer = make_layer(linear, group.scheme, group.algorithm, step.fit.kernels, dtype)
+        if isinstance(layer, PlannedLinear) and group.scheme.weights is not None:
+            exact = linear.weight.detach().float()
+            signal += float(exact.norm()) ** 2
+            noise += float((exact - layer.dequantize(torch.float32)).norm()) ** 2
+        for path in slot.paths:
+            set_module(module, path, layer)
+        before += held_bytes(linear)
+        after += held_bytes(layer)
     return LayerReceipt(
         tensor=step.assignment.tensor,
         scheme=group.scheme.name,
         algorithm=group.algorithm,
         kernels=tuple(item.kernel for item in step.fit.kernels),
-        weight_bytes_before=held_bytes(linear),
-        weight_bytes_after=held_bytes(layer),
-        weight_error=error,
+        weight_bytes_before=before,
+        weight_bytes_after=after,
+        weight_error=(noise / max(signal, LEAST_SIGNAL)) ** 0.5,
     )
 
 

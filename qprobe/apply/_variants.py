@@ -9,11 +9,11 @@ from torch import nn
 
 from qprobe.apply._fit import fit_kernels
 from qprobe.checkpoint.casting import cast_module
-from qprobe.checkpoint.names import resolve_modules
 from qprobe.documents.plan import Alternative, Assignment, Choice, GroupPlan, Plan
 from qprobe.documents.scheme import SCHEMES
 from qprobe.layers import make_layer
 from qprobe.layers._linear import PlannedLinear
+from qprobe.layers._unfold import find_sites, set_module, unfold
 
 
 def make_variant(plan: Plan, alternative: Alternative, module: nn.Module, kind: str) -> nn.Module:
@@ -24,15 +24,14 @@ def make_variant(plan: Plan, alternative: Alternative, module: nn.Module, kind: 
     """
     variant = copy.deepcopy(module)
     dtype: torch.dtype = getattr(torch, alternative.compute_dtype or "float32")
-    paths = resolve_modules(module, (item.tensor for item in plan.assignments))
+    sites = find_sites(variant, (item.tensor for item in plan.assignments))
+    slots = unfold(variant, sites).slots
     choices = {group: choice for choice in alternative.choices for group in choice.groups}
     for item in plan.assignments:
-        linear = variant.get_submodule(paths[item.tensor])
-        if not isinstance(linear, nn.Linear):
-            raise TypeError(f"{paths[item.tensor]} is a {type(linear).__name__}")
-        layer = _make(linear, choices[item.group], item, dtype, kind)
-        parent, _, name = paths[item.tensor].rpartition(".")
-        setattr(variant.get_submodule(parent), name, layer)
+        for slot in slots[item.tensor]:
+            layer = _make(slot.linear, choices[item.group], item, dtype, kind)
+            for path in slot.paths:
+                set_module(variant, path, layer)
     return cast_module(variant, dtype, skip=(PlannedLinear,))
 
 

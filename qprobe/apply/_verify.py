@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from qprobe.apply._apply import apply_plan, held_bytes, receipt_of
+from qprobe.apply._difference import Difference, compare_outputs
 from qprobe.apply._variants import make_variant
 from qprobe.checkpoint.casting import cast_module
-from qprobe.checkpoint.forward import output_metric, run_forward
+from qprobe.checkpoint.forward import Metric, output_metric, run_forward
 from qprobe.checkpoint.loading import load_module
 from qprobe.checkpoint.request import check_generates, time_request
 from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
@@ -77,7 +78,7 @@ def _verify(
     section = plan.section(fingerprint(device))
     applied = apply_plan(plan, copy.deepcopy(module))
     ids = _tokens(module, folder, text)
-    errors = _Errors(run_forward(module, ids), ids)
+    errors = _Errors(run_forward(module, ids), ids, output_metric(module))
     variants = {APPLIED: applied}
     predicted = {APPLIED: section.predicted.seconds.value}
     for index, alternative in enumerate(section.alternatives):
@@ -94,14 +95,15 @@ def _verify(
     timed = _time(variants, plan.objective, _vocabulary(module, ids))
     slowdown = timed[yardstick.NAME].median / section.yardstick_s
     progress("verified", 1.0)
-    passed, why = _judge(plan, section, found[APPLIED])
+    passed, why = _judge(plan, section, found[APPLIED].relative_error)
     return receipt_of(applied).model_copy(
         update={
             "action": "verified",
-            "metric": output_metric(module),
-            "error": found[APPLIED],
+            "metric": errors.metric,
+            "error": found[APPLIED].relative_error,
+            "kl_divergence_nats": found[APPLIED].kl_divergence_nats,
             "error_limit": plan.objective.error_limit.value,
-            "noise_floor": floor,
+            "noise_floor": floor.relative_error,
             "data_hash": text_hash(text),
             "batch": plan.objective.batch,
             "prompt": plan.objective.prompt,
@@ -130,11 +132,11 @@ class _Errors:
 
     exact: Tensor
     ids: Tensor
+    metric: Metric
 
-    def of(self, module: nn.Module) -> float:
-        """‖y−ŷ‖/‖y‖ at the model's output."""
-        y = run_forward(module, self.ids).double()
-        return float((self.exact.double() - y).norm() / self.exact.double().norm())
+    def of(self, module: nn.Module) -> Difference:
+        """How far the model's output is from the exact one."""
+        return compare_outputs(self.exact, run_forward(module, self.ids), self.metric)
 
 
 def _tokens(module: nn.Module, folder: Path | None, text: str) -> Tensor:
@@ -166,7 +168,7 @@ def _time(
 
 
 def _variant(
-    name: str, timed: Mapping[str, Samples], size: int, error: float, predicted: float
+    name: str, timed: Mapping[str, Samples], size: int, found: Difference, predicted: float
 ) -> Variant:
     samples, ratio = timed[name], ratio_of(timed[name], timed[APPLIED])
     return Variant(
@@ -179,7 +181,8 @@ def _variant(
         ratio_low=ratio.low,
         ratio_high=ratio.high,
         weight_bytes=size,
-        error=error,
+        error=found.relative_error,
+        kl_divergence_nats=found.kl_divergence_nats,
         predicted_s=predicted,
     )
 

@@ -51,19 +51,21 @@ def ensure_profile(
 
     missing = [s for s in wanted_shapes(model, objective) if s not in profile.shapes()]
     profile = extend_profile(profile, missing, progress=progress, keep=keep)
-    if path is not None and not profile.interrupted:
+    # What takes more than token ids is not run here: its rest is modelled, and the plan says so.
+    if path is not None and model.reads_only_text and not profile.interrupted:
         profile = _with_rest(profile, model, objective, path, progress, keep)
     return profile
 
 
 def wanted_shapes(model: Model, objective: Objective) -> list[Shape]:
     """The shapes that a request runs through, prefill first."""
-    tokens = [objective.prompt] + ([1] if objective.generate else [])
+    passes = [(objective.prompt, 0)] + ([(1, objective.past)] if objective.generate else [])
     return list(
         dict.fromkeys(
-            Shape(m=linear.m(objective.batch, count), n=linear.n, k=linear.k)
-            for count in tokens
+            Shape(m=m, n=linear.n, k=linear.k)
+            for tokens, past in passes
             for linear in model.linears
+            if (m := linear.m(objective.batch, tokens, past=past))
         )
     )
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from qprobe.checkpoint.casting import cast_module
-from qprobe.checkpoint.names import resolve_modules
 from qprobe.checkpoint.request import time_request
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.model import Model
 from qprobe.documents.objective import Objective
 from qprobe.documents.profile import Rest
+from qprobe.layers._unfold import find_sites, unfold
 from qprobe.timing import yardstick
 from qprobe.timing.allocator import keep_freed_memory
 from qprobe.timing.interleave import Task, time_calmly
@@ -101,7 +101,9 @@ def _with_clock(
 ) -> nn.Module:
     """A copy of the module in `dtype` whose planned linears stop the clock."""
     timed = cast_module(copy.deepcopy(module), dtype)
-    for path in resolve_modules(timed, (linear.tensor for linear in model.linears)).values():
-        linear = timed.get_submodule(path)
-        linear.forward = clock.leave_out(linear.forward)
+    sites = find_sites(timed, (linear.tensor for linear in model.linears))
+    for slots in unfold(timed, sites).slots.values():
+        for slot in slots:
+            linear: nn.Module = slot.linear
+            linear.forward = clock.leave_out(linear.forward)
     return timed

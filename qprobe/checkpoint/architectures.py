@@ -1,160 +1,135 @@
-"""What the known architectures call their linears: a table, one row per name pattern."""
+"""Finds a tensor of a checkpoint, or a module, in the tables of the known families."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 
-from qprobe.documents.model import Kind, RowRule
+from qprobe._discover import discover
+from qprobe.checkpoint import families
+from qprobe.checkpoint.families._family import Family, Row
 
-
-@dataclass(frozen=True)
-class Row:
-    """Linears of one name; `*` stands for a number, and any prefix may come before."""
-
-    pattern: str
-    kind: Kind
-    rows: RowRule = "tokens"
-    fuses: str = ""
-    """Last part of the fusion group's name; empty: the linear stands alone."""
-    only: str = ""
-    """Holds only for classes whose name contains this."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """What planning must know of the models of one `model_type`."""
-
-    base_class: str
-    rows: tuple[Row, ...]
-    embedding: str
-    """Pattern of the input embedding, to which a head may be tied."""
-    has_kv_cache: bool
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """Our field → what config.json calls it, where it is not transformers' usual name."""
-    defaults: Mapping[str, int | bool] = field(default_factory=dict)
-    """Field of config.json → its value where it is left out."""
-    reserved_positions: int = 0
-    """Position embeddings that no token uses."""
-
-
-_BERT_ROWS = (
-    Row("encoder.layer.*.attention.self.query", "query", fuses="qkv"),
-    Row("encoder.layer.*.attention.self.key", "key", fuses="qkv"),
-    Row("encoder.layer.*.attention.self.value", "value", fuses="qkv"),
-    Row("encoder.layer.*.attention.output.dense", "attention_output"),
-    Row("encoder.layer.*.intermediate.dense", "up"),
-    Row("encoder.layer.*.output.dense", "down"),
-    Row("pooler.dense", "pooler", rows="sequence"),
-    Row("cls.predictions.transform.dense", "other"),
-    Row("cls.predictions.decoder", "head"),
-    Row("cls.seq_relationship", "other", rows="sequence"),
-    Row("lm_head.dense", "other"),
-    Row("lm_head.decoder", "head"),
-    Row("classifier", "other", only="TokenClassification"),
-    Row("classifier", "other", rows="sequence"),
-    Row("classifier.dense", "other", rows="sequence"),
-    Row("classifier.out_proj", "other", rows="sequence"),
-    Row("qa_outputs", "other"),
-)
-
-_DISTILBERT_ROWS = (
-    Row("transformer.layer.*.attention.q_lin", "query", fuses="qkv"),
-    Row("transformer.layer.*.attention.k_lin", "key", fuses="qkv"),
-    Row("transformer.layer.*.attention.v_lin", "value", fuses="qkv"),
-    Row("transformer.layer.*.attention.out_lin", "attention_output"),
-    Row("transformer.layer.*.ffn.lin1", "up"),
-    Row("transformer.layer.*.ffn.lin2", "down"),
-    Row("vocab_transform", "other"),
-    Row("vocab_projector", "head"),
-    Row("pre_classifier", "other", rows="sequence"),
-    Row("classifier", "other", only="TokenClassification"),
-    Row("classifier", "other", rows="sequence"),
-    Row("qa_outputs", "other"),
-)
-
-_LLAMA_ROWS = (
-    Row("layers.*.self_attn.q_proj", "query", fuses="qkv"),
-    Row("layers.*.self_attn.k_proj", "key", fuses="qkv"),
-    Row("layers.*.self_attn.v_proj", "value", fuses="qkv"),
-    Row("layers.*.self_attn.o_proj", "attention_output"),
-    Row("layers.*.mlp.gate_proj", "gate", fuses="gate_up"),
-    Row("layers.*.mlp.up_proj", "up", fuses="gate_up"),
-    Row("layers.*.mlp.down_proj", "down"),
-    Row("lm_head", "head", rows="last_token"),
-    Row("score", "other"),
-    Row("qa_outputs", "other"),
-)
-
-_BERT = Family(
-    base_class="BertModel",
-    rows=_BERT_ROWS,
-    embedding="embeddings.word_embeddings",
-    has_kv_cache=False,
-    defaults={"tie_word_embeddings": True},
-)
-_LLAMA = Family(
-    base_class="LlamaModel",
-    rows=_LLAMA_ROWS,
-    embedding="embed_tokens",
-    has_kv_cache=True,
-    defaults={"tie_word_embeddings": False},
-)
-
-FAMILIES: dict[str, Family] = {
-    "bert": _BERT,
-    "roberta": replace(_BERT, base_class="RobertaModel", reserved_positions=2),
-    "distilbert": replace(
-        _BERT,
-        base_class="DistilBertModel",
-        rows=_DISTILBERT_ROWS,
-        keys={
-            "hidden_size": "dim",
-            "intermediate_size": "hidden_dim",
-            "num_attention_heads": "n_heads",
-            "num_hidden_layers": "n_layers",
-        },
-    ),
-    "llama": _LLAMA,
-    "mistral": replace(
-        _LLAMA,
-        base_class="MistralModel",
-        defaults={"tie_word_embeddings": False, "num_key_value_heads": 8},
-    ),
-    "qwen2": replace(_LLAMA, base_class="Qwen2Model"),
-    "qwen3": replace(
-        _LLAMA,
-        base_class="Qwen3Model",
-        defaults={"tie_word_embeddings": False, "head_dim": 128},
-    ),
-}
+FAMILIES: dict[str, Family] = {family.model_type: family for family in discover(families, "FAMILY")}
 """`model_type` of config.json → what is known of it."""
 
+WEIGHT = ".weight"
 
-def find_row(family: Family, architecture: str, tensor: str) -> Row | None:
+
+_EXPERTS = re.compile(r"\.\{0\.\.\d+\}", re.ASCII)
+EVERY_EXPERT = "{}"
+"""Stands for the number of the expert in the name that all experts of a layer share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A name that a row describes: what stands before the pattern, and its numbers."""
+
+    row: Row
+    prefix: str
+    layers: tuple[str, ...]
+    """The numbers that `*` stands for, in order."""
+    expert: str | None = None
+    """The number that `#` stands for."""
+
+    def name(self, pattern: str) -> str:
+        """The name that a pattern gives with these numbers, and `{}` for that of the expert."""
+        numbers = iter(self.layers)
+        parts = pattern.replace("#", EVERY_EXPERT).split(".")
+        return self.prefix + ".".join(next(numbers) if part == "*" else part for part in parts)
+
+    @property
+    def weight(self) -> str:
+        """The name of the weight in the file."""
+        return self.name(self.row.pattern) + suffix_of(self.row)
+
+
+def suffix_of(row: Row) -> str:
+    """What follows the pattern in the weight's name: nothing where all experts are one tensor."""
+    return "" if row.rows == "experts" and "#" not in row.pattern else WEIGHT
+
+
+def match_tensor(family: Family, architecture: str, tensor: str) -> Match | None:
     """The first row that describes this weight, or None where it is no linear of the table."""
+    shape, numbers = _shape(tensor)
+    row = _find(family.model_type, architecture, shape)
+    if row is None:
+        return None
+    stars = [part for part in row.pattern.split(".") if part in "*#"]
+    inside = dict(enumerate(numbers[len(numbers) - len(stars) :]))
+    expert = inside.pop(stars.index("#")) if "#" in stars else None
+    prefix = _prefix(tensor.removesuffix(suffix_of(row)), row.pattern)
+    return Match(row, prefix, tuple(inside.values()), expert)
+
+
+def match_modules(family: Family, architecture: str, path: str) -> tuple[Match, ...]:
+    """The rows whose weights a live module's linear or tensor at `path` holds.
+
+    Several where one tensor holds what files keep apart; none where the table does not know it.
+    """
+    direct = match_tensor(family, architecture, path + WEIGHT)
+    if direct is not None:
+        return (direct,)
+    shape, numbers = _shape(path)
+    found: list[Match] = []
     for row in family.rows:
-        if row.only in architecture and _regex(row.pattern).fullmatch(tensor):
-            return row
-    return None
+        if row.module and row.only in architecture and _ends(shape, row.module):
+            inside = row.module.split(".").count("*")
+            layers = numbers[len(numbers) - inside :]
+            found.append(Match(row, _prefix(path, row.module), layers))
+    if not found:
+        fused = match_tensor(family, architecture, path)
+        return (fused,) if fused is not None else ()
+    return tuple(found)
 
 
-def is_embedding(family: Family, tensor: str) -> bool:
-    """Whether this is the weight of the input embedding."""
-    return _regex(family.embedding).fullmatch(tensor) is not None
+def is_one_of(patterns: tuple[str, ...], name: str) -> bool:
+    """Whether a name, without `.weight`, is described by one of the patterns."""
+    shape, _ = _shape(name)
+    return any(_ends(shape, pattern) for pattern in patterns)
 
 
 def group_of(row: Row, tensor: str) -> str:
     """The fusion group's name: the parent module's and what is fused, or the tensor's own."""
     if not row.fuses:
         return tensor
-    parent = tensor.removesuffix(".weight").rpartition(".")[0]
-    return f"{parent}.{row.fuses}"
+    parent = tensor.removesuffix(WEIGHT).rpartition(".")[0]
+    return f"{_EXPERTS.sub('', parent)}.{row.fuses}"
 
 
-@cache
-def _regex(pattern: str) -> re.Pattern[str]:
-    body = re.escape(pattern).replace(r"\*", r"\d+")
-    return re.compile(rf"(?:\w+\.)*{body}\.weight", re.ASCII)
+def _prefix(name: str, pattern: str) -> str:
+    kept = name.split(".")[: -len(pattern.split("."))]
+    return "".join(f"{part}." for part in kept)
+
+
+def _shape(name: str) -> tuple[str, tuple[str, ...]]:
+    """The name with `*` for each part that is a number, and these."""
+    parts = name.split(".")
+    numbers = tuple(part for part in parts if part.isascii() and part.isdigit())
+    if not numbers:
+        return name, ()
+    shape = ("*" if part.isascii() and part.isdigit() else part for part in parts)
+    return ".".join(shape), numbers
+
+
+@lru_cache(maxsize=4096)
+def _find(model_type: str, architecture: str, shape: str) -> Row | None:
+    for row in FAMILIES[model_type].rows:
+        if row.only in architecture and _ends(shape, row.pattern + suffix_of(row)):
+            return row
+    return None
+
+
+def _ends(shape: str, pattern: str) -> bool:
+    """Whether the shape of a name is the pattern after any parts that names are made of."""
+    body = pattern.replace("#", "*")
+    if shape == body:
+        return True
+    if not shape.endswith(f".{body}"):
+        return False
+    before = shape[: -len(body) - 1].split(".")
+    return all(part == "*" or (part.isascii() and _is_word(part)) for part in before)
+
+
+def _is_word(part: str) -> bool:
+    return bool(part) and part.replace("_", "a").isalnum()

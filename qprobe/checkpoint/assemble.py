@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
+from pydantic import BaseModel
+
 from qprobe.checkpoint.config import Config
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.model import Linear, Model
@@ -28,8 +30,13 @@ def choose_name(*candidates: str) -> str:
 def assemble_model(
     name: str, config: Config, linears: Sequence[Linear], other_elements: int
 ) -> Model:
-    """The Model of these linears; `other_elements` are what they do not own."""
-    kv_elements = 2 * config.layers * config.kv_heads * config.head_dim
+    """The Model of these linears; `other_elements` are what they do not own.
+
+    The config is of the stacks that the class has.
+    """
+    caching = [stack for stack in config.stacks if stack.kv_elements_per_token]
+    crossing = [stack for stack in caching if stack.crosses]
+    frames = [linear.frames for linear in linears if linear.frames is not None]
     facts: dict[str, object] = {
         "architecture": config.architecture,
         "model_type": config.model_type,
@@ -39,9 +46,15 @@ def assemble_model(
         "layers": config.layers,
         "vocab_size": config.vocab_size,
         "max_tokens": config.max_tokens,
-        "kv_elements_per_token": kv_elements if config.family.has_kv_cache else 0,
+        "kv_elements_per_token": sum(stack.kv_elements_per_token for stack in caching),
         "quantization_config": config.quantization_config,
     }
+    more: dict[str, object] = {
+        "kv_windows": tuple(window for stack in caching for window in stack.windows),
+        "cross_kv_elements_per_token": sum(stack.kv_elements_per_token for stack in crossing),
+        "encoder_frames": max(frames, default=None),
+    }
+    facts |= {name: value for name, value in more.items() if value}
     return finish_model(name, facts, linears, other_elements)
 
 
@@ -54,11 +67,12 @@ def finish_model(
     that is loaded from it have the same one, wherever it lies.
     """
     by_name = sorted(linears, key=lambda linear: linear.tensor)
-    content = [facts, [linear.model_dump() for linear in by_name], other_elements]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    described = [linear.model_dump(exclude_defaults=True) for linear in by_name]
+    content = json.dumps([facts, described, other_elements], sort_keys=True, default=_plainly)
+    digest = hashlib.sha256(content.encode()).hexdigest()
     elements: Counter[str] = Counter()
     for linear in linears:
-        elements[linear.dtype] += linear.n * linear.k
+        elements[linear.dtype] += linear.count * linear.n * linear.k
     return Model.model_validate(
         {
             **facts,
@@ -69,6 +83,13 @@ def finish_model(
             "other_elements": other_elements,
         }
     )
+
+
+def _plainly(value: object) -> object:
+    """What JSON can hold of a document."""
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    raise TypeError(f"{type(value).__name__} is no fact")
 
 
 def _printable(name: str) -> str:

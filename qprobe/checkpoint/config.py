@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
-from qprobe.checkpoint.architectures import FAMILIES, Family
+from qprobe.checkpoint.architectures import FAMILIES
+from qprobe.checkpoint.families._family import Family, Stack
 from qprobe.checkpoint.json_object import read_json_object
+from qprobe.checkpoint.sizes import Fields, Sizes, read_sizes
 from qprobe.documents.base import FloatDtype
 from qprobe.errors import InputError
-
-MAX_SIZE = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,11 @@ class Config:
     architecture: str
     """The class that the weights were saved from, such as BertModel."""
     model_type: str
-    hidden_size: int
-    intermediate_size: int
-    attention_heads: int
-    kv_heads: int
-    head_dim: int
-    layers: int
-    vocab_size: int
-    max_tokens: int | None
+    stacks: tuple[Sizes, ...]
+    """Of its layers; most models have one stack of equal layers."""
+    experts: int | None
+    top_k: int | None
+    """How many of the experts a token goes to."""
     tie_word_embeddings: bool
     quantization_config: dict[str, object] | None
     dtype: FloatDtype | None
@@ -40,6 +37,46 @@ class Config:
     def family(self) -> Family:
         """What is known of all models of this type."""
         return FAMILIES[self.model_type]
+
+    def stack(self, name: str) -> Sizes:
+        """The stack of layers that a row of the family's table names."""
+        return next(stack for stack in self.stacks if name in (stack.name, ""))
+
+    def with_stacks(self, names: Collection[str]) -> Config:
+        """The config of a class that has only these of the stacks."""
+        return replace(self, stacks=tuple(stack for stack in self.stacks if stack.name in names))
+
+    @property
+    def hidden_size(self) -> int:
+        """Of the widest stack."""
+        return max(stack.hidden_size for stack in self.stacks)
+
+    @property
+    def intermediate_size(self) -> int:
+        """Of the widest stack."""
+        return max(stack.intermediate_size for stack in self.stacks)
+
+    @property
+    def attention_heads(self) -> int:
+        """Of the first stack."""
+        return self.stacks[0].attention_heads
+
+    @property
+    def layers(self) -> int:
+        """Of all stacks."""
+        return sum(stack.layers for stack in self.stacks)
+
+    @property
+    def vocab_size(self) -> int:
+        """Of the stack that reads text; 1 where none does."""
+        return max(stack.vocab_size for stack in self.stacks)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Of a sequence of text; None: there is no limit, or no text."""
+        known = (stack.positions for stack in self.stacks if stack.positions is not None)
+        positions = next(known, None)
+        return None if positions is None else max(1, positions - self.family.reserved_positions)
 
 
 def read_config(directory: Path) -> Config:
@@ -56,36 +93,51 @@ def parse_config(content: Mapping[str, object], source: str) -> Config:
     """
     model_type = _model_type(content, source)
     family = FAMILIES[model_type]
-    fields = _Fields({**family.defaults, **_without_nulls(content)}, family, source)
-    hidden = fields.size("hidden_size")
-    heads = fields.size("num_attention_heads")
-    kv_heads = fields.optional_size("num_key_value_heads") or heads
-    head_dim = fields.optional_size("head_dim")
-    if head_dim is None:
-        fields.require_multiple("hidden_size", hidden, "num_attention_heads", heads)
-        head_dim = hidden // heads
-    fields.require_multiple("num_attention_heads", heads, "num_key_value_heads", kv_heads)
-    positions = fields.optional_size("max_position_embeddings")
+    whole = Fields(_with_defaults(content, family.defaults), family.keys, source)
+    stacks = tuple(
+        read_sizes(_section(whole, content, family, stack), stack, family.mlp_ratio)
+        for stack in family.stacks
+    )
+    has_experts = any(row.rows == "experts" for row in family.rows)
+    experts = whole.size("num_experts") if has_experts else None
+    top_k = whole.size("num_experts_per_tok") if has_experts else None
+    if experts is not None and top_k is not None and top_k > experts:
+        raise whole.wrong("num_experts_per_tok", f"at most {whole.key('num_experts')} = {experts}")
     return Config(
-        architecture=fields.architecture(),
+        architecture=_architecture(whole, family),
         model_type=model_type,
-        hidden_size=hidden,
-        intermediate_size=fields.size("intermediate_size"),
-        attention_heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        layers=fields.size("num_hidden_layers"),
-        vocab_size=fields.size("vocab_size"),
-        max_tokens=None if positions is None else max(1, positions - family.reserved_positions),
-        tie_word_embeddings=fields.boolean("tie_word_embeddings"),
-        quantization_config=fields.optional_object("quantization_config"),
-        dtype=fields.dtype(),
-        name_or_path=fields.text("_name_or_path"),
+        stacks=stacks,
+        experts=experts,
+        top_k=top_k,
+        tie_word_embeddings=_boolean(whole, "tie_word_embeddings"),
+        quantization_config=_optional_object(whole, "quantization_config"),
+        dtype=_dtype(whole),
+        name_or_path=_text(whole, "_name_or_path"),
     )
 
 
-def _without_nulls(content: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in content.items() if value is not None}
+def _with_defaults(
+    content: Mapping[str, object], defaults: Mapping[str, int | bool]
+) -> dict[str, object]:
+    """What is there, and defaults for what is left out; null leaves out, but for a window."""
+    there = {key: value for key, value in content.items() if value is not None}
+    found = {**defaults, **there}
+    if "sliding_window" in content and content["sliding_window"] is None:
+        found.pop("sliding_window", None)
+    return found
+
+
+def _section(whole: Fields, content: Mapping[str, object], family: Family, stack: Stack) -> Fields:
+    """The fields of a stack: all of them, or those of a section."""
+    inside, source = content, whole.source
+    if stack.section:
+        section = content.get(stack.section) or {}
+        source = f"{source}: {stack.section}"
+        if not isinstance(section, Mapping):
+            raise whole.wrong(stack.section, "an object")
+        inside = section
+    defaults = {**family.defaults, **stack.defaults}
+    return Fields(_with_defaults(inside, defaults), {**family.keys, **stack.keys}, source)
 
 
 def _model_type(content: Mapping[str, object], source: str) -> str:
@@ -105,75 +157,43 @@ def _model_type(content: Mapping[str, object], source: str) -> str:
     )
 
 
-class _Fields:
-    """Typed access to a config's fields; every complaint names the file and the field."""
+def _boolean(fields: Fields, name: str) -> bool:
+    value = fields.content[name]
+    if not isinstance(value, bool):
+        raise fields.wrong(name, "true or false")
+    return value
 
-    def __init__(self, content: Mapping[str, object], family: Family, source: str) -> None:
-        self.content = content
-        self.keys = family.keys
-        self.family = family
-        self.source = source
 
-    def wrong(self, key: str, wanted: str) -> InputError:
-        found = f"{self.content[key]!r:.60}" if key in self.content else "missing"
-        return InputError(
-            f"{self.source}: {key} is {found}, expected {wanted}",
-            "give the config.json that came with the checkpoint",
-        )
+def _text(fields: Fields, name: str) -> str:
+    value = fields.content.get(name, "")
+    if not isinstance(value, str):
+        raise fields.wrong(name, "a string")
+    return value
 
-    def size(self, name: str) -> int:
-        value = self.optional_size(name)
-        if value is None:
-            raise self.wrong(self.keys.get(name, name), "a positive integer")
-        return value
 
-    def optional_size(self, name: str) -> int | None:
-        key = self.keys.get(name, name)
-        value = self.content.get(key)
-        if value is None:
-            return None
-        if type(value) is not int or not 1 <= value <= MAX_SIZE:
-            raise self.wrong(key, f"an integer from 1 to {MAX_SIZE}")
-        return value
+def _optional_object(fields: Fields, name: str) -> dict[str, object] | None:
+    value = fields.content.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise fields.wrong(name, "an object")
+    return value
 
-    def require_multiple(self, name: str, value: int, of_name: str, of: int) -> None:
-        if value % of:
-            key, of_key = self.keys.get(name, name), self.keys.get(of_name, of_name)
-            raise self.wrong(key, f"a multiple of {of_key} = {of}")
 
-    def boolean(self, name: str) -> bool:
-        value = self.content[name]
-        if not isinstance(value, bool):
-            raise self.wrong(name, "true or false")
-        return value
+def _architecture(fields: Fields, family: Family) -> str:
+    names = fields.content.get("architectures", [family.base_class])
+    if (
+        not isinstance(names, list)
+        or not names
+        or not isinstance(names[0], str)
+        or not names[0].isidentifier()
+    ):
+        raise fields.wrong("architectures", "a list that starts with the name of a class")
+    return names[0]
 
-    def text(self, name: str) -> str:
-        value = self.content.get(name, "")
-        if not isinstance(value, str):
-            raise self.wrong(name, "a string")
-        return value
 
-    def optional_object(self, name: str) -> dict[str, object] | None:
-        value = self.content.get(name)
-        if value is not None and not isinstance(value, dict):
-            raise self.wrong(name, "an object")
-        return value
-
-    def architecture(self) -> str:
-        names = self.content.get("architectures", [self.family.base_class])
-        if (
-            not isinstance(names, list)
-            or not names
-            or not isinstance(names[0], str)
-            or not names[0].isidentifier()
-        ):
-            raise self.wrong("architectures", "a list that starts with the name of a class")
-        return names[0]
-
-    def dtype(self) -> FloatDtype | None:
-        """The type that the weights are meant to be used in; `torch_dtype` is its older name."""
-        key = "dtype" if "dtype" in self.content else "torch_dtype"
-        value = self.content.get(key)
-        if value is not None and value not in get_args(FloatDtype):
-            raise self.wrong(key, f"one of {', '.join(get_args(FloatDtype))}")
-        return cast("FloatDtype | None", value)
+def _dtype(fields: Fields) -> FloatDtype | None:
+    """The type that the weights are meant to be used in; `torch_dtype` is its older name."""
+    key = "dtype" if "dtype" in fields.content else "torch_dtype"
+    value = fields.content.get(key)
+    if value is not None and value not in get_args(FloatDtype):
+        raise fields.wrong(key, f"one of {', '.join(get_args(FloatDtype))}")
+    return cast("FloatDtype | None", value)

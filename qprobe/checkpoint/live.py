@@ -1,84 +1,178 @@
-"""Reads a live module as a Model: its nn.Linear layers and what its config says."""
+"""Reads a live module as a Model: its linears and what its config says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import cast, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from qprobe.checkpoint.architectures import FAMILIES, Row, find_row, group_of
+from qprobe.checkpoint.architectures import Match, is_one_of, match_modules, suffix_of
 from qprobe.checkpoint.assemble import assemble_model, choose_name, finish_model
-from qprobe.checkpoint.config import parse_config
+from qprobe.checkpoint.config import Config, parse_config
+from qprobe.checkpoint.families._family import Row
+from qprobe.checkpoint.linears import is_transposed, linear_shape, named_linears
+from qprobe.checkpoint.names import family_of
+from qprobe.checkpoint.weights import QUERIES, expert_template, make_linear
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.model import Linear, Model
 from qprobe.errors import InputError
 
-_UNKNOWN = Row("", "other")
+FLOATS = get_args(FloatDtype)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A linear of the module, or one part of all experts of a layer."""
+
+    tensor: str
+    row: Row | None
+    shape: tuple[int, int]
+    dtype: torch.dtype
+    has_bias: bool
+    is_transposed: bool
+    count: int = 1
 
 
 def describe_module(module: nn.Module) -> Model:
     """The Model of a live module; a linear whose weight is also an embedding's is left out.
 
     What the config of a known model type says is taken from there; for other modules sizes are
-    derived from the layers. Raises InputError where there is no linear to plan for.
+    derived from the layers. A layer that is in several places is one linear, under the first of
+    its names. Raises InputError where there is no linear to plan for.
     """
     if not isinstance(module, nn.Module):
         raise InputError(
             f"asked to read a {type(module).__name__}, which is neither a path nor an nn.Module",
             "give a checkpoint directory or a module",
         )
-    found = dict(_untied_linears(module))
     architecture = type(module).__name__
-    if not found:
-        raise InputError(f"{architecture} has no nn.Linear", "there is nothing to quantize in it")
     content = _config_of(module)
-    known = content.get("model_type") in FAMILIES
-    family = FAMILIES[str(content["model_type"])] if known else None
-    linears = []
-    for path, linear in found.items():
-        tensor = f"{path}.weight".lstrip(".")
-        row = find_row(family, architecture, tensor) if family else None
-        linears.append(_describe(tensor, linear, row or _UNKNOWN))
-    owned = {id(p) for linear in found.values() for p in linear.parameters(recurse=False)}
-    others = sum(p.numel() for p in module.parameters() if id(p) not in owned)
-    if known:
+    config = None
+    if family_of(module) is not None:
         config = parse_config(
             {**content, "architectures": [architecture]}, f"the config of {architecture}"
         )
-        return assemble_model(
-            choose_name(config.name_or_path, architecture), config, linears, others
-        )
-    return finish_model(architecture, _plain_facts(module, linears), linears, others)
+    owned: set[int] = set()
+    found = [*_linears(module, config, owned), *_experts(module, config, owned)]
+    if not found:
+        raise InputError(f"{architecture} has no nn.Linear", "there is nothing to quantize in it")
+    linears = [_describe(one, config) for one in found]
+    others = sum(tensor.numel() for tensor in _stored(module) if id(tensor) not in owned)
+    if config is None:
+        return finish_model(architecture, _plain_facts(module, linears), linears, others)
+    rows = [one.row for one in found if one.row and one.row.kind in QUERIES]
+    has = config.with_stacks({row.stack for row in rows})
+    return assemble_model(choose_name(config.name_or_path, architecture), has, linears, others)
 
 
-def _untied_linears(module: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+def _linears(module: nn.Module, config: Config | None, owned: set[int]) -> Iterator[_Found]:
+    """Every linear once that is no embedding and no router; its tensors become owned."""
     embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-    for path, child in module.named_modules():
-        if isinstance(child, nn.Linear) and id(child._parameters.get("weight")) not in embeddings:
-            yield path, child
+    seen: set[tuple[int, int]] = set()
+    for path, child in named_linears(module):
+        if config and is_one_of(config.family.left_alone, path):
+            continue
+        # A quantized layer of ours unpacks its weight when asked: its parameters have none.
+        weight, bias = child._parameters.get("weight"), child._parameters.get("bias")
+        key = (id(child if weight is None else weight), id(bias))
+        if id(weight) in embeddings or key in seen:
+            continue
+        seen.add(key)
+        owned.update(id(parameter) for parameter in child.parameters(recurse=False))
+        match = _match(config, path)
+        if weight is not None and weight.is_meta and _is_tied_head(config, match):
+            continue  # Some versions of transformers tie only what has values.
+        yield _Found(
+            tensor=match.weight if match else f"{path}.weight".lstrip("."),
+            row=match.row if match else None,
+            shape=linear_shape(child),
+            dtype=getattr(child, "compute_dtype", None) or child.get_parameter("weight").dtype,
+            has_bias=bias is not None,
+            is_transposed=is_transposed(child),
+        )
 
 
-def _describe(tensor: str, linear: nn.Linear, row: Row) -> Linear:
-    # A quantized layer of ours says which type its weight had; asking for the weight would unpack it.
-    dtype = getattr(linear, "compute_dtype", None) or linear.weight.dtype
-    name = str(dtype).removeprefix("torch.")
-    if name not in get_args(FloatDtype):
+def _experts(module: nn.Module, config: Config | None, owned: set[int]) -> Iterator[_Found]:
+    """The parts of every tensor that holds all experts of a layer, as files hold them."""
+    if config is None:
+        return
+    for path, parameter in module.named_parameters():
+        matches = match_modules(config.family, config.architecture, path)
+        if parameter.ndim != 3 or not matches:
+            continue
+        owned.add(id(parameter))
+        count, n, k = parameter.shape
+        for match in matches:
+            fused = suffix_of(match.row) == ""
+            yield _Found(
+                tensor=match.weight if fused else expert_template(match, count),
+                row=match.row,
+                shape=(n // len(matches), k),
+                dtype=parameter.dtype,
+                has_bias=False,
+                is_transposed=False,
+                count=count,
+            )
+
+
+def _is_tied_head(config: Config | None, match: Match | None) -> bool:
+    tied = config is not None and config.tie_word_embeddings
+    return tied and match is not None and match.row.kind == "head"
+
+
+def _match(config: Config | None, path: str) -> Match | None:
+    if config is None:
+        return None
+    return next(iter(match_modules(config.family, config.architecture, path)), None)
+
+
+def _describe(found: _Found, config: Config | None) -> Linear:
+    name = str(found.dtype).removeprefix("torch.")
+    if name not in FLOATS:
         raise InputError(
-            f"the weight of {tensor!r:.120} is stored as {name}: quantized already",
+            f"the weight of {found.tensor!r:.120} is stored as {name}: quantized already",
             "give the module before it is quantized",
         )
+    dtype = cast(FloatDtype, name)
+    if config is not None and found.row is not None:
+        return make_linear(
+            config,
+            found.row,
+            found.tensor,
+            found.shape,
+            dtype,
+            has_bias=found.has_bias,
+            count=found.count,
+        )
     return Linear(
-        tensor=tensor,
-        n=linear.out_features,
-        k=linear.in_features,
-        dtype=cast(FloatDtype, name),
-        has_bias=linear.bias is not None,
-        kind=row.kind,
-        fusion_group=group_of(row, tensor),
-        rows=row.rows,
+        tensor=found.tensor,
+        n=found.shape[0],
+        k=found.shape[1],
+        dtype=dtype,
+        has_bias=found.has_bias,
+        kind="other",
+        fusion_group=found.tensor,
+        rows="tokens",
+        transposed=found.is_transposed,
     )
+
+
+def _stored(module: nn.Module) -> Iterator[Tensor]:
+    """The tensors of numbers that a checkpoint of the module would hold, each once."""
+    seen: set[int] = set()
+    for child in module.modules():
+        kept = {
+            name: buffer
+            for name, buffer in child._buffers.items()
+            if name not in child._non_persistent_buffers_set
+        }
+        for tensor in (*child._parameters.values(), *kept.values()):
+            if tensor is not None and tensor.is_floating_point() and id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield tensor
 
 
 def _config_of(module: nn.Module) -> Mapping[str, object]:

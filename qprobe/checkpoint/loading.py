@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qprobe.checkpoint.architectures import FAMILIES, find_row
+from qprobe.checkpoint.architectures import FAMILIES, match_tensor
 from qprobe.checkpoint.config import read_config
 from qprobe.checkpoint.headers import INDEX, WEIGHTS
 from qprobe.checkpoint.reader import read_model
@@ -31,13 +31,14 @@ def load_module(path: str | Path) -> nn.Module:
     model = read_model(directory)
     _refuse_what_cannot_be_loaded(directory, model)
     transformers = _import_transformers()
+    named = _class_of(transformers, model)
     with _quiet(transformers):
         try:
-            module, report = _class_of(transformers, model).from_pretrained(
+            module, report = named.from_pretrained(
                 directory,
                 dtype=getattr(torch, model.dtype),
                 # The config may name an implementation that is downloaded and run.
-                attn_implementation="sdpa",
+                attn_implementation="sdpa" if getattr(named, "_supports_sdpa", True) else "eager",
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -97,8 +98,8 @@ def _refuse_random_weights(directory: Path, model: Model, missing: list[str]) ->
     family = FAMILIES[model.model_type]
     needed = []
     for name in missing:
-        row = find_row(family, model.architecture, name.rpartition(".")[0] + ".weight")
-        if row is None or row.kind != "pooler":
+        match = match_tensor(family, model.architecture, name.rpartition(".")[0] + ".weight")
+        if match is None or match.row.kind != "pooler":
             needed.append(name)
     if needed:
         raise InputError(

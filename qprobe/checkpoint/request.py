@@ -31,17 +31,20 @@ def time_request(
 ) -> tuple[float, float]:
     """Seconds of the forward pass over the prompt, and of generating `generate` tokens after it.
 
-    input_ids: (batch, tokens) int64. Decoding is greedy, with the cache that the model makes.
+    input_ids: (batch, tokens) int64. Decoding is greedy, with the cache that the model makes: after
+    the prompt, one pass for each token. A language model computes the logits of the last position
+    only, as transformers' `generate` has it do, whether or not anything is generated.
     Raises InputError for an encoder that is asked to generate.
     """
     check_generates(module, generate)
     arguments: dict[str, Any] = {}
-    takes_mask = "attention_mask" in inspect.signature(module.forward).parameters
+    taken = inspect.signature(module.forward).parameters
+    takes_mask = "attention_mask" in taken
     if takes_mask:
         arguments["attention_mask"] = torch.ones_like(input_ids)
     if generate:
         arguments["use_cache"] = True
-    if generate and "logits_to_keep" in inspect.signature(module.forward).parameters:
+    if "logits_to_keep" in taken:
         arguments["logits_to_keep"] = 1
     start = clock()
     output = module(input_ids, **arguments)

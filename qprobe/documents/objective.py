@@ -31,3 +31,8 @@ class Objective(Document):
     error_limit: ErrorLimit = ErrorLimit()
     pinned: dict[str, str] = Field(default_factory=dict)
     """Fusion group → the name of the scheme that it must have."""
+
+    @property
+    def past(self) -> int:
+        """Tokens of a sequence that have been read before the token in the middle of decoding."""
+        return self.prompt + self.generate // 2

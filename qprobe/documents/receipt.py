@@ -50,6 +50,8 @@ class Variant(Document):
     weight_bytes: Count
     error: Error | None
     """‖y−ŷ‖/‖y‖ at the model's output against the model as stored."""
+    kl_divergence_nats: Error | None = None
+    """KL(p‖p̂) from the model as stored, mean over the tokens; None: the output is not logits."""
     predicted_s: Seconds | None
     """As the plan predicts it, at the speed of the machine now."""
 
@@ -70,6 +72,8 @@ class Receipt(TopDocument):
     weight_bytes_after: Count
     metric: Literal["logits", "last_hidden_state"] | None = None
     error: Error | None = None
+    kl_divergence_nats: Error | None = None
+    """Of the applied plan, as in its variant."""
     error_limit: Error | None = None
     noise_floor: Error | None = None
     data_hash: str | None = None

@@ -150,8 +150,11 @@ def _profiles_here(
     _require_targets(wanted, {here, *found})
     interrupted = False
     if here in wanted:
+        # What is measured of the machine goes into a profile, which "never" takes from the cache.
+        may_measure = measure != "never"
+        machine = probe_machine(bandwidth=may_measure, arithmetic=may_measure)
         found[here] = ensure_profile(
-            model, objective, name, probe_machine(), path=path, measure=measure, progress=progress
+            model, objective, name, machine, path=path, measure=measure, progress=progress
         )
         interrupted = found[here].interrupted
     return [found[slug] for slug in wanted], interrupted

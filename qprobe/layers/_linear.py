@@ -122,7 +122,7 @@ class PlannedLinear(nn.Linear):
 
     def _select(self, x: Tensor) -> Kernel:
         """The kernel for the rows of x (…, K); refuses what no kernel may see."""
-        features = x.shape[-1]
+        features = x.shape[-1] if x.dim() else 0
         if features != self.in_features:
             raise ValueError(f"x has {features} features, the layer takes {self.in_features}")
         if not x.is_floating_point():

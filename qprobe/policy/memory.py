@@ -21,7 +21,7 @@ def group_bytes(members: Iterable[Linear], scheme: Scheme, dtype: FloatDtype) ->
     What a scheme does not store in a type of its own is held in `dtype`.
     """
     return sum(
-        scheme.weight_bytes(member.n, member.k, dtype) + member.bias_bytes(dtype)
+        member.count * scheme.weight_bytes(member.n, member.k, dtype) + member.bias_bytes(dtype)
         for member in members
     )
 
@@ -36,16 +36,16 @@ def working_bytes(model: Model, objective: Objective, dtype: FloatDtype) -> int:
 
     The widest moment of a layer holds, for every token, the hidden state, its residual, q, k, v
     and their mix, with what is in between (8 · hidden), both sides of the feed-forward, and what
-    quantizing them needs and the allocator keeps of the moment before (5 · intermediate); and the
-    logits of the last token.
+    quantizing them needs and the allocator keeps of the moment before (5 · intermediate); or, where
+    that is more, the head holds its logits, of the last token or of all, and the hidden state.
     """
-    tokens = objective.batch * (objective.prompt + objective.generate)
-    cache = model.kv_elements_per_token * tokens
+    cache = objective.batch * model.kv_elements(objective.prompt, objective.generate)
     per_token = 8 * model.hidden_size + 5 * model.intermediate_size
-    layer = objective.batch * objective.prompt * per_token
-    has_head = any(linear.kind == "head" for linear in model.linears)
-    logits = objective.batch * model.vocab_size if has_head else 0
-    return (cache + layer + logits) * DTYPE_BYTES[dtype]
+    rows = objective.batch * model.prefill_tokens(objective.prompt)
+    heads = (linear for linear in model.linears if linear.kind == "head")
+    logits = sum(head.m(objective.batch, objective.prompt) * head.n for head in heads)
+    widest = max(rows * per_token, rows * model.hidden_size + logits)
+    return (cache + widest) * DTYPE_BYTES[dtype]
 
 
 def memory_limit(profile: Profile, objective: Objective) -> int | None:

@@ -59,7 +59,8 @@ def _forward(
     """A pass over `tokens` new tokens, each attending to `context`: attention, then the passes."""
     rows = objective.batch * tokens
     width = DTYPE_BYTES[dtype]
-    cache = model.kv_elements_per_token * objective.batch * context * width // model.layers
+    kept = model.kv_elements(objective.prompt, max(0, context - objective.prompt))
+    cache = objective.batch * kept * width // model.layers
     launch_s = profile.launch_s if objective.launch == "eager" else 0.0
     attention = Work(cache, 4 * rows * context * model.hidden_size, dtype)
     one_pass = Work(rows * model.hidden_size * width, 0, dtype)

@@ -58,7 +58,9 @@ class GroupClock:
     ) -> GroupTime | Unavailable:
         """Time a group whose members read the same input, so that they have the same M."""
         shapes = tuple((member.n, member.k) for member in members)
-        key = (shapes, members[0].rows, scheme, kernels, dtype)
+        first = members[0]
+        rule = (first.rows, first.count, first.top_k, first.frames)
+        key = (shapes, rule, scheme, kernels, dtype)
         if key not in self._known:
             self._known[key] = self._time(members[0], shapes, scheme, kernels, dtype)
         return self._known[key]
@@ -72,9 +74,10 @@ class GroupClock:
         dtype: FloatDtype,
     ) -> GroupTime | Unavailable:
         objective = self._objective
-        prefill = first.m(objective.batch, objective.prompt)
-        decode = first.m(objective.batch, 1)
-        rows = tuple(dict.fromkeys((prefill, decode) if objective.generate else (prefill,)))
+        passes = [(first.m(objective.batch, objective.prompt), objective.prompt)]
+        if objective.generate:
+            passes.append((first.m(objective.batch, 1, past=objective.past), 1))
+        rows = tuple(dict.fromkeys(m for m, _ in passes if m))
         winners: dict[int, tuple[str, Quantity]] = {}
         for m in sorted(self._cells.rows(scheme, kernels, dtype, shapes) | set(rows)):
             timed, refused = self._race(shapes, scheme, kernels, dtype, m)
@@ -82,13 +85,17 @@ class GroupClock:
                 winners[m] = _best(timed)
             elif m in rows:
                 return Unavailable(tuple(refused))
-        decoding = winners[decode][1] if objective.generate else NOTHING
+        times = [
+            _times(first.calls(objective.batch, tokens), winners[m][1]) if m else NOTHING
+            for m, tokens in passes
+        ]
+        prefill, decode = times[0], times[1] if objective.generate else NOTHING
         return GroupTime(
             kernels=_ranges({m: kernel for m, (kernel, _) in winners.items()}),
             rows=rows,
-            prefill=winners[prefill][1],
-            decode=decoding,
-            request=add([(1, winners[prefill][1]), (objective.generate, decoding)]),
+            prefill=prefill,
+            decode=decode,
+            request=add([(1, prefill), (objective.generate, decode)]),
         )
 
     def _race(
@@ -114,6 +121,10 @@ class GroupClock:
             else:
                 timed[kernel] = add(parts)
         return timed, refused
+
+
+def _times(calls: int, time: Quantity) -> Quantity:
+    return time if calls == 1 else add([(calls, time)])
 
 
 def _best(timed: dict[str, Quantity]) -> tuple[str, Quantity]:

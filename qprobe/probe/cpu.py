@@ -13,7 +13,9 @@ from qprobe.probe.isolated import SelfTestAnswer, run_self_test
 T = TypeVar("T")
 
 
-def probe_cpu(has_torch: bool, bandwidth: bool, unanswered: dict[str, str]) -> Cpu:
+def probe_cpu(
+    has_torch: bool, bandwidth: bool, unanswered: dict[str, str], *, arithmetic: bool = True
+) -> Cpu:
     """Ask the system; with torch, test the arithmetic in another process, and measure the memory."""
 
     def told(field: str, value: T | None, source: str) -> T | None:
@@ -23,7 +25,7 @@ def probe_cpu(has_torch: bool, bandwidth: bool, unanswered: dict[str, str]) -> C
 
     cache = told("last_level_cache_bytes", device.last_level_cache_bytes(), "/sys")
     available = told("available_memory_bytes", device.available_memory_bytes(), "/proc/meminfo")
-    answer = _test_arithmetic(has_torch, unanswered)
+    answer = _test_arithmetic(has_torch, unanswered, asked_for=arithmetic)
     copy, read = None, None
     if has_torch and bandwidth:
         from qprobe.probe.bandwidth import measure_bandwidth
@@ -48,10 +50,12 @@ def probe_cpu(has_torch: bool, bandwidth: bool, unanswered: dict[str, str]) -> C
     )
 
 
-def _test_arithmetic(has_torch: bool, unanswered: dict[str, str]) -> SelfTestAnswer:
-    if not has_torch:
-        unanswered["cpu.int8_self_test"] = "torch is needed"
-        unanswered["cpu.bf16_speed_ratio"] = "torch is needed"
+def _test_arithmetic(
+    has_torch: bool, unanswered: dict[str, str], *, asked_for: bool
+) -> SelfTestAnswer:
+    if not has_torch or not asked_for:
+        why = "not asked for" if has_torch else "torch is needed"
+        unanswered["cpu.int8_self_test"] = unanswered["cpu.bf16_speed_ratio"] = why
         return SelfTestAnswer(int8=None, bf16_speed_ratio=None)
     answer = run_self_test()
     if answer.bf16_speed_ratio is None and answer.int8 is not None:

@@ -9,18 +9,19 @@ from qprobe.probe.nvml import probe_gpus
 from qprobe.probe.software import probe_software
 
 
-def probe_machine(bandwidth: bool = True) -> Machine:
+def probe_machine(bandwidth: bool = True, arithmetic: bool = True) -> Machine:
     """Ask the CPU, the GPUs and the installed software; takes some 3 s, nearly all to import torch.
 
     What cannot be read is None, and `unanswered` says why. Memory bandwidth is measured unless
-    `bandwidth` is False.
+    `bandwidth` is False, on up to 2 GiB of memory, and the arithmetic is tested, in a process of
+    its own, unless `arithmetic` is.
     """
     unanswered: dict[str, str] = {}
     software = probe_software(unanswered)
     has_torch = software.torch is not None
     answer = probe_gpus(has_torch, unanswered)
     return Machine(
-        cpu=probe_cpu(has_torch, bandwidth, unanswered),
+        cpu=probe_cpu(has_torch, bandwidth, unanswered, arithmetic=arithmetic),
         gpus=answer.gpus,
         software=software.model_copy(
             update={"driver": answer.driver, "cuda_driver": answer.cuda_driver}

@@ -17,6 +17,9 @@ from qprobe.documents.scheme import (
 from qprobe.errors import InputError
 from qprobe.quantize import channel, codebook, group
 
+LARGEST = torch.finfo(torch.float32).max / 2**27
+"""Of a weight that is quantized: sums of 2²⁰ products with codes of 7 bits stay within float32."""
+
 
 def quantize_weight(weight: Tensor, scheme: Scheme, algorithm: str) -> dict[str, Tensor]:
     """The canonical tensors of a weight (N, K), floating point, under a scheme.
@@ -36,6 +39,12 @@ def quantize_weight(weight: Tensor, scheme: Scheme, algorithm: str) -> dict[str,
         raise InputError(
             f"cannot quantize a weight with NaN or infinite values ({rows} of {len(weight)} rows)",
             "repair the checkpoint, or pin the layer to NONE",
+        )
+    largest = float(weight.abs().max())
+    if largest > LARGEST:
+        raise InputError(
+            f"cannot quantize a weight that holds {largest:.3g}, above {LARGEST:.3g}",
+            "pin the layer to NONE",
         )
     match scheme.weights:
         case ChannelWeights():
@@ -82,10 +91,12 @@ def _cast(weight: Tensor, scheme: Scheme) -> Tensor:
         raise TypeError(f"{scheme.name} is no cast")
     dtype: torch.dtype = getattr(torch, scheme.weights.dtype)
     cast = weight.to(dtype)
-    if dtype == torch.float16 and bool((cast.isinf() & weight.isfinite()).any()):
+    if bool((cast.isinf() & weight.isfinite()).any()):
+        largest = float(weight.abs().max())
+        limit = torch.finfo(dtype).max
         raise InputError(
-            f"the weight holds {float(weight.abs().max()):.3g}, above float16's largest, 65504",
-            "use bfloat16, or pin the layer to NONE",
+            f"the weight holds {largest:.3g}, above {scheme.weights.dtype}'s largest, {limit:.6g}",
+            "pin the layer to NONE",
         )
     return cast
 

@@ -68,6 +68,8 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
 def _error(receipt: Receipt, error: float) -> str:
     metric = f" of the {receipt.metric.replace('_', ' ')}" if receipt.metric else ""
     parts = [f"{format_error(error)}{metric}"]
+    if receipt.kl_divergence_nats is not None:
+        parts.append(f"KL {format_error(receipt.kl_divergence_nats)} nats a token")
     if receipt.error_limit is not None:
         parts.append(f"limit {format_error(receipt.error_limit)}")
     if receipt.noise_floor is not None:

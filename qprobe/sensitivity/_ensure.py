@@ -30,12 +30,13 @@ def ensure_sensitivity(
 ) -> Sensitivity | None:
     """The sensitivity of the checkpoint at `path` on a text (None: the one that ships).
 
-    None where it is not in the cache and may not or, without transformers, cannot be measured.
+    None where it is not in the cache and may not be measured, or cannot be: without transformers,
+    and for models that take more than token ids.
     """
     text = read_text(None) if text is None else text
     name = f"{model.model_hash}-{hash_weights(path)}-{text_hash(text)}-{__version__}"
     known = recall(Sensitivity, name)
-    if known is not None or measure == "never":
+    if known is not None or measure == "never" or not model.reads_only_text:
         return known
     try:
         found = measure_sensitivity(path, tuple(SCHEMES), text, progress=progress)

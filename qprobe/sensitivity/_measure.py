@@ -13,12 +13,12 @@ from qprobe.checkpoint import read_model
 from qprobe.checkpoint.casting import cast_module
 from qprobe.checkpoint.forward import output_metric, run_forward
 from qprobe.checkpoint.loading import load_module
-from qprobe.checkpoint.names import resolve_modules
 from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
 from qprobe.documents.model import Model
 from qprobe.documents.scheme import SCHEMES
 from qprobe.documents.sensitivity import GroupGain, LayerNoise, Sensitivity, UniformError
 from qprobe.errors import InputError
+from qprobe.layers._unfold import Unfolded, unfolded
 from qprobe.sensitivity._simulate import error_power, list_algorithms, simulate, simulated
 from qprobe.timing.progress import Progress, silent
 
@@ -64,7 +64,10 @@ def measure_sensitivity(
     was_training = module.training
     try:
         with torch.no_grad():
-            return _Measurement(module.eval(), model, ids, schemes, progress).take(text_hash(text))
+            tensors = (linear.tensor for linear in model.linears)
+            with unfolded(module.eval(), tensors) as made:
+                measurement = _Measurement(module, made, model, ids, schemes, progress)
+                return measurement.take(text_hash(text))
     finally:
         module.train(was_training)
 
@@ -75,18 +78,16 @@ class _Measurement:
     def __init__(
         self,
         module: nn.Module,
+        made: Unfolded,
         model: Model,
         ids: Tensor,
         schemes: Sequence[str],
         progress: Progress,
     ) -> None:
         self.module, self.model, self.ids, self.progress = module, model, ids, progress
-        paths = resolve_modules(module, (linear.tensor for linear in model.linears))
-        self.linears: dict[str, nn.Linear] = {}
-        for tensor, path in paths.items():
-            linear = module.get_submodule(path)
-            if isinstance(linear, nn.Linear):
-                self.linears[tensor] = linear
+        self.linears = {
+            tensor: [slot.linear for slot in slots] for tensor, slots in made.slots.items()
+        }
         self.pairs = [
             (name, algorithm)
             for name in schemes
@@ -101,7 +102,7 @@ class _Measurement:
 
     def suits(self, tensor: str, scheme: str) -> bool:
         """Whether the scheme can store the weight of that name."""
-        linear = self.linears[tensor]
+        linear = self.linears[tensor][0]
         return not SCHEMES[scheme].objection(linear.out_features, linear.in_features)
 
     def take(self, data_hash: str) -> Sensitivity:
@@ -138,9 +139,13 @@ class _Measurement:
         return exact
 
     def _measure_noise(self) -> tuple[LayerNoise, ...]:
-        """The noise of every layer under every scheme, on its own inputs."""
-        noises: list[LayerNoise] = []
-        names = {linear: tensor for tensor, linear in self.linears.items()}
+        """The noise of every layer under every scheme, on its own inputs.
+
+        Where a name stands for several, such as experts, or is used several times, it is that of
+        all their outputs together.
+        """
+        powers: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+        names = {linear: tensor for tensor, several in self.linears.items() for linear in several}
 
         def listen(linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if not isinstance(linear, nn.Linear):
@@ -149,20 +154,20 @@ class _Measurement:
                 if not self.suits(names[linear], scheme):
                     continue
                 rough = simulate(linear, inputs[0], SCHEMES[scheme], algorithm)
-                noise = error_power(output, rough)
-                noises.append(
-                    LayerNoise(
-                        tensor=names[linear], scheme=scheme, algorithm=algorithm, noise=noise
-                    )
-                )
+                signal = float(output.double().square().sum())
+                seen = powers.setdefault((names[linear], scheme, algorithm), [])
+                seen.append((signal, error_power(output, rough)))
 
-        handles = [linear.register_forward_hook(listen) for linear in self.linears.values()]
+        handles = [linear.register_forward_hook(listen) for linear in names]
         try:
             run_forward(self.module, self.ids)
         finally:
             for handle in handles:
                 handle.remove()
-        return tuple(noises)
+        return tuple(
+            LayerNoise(tensor=tensor, scheme=scheme, algorithm=algorithm, noise=_together(seen))
+            for (tensor, scheme, algorithm), seen in powers.items()
+        )
 
     def _measure_gains(self, exact: Tensor, noises: Sequence[LayerNoise]) -> tuple[GroupGain, ...]:
         """Output error power over the group's mean noise, under the roughest scheme."""
@@ -178,7 +183,8 @@ class _Measurement:
             gain = None
             if means:
                 roughest = max(means, key=lambda pair: means[pair])
-                with simulated([self.linears[tensor] for tensor in tensors], *roughest):
+                several = [linear for tensor in tensors for linear in self.linears[tensor]]
+                with simulated(several, *roughest):
                     power = error_power(exact, run_forward(self.module, self.ids))
                 if power > UNREACHED and means[roughest] > 0:
                     gain = power / means[roughest]
@@ -191,10 +197,11 @@ class _Measurement:
         for scheme, algorithm in self.pairs:
             self.progress(f"calibrating: every layer under {scheme}", 1.0)
             linears = [
-                self.linears[tensor]
+                linear
                 for tensors in self.groups.values()
                 if all(self.suits(tensor, scheme) for tensor in tensors)
                 for tensor in tensors
+                for linear in self.linears[tensor]
             ]
             with simulated(linears, scheme, algorithm):
                 power = error_power(exact, run_forward(self.module, self.ids))
@@ -212,3 +219,12 @@ class _Measurement:
         """Output error power of the whole model in bf16."""
         narrow = cast_module(copy.deepcopy(self.module), torch.bfloat16)
         return error_power(exact, run_forward(narrow, self.ids))
+
+
+def _together(seen: Sequence[tuple[float, float]]) -> float:
+    """The noise of several outputs, of which each has (signal, noise to signal)."""
+    if len(seen) == 1:
+        return seen[0][1]
+    signal = sum(power for power, _ in seen)
+    noise = sum(power * relative for power, relative in seen)
+    return noise / signal if signal > 0 else max(relative for _, relative in seen)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from qprobe.checkpoint.architectures import FAMILIES
 from qprobe.checkpoint.config import Config, parse_config, read_config
+from qprobe.checkpoint.sizes import Sizes
 from qprobe.errors import InputError
 from tests.checkpoints import BERT_CONFIG, LLAMA_CONFIG, write_config
 
@@ -28,17 +29,21 @@ def refusal(content: object) -> str:
 
 def test_reads_a_bert(tmp_path):
     config = read_config(write_config(tmp_path, BERT_CONFIG))
+    sizes = Sizes(
+        name="", hidden_size=64, intermediate_size=128, attention_heads=4, kv_heads=4, head_dim=16,
+        layers=2, vocab_size=96, positions=64, frames=None, query_inputs=64,
+        kv_elements_per_token=0, windows=(), crosses=False,
+    )  # fmt: skip
     assert config == Config(
-        architecture="BertModel", model_type="bert", hidden_size=64, intermediate_size=128,
-        attention_heads=4, kv_heads=4, head_dim=16, layers=2, vocab_size=96, max_tokens=64,
+        architecture="BertModel", model_type="bert", stacks=(sizes,), experts=None, top_k=None,
         tie_word_embeddings=True, quantization_config=None, dtype=None, name_or_path="",
     )  # fmt: skip
 
 
 def test_reads_a_llama_with_grouped_heads():
     config = parse_config(LLAMA_CONFIG | {"torch_dtype": "bfloat16"}, "")
-    assert (config.kv_heads, config.head_dim, config.dtype) == (2, 16, "bfloat16")
-    assert config.tie_word_embeddings is False
+    assert (config.stacks[0].kv_heads, config.stacks[0].head_dim) == (2, 16)
+    assert (config.dtype, config.tie_word_embeddings) == ("bfloat16", False)
 
 
 def test_reads_the_names_of_distilbert():
@@ -59,27 +64,92 @@ def test_null_means_left_out():
     config = parse_config(
         LLAMA_CONFIG | {"head_dim": None, "dtype": None, "architectures": None}, ""
     )
-    assert (config.head_dim, config.dtype, config.architecture) == (16, None, "LlamaModel")
+    assert (config.stacks[0].head_dim, config.dtype, config.architecture) == (
+        16,
+        None,
+        "LlamaModel",
+    )
 
 
-@pytest.mark.parametrize("model_type", FAMILIES)
+def test_a_window_of_null_is_none_and_a_window_left_out_is_the_familys():
+    mistral = LLAMA_CONFIG | {"model_type": "mistral"}
+    assert parse_config(mistral | {"sliding_window": None}, "").stacks[0].windows == ()
+    assert parse_config(mistral, "").stacks[0].windows[0].tokens == 4096
+    assert parse_config(LLAMA_CONFIG | {"sliding_window": 7}, "").stacks[0].windows == ()
+
+
+def test_the_feed_forward_of_gpt2_is_four_times_as_wide_unless_it_says():
+    sizes = {"model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 2, "vocab_size": 96}
+    assert parse_config(sizes | {"n_inner": None}, "").intermediate_size == 256
+    assert parse_config(sizes | {"n_inner": 100}, "").intermediate_size == 100
+
+
+@pytest.mark.parametrize(
+    ("image", "patch", "frames"), [(224, 16, 197), ([30, 50], [10, 20], 7), (33, 16, 5)]
+)
+def test_an_image_is_as_many_frames_as_patches_and_one(image, patch, frames):
+    vit = BERT_CONFIG | {"model_type": "vit", "image_size": image, "patch_size": patch}
+    assert parse_config(vit, "").stacks[0].frames == frames
+
+
+# What the table has to know, because a config may leave it out.
+OPTIONAL = (
+    "num_key_value_heads", "head_dim", "d_kv", "tie_word_embeddings", "layer_types",
+    "sliding_window", "num_experts_per_tok", "num_experts", "num_local_experts", "n_routed_experts",
+    "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "max_source_positions", "image_size",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("model_type", [name for name in FAMILIES if name != "clip"])
 def test_agrees_with_transformers_where_fields_are_left_out(model_type):
     written = json.loads(
         transformers.AutoConfig.for_model(model_type).to_json_string(use_diff=False)
     )
-    optional = ("num_key_value_heads", "head_dim", "tie_word_embeddings")
-    sizes = {key: value for key, value in written.items() if key not in optional}
+    sizes = {key: value for key, value in written.items() if key not in OPTIONAL}
+    family = FAMILIES[model_type]
     # A width at which no default follows from another by chance.
-    sizes["dim" if model_type == "distilbert" else "hidden_size"] = 1536
+    sizes[family.keys.get("hidden_size", "hidden_size")] = 1536
+    if "use_sliding_window" in sizes:
+        sizes["use_sliding_window"] = True
     ours = parse_config(sizes, "")
     theirs = transformers.AutoConfig.for_model(
         **{k: v for k, v in sizes.items() if k not in ("transformers_version", "architectures")}
     )
-    heads = theirs.num_attention_heads
-    assert ours.tie_word_embeddings == theirs.tie_word_embeddings
-    assert ours.kv_heads == (getattr(theirs, "num_key_value_heads", None) or heads)
-    assert ours.head_dim == (getattr(theirs, "head_dim", None) or theirs.hidden_size // heads)
-    assert ours.layers == theirs.num_hidden_layers
+    stack, heads = ours.stacks[0], theirs.num_attention_heads
+    if "tie_word_embeddings" in written and any(row.kind == "head" for row in family.rows):
+        assert ours.tie_word_embeddings == theirs.tie_word_embeddings
+    assert stack.kv_heads == (getattr(theirs, "num_key_value_heads", None) or heads)
+    assert stack.layers == theirs.num_hidden_layers
+    if not family.stacks[0].latent:
+        assert stack.head_dim == (getattr(theirs, "head_dim", None) or theirs.hidden_size // heads)
+    types = getattr(theirs, "layer_types", None) or ["sliding_attention"] * stack.layers
+    sliding = types.count("sliding_attention") if getattr(theirs, "sliding_window", None) else 0
+    of_a_layer = stack.kv_elements_per_token // stack.layers
+    assert sum(window.elements_per_token for window in stack.windows) == sliding * of_a_layer
+    assert all(window.tokens == theirs.sliding_window for window in stack.windows)
+    if ours.experts is not None:
+        theirs_experts = getattr(theirs, "num_local_experts", None) or theirs.num_experts
+        assert ours.experts == theirs_experts
+        assert ours.top_k == theirs.num_experts_per_tok
+
+
+def test_each_tower_of_clip_has_its_own_defaults():
+    ours = parse_config({"model_type": "clip", "text_config": {"num_hidden_layers": 3}}, "")
+    theirs = transformers.CLIPConfig(text_config={"num_hidden_layers": 3})
+    for stack, config in zip(ours.stacks, (theirs.text_config, theirs.vision_config), strict=True):
+        assert (
+            stack.layers,
+            stack.hidden_size,
+            stack.intermediate_size,
+            stack.attention_heads,
+        ) == (
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+        )
+    assert (ours.vocab_size, ours.max_tokens) == (theirs.text_config.vocab_size, 77)
+    assert ours.stacks[1].frames == (224 // theirs.vision_config.patch_size) ** 2 + 1
 
 
 FILES = {
@@ -154,6 +224,14 @@ FIELDS = {
     "architectures empty": ({"architectures": []}, "architectures is []"),
     "architecture no name": ({"architectures": ["os.system"]}, "architectures is ['os.system']"),
     "origin a number": ({"_name_or_path": 1}, "_name_or_path is 1"),
+    "a window of text": ({"model_type": "mistral", "sliding_window": "all"}, "sliding_window is 'all'"),
+    "types of other layers": ({"model_type": "gemma2", "layer_types": ["full_attention"]}, "layer_types is ['full_attention'], expected a list of 2"),
+    "no experts": ({"model_type": "mixtral", "num_local_experts": 0}, "num_local_experts is 0"),
+    "more than all experts": ({"model_type": "mixtral", "num_experts_per_tok": 9}, "num_experts_per_tok is 9, expected at most num_local_experts = 8"),
+    "an image of text": ({"model_type": "vit", "image_size": "big"}, "image_size is 'big'"),
+    "an image of three sides": ({"model_type": "vit", "image_size": [1, 2, 3]}, "image_size is [1, 2, 3]"),
+    "a section that is none": ({"model_type": "clip", "vision_config": [1]}, "vision_config is [1], expected an object"),
+    "a bad field of a section": ({"model_type": "clip", "text_config": {"hidden_size": -1}}, "text_config: hidden_size is -1"),
 }  # fmt: skip
 
 
@@ -162,25 +240,43 @@ def test_bad_field_is_named(change, words):
     assert words in refusal(LLAMA_CONFIG | change)
 
 
+EVERYTHING = {
+    **LLAMA_CONFIG, **BERT_CONFIG, "d_model": 64, "num_heads": 4, "num_layers": 2, "d_ff": 128,
+    "n_embd": 64, "n_head": 4, "n_layer": 2, "n_positions": 64, "ffn_dim": 128, "dim": 64,
+    "hidden_dim": 128, "n_heads": 4, "n_layers": 2, "encoder_layers": 2, "decoder_layers": 2,
+    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 128,
+    "decoder_ffn_dim": 128, "max_target_positions": 64,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_every_family_reads_these_sizes(model_type):
+    # Otherwise the next test would refuse them all and show nothing.
+    assert parse_config({**EVERYTHING, "model_type": model_type}, "").layers >= 2
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
 )
-keys = st.sampled_from([*LLAMA_CONFIG, "head_dim", "dtype", "text_config", "quantization_config"])
+keys = st.sampled_from(
+    [*LLAMA_CONFIG, *OPTIONAL, "dtype", "text_config", "vision_config", "quantization_config",
+     "use_sliding_window", "max_window_layers", "sliding_window_pattern", "patch_size", "n_inner"]
+)  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(keys, values, max_size=3), st.sampled_from(list(FAMILIES)))
 def test_any_fields_are_read_or_refused(changes, model_type):
-    content = {**LLAMA_CONFIG, **BERT_CONFIG, "model_type": model_type, **changes}
+    content = {**EVERYTHING, "model_type": model_type, **changes}
     try:
         config = parse_config(content, "config.json")
     except InputError:
         return
     assert isinstance(config, Config)
-    assert config.attention_heads % config.kv_heads == 0
+    assert all(stack.attention_heads % stack.kv_heads == 0 for stack in config.stacks)
 
 
 @settings(max_examples=100, deadline=None)

@@ -21,24 +21,16 @@ from qprobe.documents.model import Model
 from qprobe.errors import InputError
 from tests.checkpoints import (
     BERT_CONFIG,
+    LLAMA_70B,
     LLAMA_CONFIG,
     llama_shapes,
     minilm,
     tiny_bert,
     tiny_llama,
     write_config,
+    write_large,
     write_safetensors,
-    write_sharded,
 )
-
-LLAMA_70B = LLAMA_CONFIG | {
-    "hidden_size": 8192,
-    "intermediate_size": 28672,
-    "num_attention_heads": 64,
-    "num_key_value_heads": 8,
-    "num_hidden_layers": 80,
-    "vocab_size": 128256,
-}
 
 
 def assert_same_linears(model: Model, module: nn.Module) -> None:
@@ -205,7 +197,7 @@ def test_any_tensor_names_are_read_or_refused(tmp_path_factory, shapes):
     try:
         read_model(write_config(directory, LLAMA_CONFIG))
     except InputError as error:
-        assert error.hint  # noqa: PT017
+        assert error.hint
 
 
 def test_buffers_that_old_files_hold_are_not_parameters(tmp_path):
@@ -230,9 +222,7 @@ def test_the_hash_ignores_place_and_weights_but_not_shapes(tmp_path):
 
 
 def test_a_70b_checkpoint_reads_in_two_seconds(tmp_path):
-    shapes = list(llama_shapes(LLAMA_70B).items())
-    shards = {f"model-{i:05}.safetensors": dict(shapes[i::30]) for i in range(30)}
-    write_sharded(write_config(tmp_path, LLAMA_70B), shards)
+    write_large(tmp_path, LLAMA_70B, llama_shapes(LLAMA_70B), 30)
     start = time.perf_counter()
     model = read_model(tmp_path)
     assert time.perf_counter() - start < 2

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 import qprobe.documents
 from qprobe.documents.base import Document, TopDocument
 from qprobe.documents.machine import Fingerprint
-from qprobe.documents.model import Linear, Model
+from qprobe.documents.model import KvWindow, Linear, Model
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import (
     Assignment,
@@ -174,10 +174,27 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 @st.composite
+def linears(draw: st.DrawFn) -> Linear:
+    """The numbers that the rule of rows asks for, and no others."""
+    rest = {name: draw(s) for name, s in fields(Linear).items()}
+    rest |= {"count": 1, "top_k": None, "frames": None}
+    if rest["rows"] == "experts":
+        rest["top_k"] = draw(st.integers(1, 8))
+        rest["count"] = rest["top_k"] + draw(st.integers(0, 8))
+    if rest["rows"] == "frames":
+        rest["frames"] = draw(st.integers(1, 2**20))
+    return Linear(**rest)
+
+
+@st.composite
 def models(draw: st.DrawFn) -> Model:
-    """No tensor twice."""
+    """No tensor twice, and windows of no more than the cache."""
     found = draw(st.lists(documents(Linear), max_size=3, unique_by=lambda one: one.tensor))
     rest = {name: draw(s) for name, s in fields(Model).items() if name != "linears"}
+    cache = rest["kv_elements_per_token"]
+    inside = draw(st.integers(0, min(cache, 2**20)))
+    window = {"elements_per_token": inside, "tokens": draw(st.integers(1, 2**20))}
+    rest["kv_windows"] = (KvWindow(**window),) if inside else ()
     return Model(linears=tuple(found), **rest)
 
 
@@ -185,6 +202,7 @@ SPECIAL: dict[type[Document], typing.Callable[[], st.SearchStrategy[Document]]] 
     Scheme: lambda: st.sampled_from(list(SCHEMES.values())),
     GroupPlan: group_plans,
     Plan: plans,
+    Linear: linears,
     Model: models,
 }
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
 
 from qprobe.documents.files import parse_document, to_json
 from qprobe.documents.machine import Fingerprint, slugify
-from qprobe.documents.model import Linear, Model
+from qprobe.documents.model import KvWindow, Linear, Model, RowRule
 from qprobe.documents.plan import Plan
 from qprobe.documents.scheme import SCHEMES, Scheme
 from qprobe.errors import InputError
 from tests.documents.strategies import simplest
+from tests.documents_factory import model as factory_model
 
 DEVICE = Fingerprint(
     slug="cpu-a", kind="cpu", name="A", features=("avx2",), units=2, memory_bytes=1, software={}
@@ -136,10 +138,99 @@ def test_a_plan_gives_the_section_of_the_device_else_the_primary_one():
     assert plan.section(DEVICE.model_copy(update={"slug": "cpu-b"})) == primary
 
 
-@pytest.mark.parametrize("rows", ["tokens", "last_token", "sequence"])
+ROWS = {
+    "tokens": ({}, 4 * 7, 4),
+    "last_token": ({}, 4, 4),
+    "sequence": ({}, 4, 4),
+    "generated": ({}, 4, 4),
+    "prompt": ({}, 4 * 7, 0),
+    "context": ({}, 4 * 7, 4 * 10),
+    "frames": ({"frames": 1500}, 4 * 1500, 0),
+    # 28 tokens to 2 of 5 experts each are 11.2 an expert.
+    "experts": ({"count": 5, "top_k": 2}, 12, 2),
+}
+
+
+@pytest.mark.parametrize("rows", get_args(RowRule))
 def test_the_rows_of_a_linear_follow_its_rule(rows):
-    linear = LINEAR.model_copy(update={"rows": rows})
-    assert linear.m(batch=4, tokens=7) == (28 if rows == "tokens" else 4)
+    numbers, prefill, decode = ROWS[rows]
+    linear = Linear(**LINEAR.model_dump() | {"rows": rows} | numbers)
+    assert linear.m(batch=4, tokens=7) == prefill
+    assert linear.m(batch=4, tokens=1, past=9) == decode
+
+
+EXPERTS = Linear(**LINEAR.model_dump() | {"rows": "experts", "count": 256, "top_k": 8})
+
+
+@pytest.mark.parametrize(
+    ("batch", "tokens", "m", "calls"), [(1, 1, 1, 8), (2, 1, 1, 16), (1, 32, 1, 163), (1, 4096, 128, 256)]
+)  # fmt: skip
+def test_few_tokens_hit_few_experts_and_many_hit_all(batch, tokens, m, calls):
+    assert (EXPERTS.m(batch, tokens), EXPERTS.calls(batch, tokens)) == (m, calls)
+
+
+def test_a_token_goes_to_every_expert_where_it_goes_to_all():
+    linear = Linear(**EXPERTS.model_dump() | {"count": 8})
+    assert (linear.m(3, 5), linear.calls(3, 5)) == (15, 8)
+
+
+def test_what_is_no_expert_is_called_once():
+    assert LINEAR.calls(batch=4, tokens=7) == 1
+
+
+MISPLACED = {
+    "top_k without experts": ({"top_k": 2}, "top_k is 2 with rows of tokens"),
+    "experts without top_k": ({"rows": "experts", "count": 4}, "top_k is None with rows of experts"),
+    "frames without the rule": ({"frames": 9}, "frames is 9 with rows of tokens"),
+    "the rule without frames": ({"rows": "frames"}, "frames is None with rows of frames"),
+    "more than all": ({"rows": "experts", "count": 4, "top_k": 5}, "top_k is 5 of 4 experts"),
+    "several that are no experts": ({"count": 2}, "count is 2 with rows of tokens"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "words"), MISPLACED.values(), ids=MISPLACED)
+def test_numbers_that_do_not_belong_to_the_rule_are_refused(change, words):
+    with pytest.raises(ValidationError, match=words):
+        Linear(**LINEAR.model_dump() | change)
+
+
+CACHES = {
+    "all tokens": ({}, 10 * (16 + 4)),
+    "a window within": ({"kv_windows": ({"elements_per_token": 6, "tokens": 8},)}, 4 * 20 + 6 * 8),
+    "a window beyond": ({"kv_windows": ({"elements_per_token": 6, "tokens": 99},)}, 10 * 20),
+    "an encoder of sound": (
+        {"cross_kv_elements_per_token": 3, "encoder_frames": 50}, 10 * 20 + 3 * 50,
+    ),
+    "an encoder of text": ({"cross_kv_elements_per_token": 3}, 10 * (1 + 4) + 3 * 16),
+    "frames alone": ({"encoder_frames": 50, "kv_elements_per_token": 0}, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "expected"), CACHES.values(), ids=CACHES)
+def test_the_cache_at_the_end_of_a_request(changes, expected):
+    fields = factory_model(kv_elements_per_token=10).model_dump() | changes
+    assert Model(**fields).kv_elements(prompt=16, generate=4) == expected
+
+
+def test_windows_of_more_than_the_cache_are_refused():
+    with pytest.raises(ValidationError, match="kv_windows: 11 elements a token, of 10 in all"):
+        factory_model(
+            kv_elements_per_token=10,
+            kv_windows=(KvWindow(elements_per_token=11, tokens=1),),
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, True), ({"encoder_frames": 50}, False), ({"cross_kv_elements_per_token": 3}, False)],
+)
+def test_what_takes_more_than_token_ids_says_so(changes, expected):
+    assert factory_model(**changes).reads_only_text is expected
+
+
+def test_frames_are_live_where_a_prompt_is_short():
+    assert factory_model(encoder_frames=50).prefill_tokens(16) == 50
+    assert factory_model().prefill_tokens(16) == 16
 
 
 @pytest.mark.parametrize(
@@ -153,6 +244,7 @@ def test_the_bytes_of_a_weight_are_exact(scheme, expected):
 def test_the_bytes_of_a_bias_are_those_of_its_type_or_none():
     assert LINEAR.bias_bytes("bfloat16") == 6
     assert LINEAR.model_copy(update={"has_bias": False}).bias_bytes("bfloat16") == 0
+    assert EXPERTS.bias_bytes("bfloat16") == 256 * 6
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)

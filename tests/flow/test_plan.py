@@ -35,6 +35,10 @@ def calls(monkeypatch, tmp_path):
         seen["measure"] = measure
         return factory.profile(interrupted=seen.get("interrupt", False))
 
+    def probe_machine(**asked):
+        seen["probed"] = asked
+        return samples.machine()
+
     def ensure_sensitivity(_path, _model, text, *, measure, progress):
         seen.update(text=text, calibrating=measure)
         if seen.get("interrupt calibration"):
@@ -46,7 +50,7 @@ def calls(monkeypatch, tmp_path):
     monkeypatch.setattr(qprobe.policy, "make_plan", make_plan)
     monkeypatch.setattr(qprobe.bench, "ensure_profile", ensure_profile)
     monkeypatch.setattr(qprobe.sensitivity, "ensure_sensitivity", ensure_sensitivity)
-    monkeypatch.setattr(qprobe.probe, "probe_machine", samples.machine)
+    monkeypatch.setattr(qprobe.probe, "probe_machine", probe_machine)
     monkeypatch.setattr(qprobe.kernels.device, "fingerprint", lambda _name: factory.fingerprint())
     return seen
 
@@ -68,9 +72,12 @@ def test_by_default_measures_and_calibrates_here(calls, model):
     assert calls["sensitivity"] is not None
 
 
-def test_never_measuring_holds_for_both(calls, model):
+def test_never_measuring_holds_for_all(calls, model):
     plan(model, Objective(), measure="never")
     assert (calls["measure"], calls["calibrating"]) == ("never", "never")
+    assert calls["probed"] == {"bandwidth": False, "arithmetic": False}
+    plan(model, Objective())
+    assert calls["probed"] == {"bandwidth": True, "arithmetic": True}
 
 
 def test_profiles_from_files_need_no_device(calls, model, tmp_path):

@@ -81,6 +81,35 @@ def test_a_head_sees_only_the_last_token():
     assert clock(batch=3, prompt=99).time(head, "NONE", ("reference",), "float32").rows == (3,)
 
 
+def test_a_pass_through_experts_takes_as_long_as_those_that_are_hit():
+    experts = (linear("experts", rows="experts", count=16, top_k=2),)
+    found = clock(
+        took("NONE", "reference", 16, 7e-3),
+        took("NONE", "reference", 1, 1e-3),
+        batch=1,
+        prompt=128,
+        generate=10,
+    ).time(experts, "NONE", ("reference",), "float32")
+    assert found.rows == (16, 1)
+    assert found.prefill.value == pytest.approx(16 * 7e-3)
+    assert found.decode.value == pytest.approx(2 * 1e-3)
+    assert found.request.value == pytest.approx(0.132)
+
+
+def test_an_encoder_costs_nothing_while_a_decoder_generates():
+    sound = (linear("sound", rows="frames", frames=50),)
+    found = clock(took("NONE", "reference", 100, 7e-3), batch=2, generate=10)
+    timed = found.time(sound, "NONE", ("reference",), "float32")
+    assert (timed.rows, timed.decode.value) == ((100,), 0.0)
+    assert timed.request.value == pytest.approx(7e-3)
+
+
+def test_what_is_expanded_from_the_cache_sees_the_middle_of_decoding():
+    expanded = (linear("kv", rows="context"),)
+    timed = clock(batch=2, prompt=10, generate=8).time(expanded, "NONE", ("reference",), "float32")
+    assert timed.rows == (20, 2 * (10 + 4 + 1))
+
+
 def test_kernels_change_at_the_geometric_mean_of_the_rows_where_each_won():
     found = clock(
         took("W8A8", "reference", 1, 1e-3),

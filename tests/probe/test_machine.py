@@ -43,10 +43,12 @@ def test_no_gpu_has_a_reason(machine):
     assert bool(machine.gpus) != ("gpus" in machine.unanswered)
 
 
-def test_bandwidth_is_left_out_when_not_asked_for():
-    found = probe.probe_machine(bandwidth=False)
+def test_what_is_not_asked_for_is_left_out():
+    found = probe.probe_machine(bandwidth=False, arithmetic=False)
     assert found.cpu.read_bandwidth_bytes_per_s is None
-    assert found.unanswered["cpu.read_bandwidth_bytes_per_s"] == "not asked for"
+    assert found.cpu.int8_self_test is None
+    for field in ("read_bandwidth_bytes_per_s", "int8_self_test", "bf16_speed_ratio"):
+        assert found.unanswered[f"cpu.{field}"] == "not asked for"
 
 
 def test_machine_without_torch_is_still_described(monkeypatch):

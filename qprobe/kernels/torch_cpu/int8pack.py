@@ -10,6 +10,8 @@ from torch import Tensor
 from qprobe.kernels._kernel import Kernel, LayerSpec, any_code, nothing
 
 VECTOR = 16
+ALIGNMENT = 32
+"""Bytes. It loads activations that lie otherwise all the same, which ends the process."""
 MAX_ROWS = 64
 """It has no tiles: beyond these, multiplying the dequantized weight is several times faster."""
 
@@ -45,6 +47,8 @@ def _run(
     rows = x.reshape(-1, x.shape[-1]).to(torch.bfloat16).contiguous()
     if not len(rows):
         return x.new_empty(*x.shape[:-1], len(packed[0]), dtype=out_dtype)
+    if rows.data_ptr() % ALIGNMENT:
+        rows = rows.clone()
     y = torch._weight_int8pack_mm(rows, packed[0], packed[1])
     y = y if bias is None else y + bias.to(y.dtype)
     return y.reshape(*x.shape[:-1], y.shape[-1]).to(out_dtype)

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from qprobe.kernels._kernel import Kernel, accept
+from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.reference import pack_canonical, unpack_canonical
 from qprobe.kernels.torch_cpu._onednn import int8_absent, int8_max_code
+
+
+def _refuse(spec: LayerSpec) -> str:
+    return "torch's integer product is wrong for K = 1" if spec.k == 1 else ""
 
 
 def _run(
@@ -38,7 +42,7 @@ KERNEL = Kernel(
     input="int8",
     absent=int8_absent,
     max_code=int8_max_code,
-    refuse=accept,
+    refuse=_refuse,
     pack=pack_canonical,
     unpack=unpack_canonical,
     run=_run,
