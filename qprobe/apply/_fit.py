@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from qprobe.documents.plan import GroupPlan, KernelRange
+from qprobe.errors import PlanMismatchError
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.registry import all_kernels, get_kernel, kernels_for
 
@@ -22,9 +23,18 @@ class Fit:
 def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, device: str) -> Fit:
     """The planned kernels where they can compute an (N, K) layer here, or others that can.
 
-    The reference kernel computes everything everywhere, so there always are some. `device` is a
-    kind of device ("cpu", "cuda"). Raises InputError for a kernel that this version does not have.
+    The reference kernel computes everything that can be stored, everywhere. `device` is a kind of
+    device ("cpu", "cuda"). Raises InputError for a kernel that this version does not have, and
+    PlanMismatchError where the scheme cannot store the layer.
     """
+    if words := group.scheme.objection(n, k):
+        raise PlanMismatchError(f"{group.scheme.name} cannot store this layer: {words}", "re-plan")
+    if group.algorithm not in group.scheme.algorithms:
+        raise PlanMismatchError(
+            f"{group.scheme.name} has no algorithm {group.algorithm!r:.60}; it has "
+            f"{', '.join(group.scheme.algorithms)}",
+            "re-plan",
+        )
     code = group.scheme.algorithms[group.algorithm]
     spec = LayerSpec(group.scheme.name, n, k, compute_dtype, code, device)
     objections = {

@@ -16,11 +16,13 @@ from qprobe.apply._variants import make_variant
 from qprobe.checkpoint.casting import cast_module
 from qprobe.checkpoint.forward import Metric, output_metric, run_forward
 from qprobe.checkpoint.loading import load_module
+from qprobe.checkpoint.reader import read_model
 from qprobe.checkpoint.request import check_generates, time_request
 from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import Plan, Section
 from qprobe.documents.receipt import Receipt, Variant
+from qprobe.errors import UnavailableError
 from qprobe.kernels.device import default_device, fingerprint
 from qprobe.timing import yardstick
 from qprobe.timing.allocator import keep_freed_memory
@@ -53,13 +55,15 @@ def verify_plan(
 
     Raises:
         InputError: a checkpoint or text that cannot be used, or a plan for another model.
-        UnavailableError: a checkpoint is given and transformers is not installed.
+        UnavailableError: a checkpoint is given and transformers is not installed, or the model
+            takes more than token ids.
     """
     if isinstance(path_or_module, nn.Module):
         module, folder = path_or_module, None
     else:
         progress("loading the model", 0.0)
         module, folder = load_module(path_or_module), Path(path_or_module)
+    _refuse_what_reads_no_text(module)
     check_generates(module, plan.objective.generate)
     text = read_text(None, held_out=True) if text is None else text
     was_training = module.training
@@ -137,6 +141,14 @@ class _Errors:
     def of(self, module: nn.Module) -> Difference:
         """How far the model's output is from the exact one."""
         return compare_outputs(self.exact, run_forward(module, self.ids), self.metric)
+
+
+def _refuse_what_reads_no_text(module: nn.Module) -> None:
+    if not read_model(module).reads_only_text:
+        raise UnavailableError(
+            f"{type(module).__name__} takes more than token ids: it cannot be run on a text",
+            "apply the plan in Python, and compare the outputs on inputs of yours",
+        )
 
 
 def _tokens(module: nn.Module, folder: Path | None, text: str) -> Tensor:

@@ -17,6 +17,7 @@ from qprobe.timing.interleave import Task, time_calmly
 
 BUDGET_S = 2.0
 """Seconds of timing for a shape; slow shapes take more, for the least number of samples."""
+MIN_SAMPLES = 7
 MAX_COPIES = 64
 BYTES_PER_WEIGHT = 32
 """What all candidates of a shape hold together for each weight of a copy."""
@@ -64,7 +65,7 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
                 continue
             errors[candidate] = relative_error(exact, y)
             tasks |= _tasks(candidate, layers, xs)
-        timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=7)
+        timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=MIN_SAMPLES)
 
     measurements = []
     for candidate, error in errors.items():

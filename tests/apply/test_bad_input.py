@@ -154,6 +154,16 @@ class TestChangedAfterPlanning:
         stack[2] = nn.Linear(256, WIDTH + 1)
         refuse(plan, stack, r"2\.weight is 129 × 256 here, 128 × 256 in the plan")
 
+    @pytest.mark.parametrize("scheme", [s for s in SCHEMES if SCHEMES[s].block > 1])
+    def test_a_shape_that_the_scheme_cannot_store(self, scheme):
+        module = frozen(nn.Sequential(nn.Linear(100, 8)))
+        refuse(plan_of(module, scheme), module, f"{scheme} cannot store .* K = 100")
+
+    @pytest.mark.parametrize("algorithm", ["rtn_reduce_range", "later"])
+    def test_an_algorithm_that_the_scheme_does_not_have(self, stack, algorithm):
+        plan = plan_for(read_model(stack), decide("W4A16", algorithm=algorithm))
+        refuse(plan, stack, f"W4A16 has no algorithm '{algorithm}'; it has")
+
     def test_a_layer_is_gone(self, stack):
         plan = plan_of(stack)
         stack[2] = nn.Identity()

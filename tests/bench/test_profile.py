@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from qprobe.bench import _ensure as ensuring
+from qprobe.bench import _rest as bench_rest
 from qprobe.bench import _run as running
 from qprobe.bench import _shape as bench_shape
 from qprobe.bench import ensure_profile, run_bench, wanted_shapes
@@ -24,6 +25,8 @@ def machine():
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_shape, "MAX_COPIES", 2)
+    monkeypatch.setattr(bench_shape, "MIN_SAMPLES", 2)
+    monkeypatch.setattr(bench_rest, "BUDGET_S", 0.1)
     monkeypatch.setattr(bench_shape, "BUDGET_S", 0.01)
     monkeypatch.setenv("QPROBE_CACHE", str(tmp_path / "cache"))
 

@@ -16,6 +16,7 @@ from qprobe.kernels.registry import kernels_for
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(bench_shape, "MAX_COPIES", 2)
+    monkeypatch.setattr(bench_shape, "MIN_SAMPLES", 2)
     monkeypatch.setattr(bench_shape, "BUDGET_S", 0.02)
 
 

@@ -5,8 +5,11 @@ import torch
 
 from qprobe.apply import _verify as verification
 from qprobe.apply import verify_plan
+from qprobe.checkpoint import read_model
 from qprobe.checkpoint.text import read_text, token_batch, tokenize
 from qprobe.documents.objective import Objective
+from qprobe.errors import UnavailableError
+from tests.checkpoint.families import CASES
 from tests.checkpoints import tiny_bert
 from tests.generation.plans import uniform_plan
 from tests.generation.quality import log_probabilities, measure
@@ -60,8 +63,6 @@ def test_the_divergence_is_that_of_the_model_on_the_text(path, model, module):
 
 
 def test_an_embedding_has_no_divergence(tmp_path):
-    from qprobe.checkpoint import read_model
-
     directory = tiny_bert(tmp_path)
     plan = uniform_plan(read_model(directory), "W8A16", objective=Objective(batch=1, prompt=4))
     receipt = verify_plan(directory, plan)
@@ -83,3 +84,11 @@ def test_a_divergence_is_none_only_without_logits():
     expected = float((p * (p / q).log()).sum(-1).mean())
     assert found.kl_divergence_nats == pytest.approx(expected)
     assert found.relative_error == pytest.approx(float((exact - y).norm() / exact.norm()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["t5", "vit", "clip"])
+def test_what_takes_more_than_text_is_refused_in_words(name, tmp_path):
+    directory = CASES[name].save(tmp_path)
+    plan = uniform_plan(read_model(directory), "W8A16")
+    with pytest.raises(UnavailableError, match="takes more than token ids"):
+        verify_plan(directory, plan)
