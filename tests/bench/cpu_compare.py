@@ -19,6 +19,7 @@ from tests.bench.cpu_report import (
 
 WITHIN = 1.10
 """A bundled layer may take this many times as long as the best peer; a prediction be this far off."""
+DISTURBED = 1.5
 QUANTIZED_BITS = (8, 4)
 Verdict = Literal["within", "undecided", "beyond"]
 
@@ -37,6 +38,11 @@ class Duel:
         if self.ratio.median <= WITHIN:
             return "within"
         return "undecided" if self.ratio.low <= WITHIN else "beyond"
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the interval says little: its ends are far apart."""
+        return self.ratio.high > DISTURBED * self.ratio.low
 
 
 def timed_rows(cell: CellResult) -> list[RowResult]:

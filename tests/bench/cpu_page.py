@@ -64,6 +64,8 @@ def _summary(report: CpuReport) -> Iterator[str]:
                 continue
             line = f"- {bits} bits beside the best {words}, {len(found)} cells: "
             yield line + "; ".join(_verdicts(found))
+            if disturbed := sum(d.is_disturbed for _, d in found):
+                yield f"  - the machine was disturbed in {disturbed} of them: their intervals are wide"
     yield ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -114,6 +115,10 @@ def _time(
             copies = layers[row.key][: count_copies(n, k, row.bits, m)]
             is_slow = (scouted[row.key, m].seconds or 0.0) > SLOW_S
             tasks[row.key] = _task(row, copies, by_dtype[row.dtype], is_slow)
+            if row.settle_s:
+                tasks[f"after {row.key}"] = Task(
+                    _wait(row.settle_s), is_rival=False, shortest_s=0.0
+                )
         # Once: a disturbance widens the intervals of the pairs, and the time that it takes is known.
         return time_interleaved(
             tasks, budget_s=budget_s, min_samples=MIN_SAMPLES, max_samples=MAX_SAMPLES
@@ -126,9 +131,14 @@ def _task(row: Row, copies: Sequence[Call], xs: Sequence[Tensor], is_slow: bool)
     def run(counter: int) -> None:
         copies[counter % count](xs[counter % 2])
 
-    prepare = None if not row.settle_s else lambda: time.sleep(row.settle_s)
+    prepare = None if not row.settle_s else partial(time.sleep, row.settle_s)
     # The slow ones are in a race that drops them; the others are all compared with one another.
     return Task(run, prepare, is_rival=is_slow)
+
+
+def _wait(seconds: float) -> Callable[[int], None]:
+    """What lets the threads of the row before it come to rest."""
+    return lambda _: time.sleep(seconds)
 
 
 def _result(

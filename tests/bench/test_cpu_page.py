@@ -108,7 +108,10 @@ def test_a_disturbed_cell_is_undecided(report):
     cell = report.cells[0].model_copy(
         update={"rows": (noisy.model_copy(update={"seconds": slow}), row("torch", "p", 8, 1.0))}
     )
-    assert duel(cell, 8, "torch").verdict == "undecided"
+    found = duel(cell, 8, "torch")
+    assert found.verdict == "undecided"
+    assert found.is_disturbed
+    assert "disturbed in 1" in write_page(report.model_copy(update={"cells": (cell,)}))
 
 
 def test_figures_of_a_request(report):

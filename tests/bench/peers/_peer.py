@@ -48,7 +48,8 @@ class Peer:
     side: Side
     ways: tuple[Way, ...]
     settle_s: float = 0.0
-    """Seconds to wait before a sample: it has threads of its own, and those of torch still spin."""
+    """Seconds to wait before its samples and after them: it has threads of its own, which spin for a
+    while, as those of torch do."""
 
     @property
     def version(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from tests.bench.peers._peer import Call, Peer, Way, group_codes
 OPSET, CONTRIB_OPSET, IR_VERSION = 17, 1, 8
 FLOAT_COMPUTE, INT8_COMPUTE = 1, 4
 """`accuracy_level` of MatMulNBits: the type in which it may compute."""
+ERRORS_ONLY = 3
 
 
 def _dynamic(linear: nn.Linear, _dtype: torch.dtype) -> Call:
@@ -51,6 +53,18 @@ def _bias(linear: nn.Linear) -> Tensor:
     return linear.bias.detach().float()
 
 
+@functools.cache
+def _runtime() -> Any:
+    """The package, with as many threads as torch for all sessions together.
+
+    With threads of its own each copy of a layer would have to wake them: 20 times slower.
+    """
+    import onnxruntime
+
+    onnxruntime.set_global_thread_pool_sizes(torch.get_num_threads(), 1)
+    return onnxruntime
+
+
 def _session(
     operator: str,
     names: list[str],
@@ -58,8 +72,7 @@ def _session(
     linear: nn.Linear,
     attributes: dict[str, Any],
 ) -> Call:
-    """A session that runs one node, on as many threads as torch has."""
-    import onnxruntime
+    """A session that runs one node."""
     from onnx import TensorProto, helper, numpy_helper
 
     node = helper.make_node(operator, names, ["y"], domain="com.microsoft", **attributes)
@@ -72,11 +85,12 @@ def _session(
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", CONTRIB_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Threads that wait by spinning would slow whatever is timed next.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = onnxruntime.InferenceSession(
+    runtime = _runtime()
+    options = runtime.SessionOptions()
+    options.use_per_session_threads = False
+    options.intra_op_num_threads = options.inter_op_num_threads = 0
+    options.log_severity_level = ERRORS_ONLY
+    session = runtime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
