@@ -8,6 +8,7 @@ Nothing else should run meanwhile.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     start = time.perf_counter()
     warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)  # Packages say things at every call.
     keep_freed_memory()
     device = fingerprint("cpu")
     commit = describe_commit()

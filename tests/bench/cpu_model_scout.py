@@ -22,7 +22,7 @@ from qprobe.checkpoint.request import time_request
 from qprobe.documents.objective import Objective
 from qprobe.timing.allocator import keep_freed_memory
 from tests.bench.cpu_convert import Conversion, conversions_of, converted_tensors
-from tests.bench.cpu_requests import draw_ids
+from tests.bench.cpu_requests import draw_ids, read_ids
 from tests.bench.peers._peer import Peer, all_peers
 from tests.bench.scouting import (
     Pair,
@@ -34,8 +34,6 @@ from tests.bench.scouting import (
 )
 
 MAKE_S, RUN_S = 300.0, 120.0
-CHECKED = (4, 64)
-"""Batch and tokens that errors are measured on."""
 WRONG = 1.2
 """Above this relative error an output has nothing to do with the model's; 4 bits reach 0.5."""
 
@@ -60,7 +58,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     keep_freed_memory()
     model, stored = read_model(request["folder"]), load_module(request["folder"])
-    ids = draw_ids(model.vocab_size, *CHECKED)
+    ids = read_ids(Path(request["folder"]), model.vocab_size)
     with torch.no_grad():
         exact = run_forward(stored, ids)
     for conversion in conversions_of(all_peers()[request["source"]]):

@@ -23,9 +23,9 @@ from qprobe.documents.scheme import SCHEMES
 from qprobe.flow.plan import plan as make_plan
 from tests.bench.cpu_convert import Conversion, conversions_of, converted_tensors
 from tests.bench.cpu_groups import measure_groups
-from tests.bench.cpu_model_scout import CHECKED, output_error, scout_model
+from tests.bench.cpu_model_scout import output_error, scout_model
 from tests.bench.cpu_report import Kind, RequestResult, VariantResult
-from tests.bench.cpu_requests import BenchModel, draw_ids, time_in_turn
+from tests.bench.cpu_requests import BenchModel, draw_ids, read_ids, time_in_turn
 from tests.bench.peers._peer import all_peers
 from tests.bench.scouting import Pair, Scouted, describe_error
 
@@ -119,7 +119,7 @@ def _measure_request(
     plan = make_plan(str(bench.folder), objective, device="cpu")
     section = plan.targets[plan.primary]
     variants = [*_own_variants(plan, stored), *peers]
-    ids = draw_ids(model.vocab_size, *CHECKED)
+    ids = read_ids(bench.folder, model.vocab_size)
     with torch.no_grad():
         exact = run_forward(stored, ids)
         errors = {v.key: output_error(exact, run_forward(v.module, ids)) for v in variants}

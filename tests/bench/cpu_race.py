@@ -18,7 +18,7 @@ from tests.bench.cpu_scout import scout
 from tests.bench.peers._peer import Call
 from tests.bench.scouting import Pair, Scouted, describe_error
 
-CLOSE = 2.5
+CLOSE = 1.6
 """What takes this many times as long as the best of its kind, tried alone, is not timed in turn."""
 MIN_SAMPLES, MAX_SAMPLES = 7, 51
 SLOW_S = 0.5

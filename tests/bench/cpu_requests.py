@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from qprobe.checkpoint.request import time_request
+from qprobe.checkpoint.text import read_text, token_batch, tokenize
 from qprobe.documents.objective import ErrorLimit, Objective
-from qprobe.timing.interleave import time_interleaved
-from qprobe.timing.yardstick import NAME, make_yardstick
+from qprobe.timing.interleave import Task
+from qprobe.timing.yardstick import make_yardstick
 
 REQUESTS = ((1, 32, 64), (8, 128, 0), (32, 128, 0))
 """Batch, prompt, generated tokens; an encoder generates none."""
@@ -29,12 +30,13 @@ LLAMA_SIZES = {
     "vocab_size": 8192,
     "tie_word_embeddings": False,
 }
+CHECKED = (8, 64)
+"""Sequences and tokens that errors are measured on, as `qprobe verify` does."""
 MIN_ROUNDS, MAX_ROUNDS = 7, 41
 DOMINATED, DOMINATED_ROUNDS = 4.0, 2
 """What takes this many times as long as the fastest is run this often only."""
 SHORT_S = 0.1
 """Requests this short are run once before each sample: another model has just used the caches."""
-YARDSTICK_S = 0.03
 Timed = dict[str, list[tuple[float, float]]]
 """Variant → seconds of (prefill, decoding) by round."""
 
@@ -81,6 +83,12 @@ def draw_ids(vocabulary: int, batch: int, prompt: int) -> Tensor:
     return torch.randint(0, vocabulary, (batch, prompt), generator=generator)
 
 
+def read_ids(folder: Path, vocabulary: int) -> Tensor:
+    """Tokens of a text that no plan was calibrated on, int64: what errors are measured on."""
+    tokens = tokenize(read_text(None, held_out=True), folder, vocabulary)
+    return token_batch(tokens, *CHECKED)
+
+
 def time_in_turn(
     modules: Mapping[str, nn.Module], ids: Tensor, generate: int, budget_s: float
 ) -> tuple[Timed, float]:
@@ -88,7 +96,7 @@ def time_in_turn(
     with torch.no_grad():
         first = {name: sum(time_request(m, ids, generate)) for name, m in modules.items()}
         taken: Timed = {name: [] for name in modules}
-        order, yardsticks = list(modules), []
+        order, yardsticks, yardstick = list(modules), [], make_yardstick()
         start = time.perf_counter()
         for number in range(MAX_ROUNDS):
             if number >= MIN_ROUNDS and time.perf_counter() - start > budget_s:
@@ -100,13 +108,18 @@ def time_in_turn(
                 if first[name] < SHORT_S:
                     time_request(modules[name], ids, generate)
                 taken[name].append(time_request(modules[name], ids, generate))
-            yardsticks.append(_yardstick_s())
+            yardsticks.append(_yardstick_s(yardstick))
     return taken, statistics.median(yardsticks)
 
 
-def _yardstick_s() -> float:
-    timed = time_interleaved({NAME: make_yardstick()}, budget_s=YARDSTICK_S, min_samples=1)
-    return timed[NAME].median
+def _yardstick_s(yardstick: Task) -> float:
+    """One sample of it, as `time_interleaved` takes them in turn with others: more would run hot."""
+    yardstick.run(0)
+    calls, start = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - start) < yardstick.shortest_s:
+        yardstick.run(calls)
+        calls += 1
+    return seconds / calls
 
 
 def _random_llama(scratch: Path) -> Path:

@@ -30,7 +30,7 @@ from tests.bench.scouting import (
     tell_trying,
 )
 
-HOPELESS_S = 15.0
+HOPELESS_S = 6.0
 """A call that is expected to take longer is not tried."""
 QUICK_S = 0.2
 """A call this quick is tried again, warm; the fastest call counts."""

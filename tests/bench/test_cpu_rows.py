@@ -107,7 +107,7 @@ def test_contenders_are_near_the_best_of_their_kind():
 
     rows = [row("best", 8), row("near", 8), row("far", 8), row("four", 4), row("wrong", 4),
             row("anchor", 8, is_anchor=True)]  # fmt: skip
-    seconds = {"best": 1.0, "near": 2.0, "far": 3.0, "four": 9.0, "wrong": 0.1, "anchor": 50.0}
+    seconds = {"best": 1.0, "near": 1.5, "far": 1.7, "four": 9.0, "wrong": 0.1, "anchor": 50.0}
     scouted = {
         (r.key, 1): Scouted("wrong" if r.label == "wrong" else "timed", "", 0.1, seconds[r.label])
         for r in rows
