@@ -25,8 +25,7 @@ def too_old(found: gpus.Capability, oldest: gpus.Capability, what: str) -> str:
     if found >= oldest:
         return ""
     return (
-        f"{what} from compute capability {gpus.spell(oldest)} on; "
-        f"this GPU has {gpus.spell(found)}"
+        f"{what} from compute capability {gpus.spell(oldest)} on; this GPU has {gpus.spell(found)}"
     )
 
 

@@ -1,0 +1,57 @@
+"""Every CUDA kernel that there is a source of, read once."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from qprobe.errors import UnavailableError
+from qprobe.kernels.cuda.builds import Build, builds
+from qprobe.kernels.cuda.manifest import Manifest, Role, find_kernels, read_manifest
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A `.cu` file; there is one object for each."""
+
+    path: Path
+    manifest: Manifest
+    builds: dict[str, Build]
+    """By name."""
+
+    @property
+    def name(self) -> str:
+        """The stem of the file."""
+        return self.path.stem
+
+    def find_build(self, scheme: str | None, dtype: torch.dtype | None) -> Build | None:
+        """The first build for a scheme and a type of activations, where the kernel has such; or None."""
+        for build in self.builds.values():
+            if build.activation is not None and build.activation != str(dtype)[6:]:
+                continue
+            if scheme is None or not build.schemes or scheme in build.schemes:
+                return build
+        return None
+
+
+@functools.cache
+def all_sources() -> dict[str, Source]:
+    """Name → source, by name; none where this qprobe came without its folder of sources."""
+    try:
+        found = find_kernels()
+    except UnavailableError:
+        return {}
+    return {name: _read(path) for name, path in found.items()}
+
+
+def sources_of(*roles: Role) -> tuple[Source, ...]:
+    """The sources of kernels that do one of these."""
+    return tuple(source for source in all_sources().values() if source.manifest.role in roles)
+
+
+def _read(path: Path) -> Source:
+    manifest = read_manifest(path)
+    return Source(path, manifest, {build.name: build for build in builds(manifest)})
