@@ -23,8 +23,8 @@ class Fit:
 def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, device: str) -> Fit:
     """The planned kernels where they can compute an (N, K) layer here, or others that can.
 
-    The reference kernel computes everything that can be stored, everywhere. `device` is a kind of
-    device ("cpu", "cuda"). Raises InputError for a kernel that this version does not have, and
+    The reference kernel computes everything that can be stored, everywhere. `device` is "cpu" or
+    "cuda:N". Raises InputError for a kernel that this version does not have, and
     PlanMismatchError where the scheme cannot store the layer.
     """
     if words := group.scheme.objection(n, k):

@@ -89,8 +89,7 @@ def _verify(
         if alternative.choices and alternative.predicted is not None:
             share = 0.1 + 0.2 * index / len(section.alternatives)
             progress(f"making the alternative {alternative.name}", share)
-            kind = section.fingerprint.kind
-            variants[alternative.name] = make_variant(plan, alternative, module, kind)
+            variants[alternative.name] = make_variant(plan, alternative, module, device)
             predicted[alternative.name] = alternative.predicted.seconds.value
     progress("measuring errors", 0.3)
     found = {name: errors.of(variant) for name, variant in variants.items()}

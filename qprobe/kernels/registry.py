@@ -37,8 +37,9 @@ def get_kernel(kernel_id: str) -> Kernel:
 
 
 def kernels_for(device: str) -> tuple[Kernel, ...]:
-    """The kernels that are written for a kind of device ("cpu", "cuda"), able to run or not."""
-    return tuple(kernel for kernel in all_kernels().values() if kernel.device in (device, "any"))
+    """The kernels that are written for a device ("cpu", "cuda:0") or its kind, able to run or not."""
+    kind = device.partition(":")[0]
+    return tuple(kernel for kernel in all_kernels().values() if kernel.device in (kind, "any"))
 
 
 def choose_algorithm(scheme: Scheme, kernel: Kernel) -> str:

@@ -68,7 +68,7 @@ class PlannedLinear(nn.Linear):
             self.in_features,
             self.compute_dtype,
             self.scheme.algorithms[self.algorithm],
-            self._device.type,
+            str(self._device),
         )
 
     @property

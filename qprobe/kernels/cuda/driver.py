@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from qprobe.kernels.cuda.builds import Build
+from qprobe.kernels.cuda.portfolio import Source
 
 Blocks = tuple[int, int, int]
 Launch = Callable[[Blocks, int], None]
@@ -36,8 +36,8 @@ class Driver(Protocol):
     def find_build_obstacle(self, card: Card, features: tuple[str, ...]) -> str:
         """Why no compiler here builds for the card; "" if one does."""
 
-    def load(self, kernel: str, build: Build, index: int) -> Launch:
-        """The build of a kernel, compiled and on the card; the same object each time."""
+    def load(self, source: Source, build: str, index: int) -> Launch:
+        """The build of that name, compiled and on the card; the same object each time."""
 
 
 def find_card(index: int | None) -> Card:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +20,7 @@ from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.cubins import load_cubin
 from qprobe.kernels.cuda.driver import Blocks, Card, Launch
 from qprobe.kernels.cuda.nvrtc import choose_compiler
+from qprobe.kernels.cuda.portfolio import Source
 
 OLDEST_CUPY = 14
 DEFAULT_SHARED_BYTES = 48 * 2**10
@@ -56,9 +58,9 @@ class CupyDriver:
         """Why no NVRTC here builds for the card, with what to install; "" if one does."""
         return _build_obstacle(card.capability, features)
 
-    def load(self, kernel: str, build: Build, features: tuple[str, ...], index: int) -> Launch:
+    def load(self, source: Source, build: str, index: int) -> Launch:
         """The build on a card, which takes a while the first time: compiled, or from the cache."""
-        return _load(kernel, build, features, index)
+        return _load(source, build, index)
 
 
 CUPY = CupyDriver()
@@ -127,17 +129,17 @@ def _driver_cuda() -> tuple[int, int]:
 
 
 @functools.cache
-def _load(kernel: str, build: Build, features: tuple[str, ...], index: int) -> Launch:
+def _load(source: Source, build_name: str, index: int) -> Launch:
     import cupy
 
-    driver = cupy.cuda.driver
-    capability = CUPY.cards()[index].capability
-    cubin = load_cubin(kernel, build, choose_compiler(capability, features, _driver_cuda()))
-    with torch.cuda.device(index):
-        torch.cuda.init()
-        cupy.cuda.Device(index).use()  # Makes the context that torch uses as well.
-        module = driver.moduleLoadData(cubin.image)
-        function = driver.moduleGetFunction(module, cubin.entry)
+    driver, build = cupy.cuda.driver, source.builds[build_name]
+    capability, features = CUPY.cards()[index].capability, source.manifest.requires
+    image = load_cubin(source.path, build, choose_compiler(capability, features, _driver_cuda()))
+    torch.cuda.init()
+    with torch.cuda.device(index), cupy.cuda.Device(index):
+        # Both have made the same context current: the card's primary one.
+        module = driver.moduleLoadData(image)
+        function = driver.moduleGetFunction(module, source.manifest.entry)
         if build.shared_bytes > DEFAULT_SHARED_BYTES:
             most = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             driver.funcSetAttribute(function, most, build.shared_bytes)
@@ -147,7 +149,7 @@ def _load(kernel: str, build: Build, features: tuple[str, ...], index: int) -> L
 def _bind(launch_kernel: Any, function: int, build: Build, index: int) -> Launch:
     """A launch on torch's current stream of the card, whichever card is current."""
     threads, shared = build.threads, build.shared_bytes
-    stream_of = torch._C._cuda_getCurrentRawStream
+    stream_of: Callable[[int], int] = torch._C._cuda_getCurrentRawStream
     current = torch.cuda.current_device
 
     def launch(blocks: Blocks, arguments: int) -> None:

@@ -31,5 +31,5 @@ def convert_int4(codes: Tensor, inner_tiles: int) -> Tensor:
 
 
 def int4_mm(x: Tensor, codes: Tensor, group: int, scales: Tensor) -> Tensor:
-    """x (M, K) bfloat16 times codes in torch's layout, with scale and offset (K/G, N, 2) → (M, N)."""
+    """X (M, K) bfloat16 times codes in torch's layout, with scale and offset (K/G, N, 2) → (M, N)."""
     return torch._weight_int4pack_mm(x, codes, group, scales)
