@@ -30,7 +30,7 @@ class LayerSpec:
 
     @property
     def kind(self) -> str:
-        """The kind of device: "cpu", "cuda", …"""
+        """The kind of that device: "cpu" or "cuda", for instance."""
         return self.device.partition(":")[0]
 
 

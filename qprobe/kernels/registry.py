@@ -1,4 +1,4 @@
-"""Every kernel, found by listing the folders that hold them."""
+"""Every kernel, found by listing the folders and the sources that hold them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from qprobe._discover import discover
 from qprobe.documents.profile import KernelFact
 from qprobe.documents.scheme import Scheme
 from qprobe.errors import InputError
-from qprobe.kernels import cpp, torch_cpu
+from qprobe.kernels import cpp, torch_cpu, torch_cuda
 from qprobe.kernels._kernel import Kernel
+from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.reference import KERNEL as REFERENCE
 
 
@@ -19,6 +20,8 @@ def all_kernels() -> dict[str, Kernel]:
     kernels: tuple[Kernel, ...] = (
         *discover(cpp, "KERNEL"),
         *discover(torch_cpu, "KERNEL"),
+        *cuda_kernels(),
+        *discover(torch_cuda, "KERNEL"),
         REFERENCE,
     )
     return {kernel.id: kernel for kernel in kernels}

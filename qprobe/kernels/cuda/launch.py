@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import threading
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ class _Call:
         }
         self._packed = pack_arguments(manifest.arguments, values)
         self._table = addresses(self._packed)
-        self._address = _address_of(self._table)
+        self._address = ctypes.addressof(self._table)
         self._slots: dict[str, Packed] = {
             name: slot
             for name, slot in zip(manifest.arguments, self._packed, strict=True)
@@ -72,14 +73,13 @@ class _Call:
         self._launch(self._blocks, self._address)
 
 
-def _address_of(table: object) -> int:
-    import ctypes
-
-    return ctypes.addressof(table)  # type: ignore[arg-type]
-
-
 @functools.lru_cache(maxsize=SHAPES)
 def _prepare(
     kernel: str, build: str, index: int, _thread: int, counts: tuple[tuple[str, int], ...]
 ) -> _Call:
     return _Call(all_sources()[kernel], build, index, dict(counts))
+
+
+def forget() -> None:
+    """Drop everything that was prepared: the cards are others now."""
+    _prepare.cache_clear()

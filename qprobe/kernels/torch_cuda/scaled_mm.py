@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from qprobe.kernels import gpus
 from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
-from qprobe.kernels.gpus import capability_of
 from qprobe.kernels.torch_cuda import _operators
 from qprobe.kernels.torch_cuda._capability import absent_before, refuse_before
 from qprobe.kernels.torch_cuda._padding import pad_matrix, round_up
@@ -56,7 +56,7 @@ def _run(
         return x.new_empty(*lead, n, dtype=out_dtype)
     rows, x_scale = pad_matrix(rows, m, codes.shape[1]), x_scale.reshape(-1, 1)
     # Scaled by rows it writes bfloat16 only.
-    if out_dtype == torch.bfloat16 and capability_of(str(x.device)) >= BY_ROWS:
+    if out_dtype == torch.bfloat16 and gpus.capability_of(str(x.device)) >= BY_ROWS:
         y = _operators.scaled_mm(rows, codes, x_scale.contiguous(), scale, out_dtype)[:, :n]
         y = y if bias is None else y + bias.to(out_dtype)
     else:
