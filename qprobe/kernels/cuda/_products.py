@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,22 +14,37 @@ from torch.nn import functional
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import Run
 from qprobe.kernels.cuda import driver
-from qprobe.kernels.cuda._split import choose_split
-from qprobe.kernels.cuda._stored import Stored, read_label
+from qprobe.kernels.cuda._heuristics import choose_among, choose_split, count_tiles
+from qprobe.kernels.cuda._stored import NAMES
 from qprobe.kernels.cuda.arguments import INT32_MAX
-from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.grid import LIMITS
-from qprobe.kernels.cuda.launch import launch
+from qprobe.kernels.cuda.launch import Call
+from qprobe.kernels.cuda.manifest import Role
 from qprobe.kernels.cuda.portfolio import Source
 
 ALIGNMENT = 16
 """Bytes of the widest load."""
 PREFERRED = (torch.bfloat16, torch.float16, torch.float32)
 """What activations of another type are brought to, the widest range first."""
+SHAPES = 4096
+"""Launches that are kept ready: as many shapes of x as a server sees."""
+TENSORS = ("x", "x_scale", "packed", "scales", "zeros", "bias", "y", "scratch", "counters")
+
+
+class Ready(NamedTuple):
+    """A product made ready for one shape of x."""
+
+    call: Call
+    parts: int
+    """Parts of K."""
+    sums: int
+    """Partial sums, where there are several parts."""
+    tiles: int
 
 
 def run_product(source: Source) -> Run:
     """`run` of a kernel that multiplies weights as they are stored, with x as it is or its codes."""
+    is_coded = source.manifest.input != "float"
 
     def run(
         x: Tensor,
@@ -35,25 +53,34 @@ def run_product(source: Source) -> Run:
         bias: Tensor | None,
         out_dtype: torch.dtype,
     ) -> Tensor:
-        stored = read_label(packed)
-        _check_device(source, x, packed)
-        coded = source.manifest.input != "float"
-        if coded and x_scale is None:
+        words, scales, *zeros, label = packed
+        n, k, number, _ = label.shape
+        _check_device(source, x, words)
+        if is_coded and x_scale is None:
             raise TypeError(f"{source.name} multiplies quantized activations")
-        build, dtype = choose_build(source, stored.scheme, out_dtype if coded else x.dtype)
-        rows = x.reshape(-1, stored.k)
-        rows = align(rows if coded else rows.to(dtype))
-        if x_scale is not None:
-            x_scale = x_scale.reshape(-1)
-        if bias is not None:
-            bias = align(bias.to(dtype))
-        y = torch.empty(len(rows), stored.n, dtype=dtype, device=x.device)
-        most = most_rows(build, stored)
-        for start in range(0, len(rows), most):
-            part = slice(start, start + most)
-            scale = None if x_scale is None else x_scale[part]
-            _multiply(source, build, rows[part], scale, packed, stored, bias, y[part])
-        return y.to(out_dtype).reshape(*x.shape[:-1], stored.n)
+        dtype = choose_dtype(source, number, out_dtype if is_coded else x.dtype)
+        rows = x.reshape(-1, k)
+        rows = align(rows if is_coded else rows.to(dtype))
+        x_scale = None if x_scale is None else x_scale.reshape(-1)
+        bias = None if bias is None else align(bias.to(dtype))
+        m, device = rows.shape[0], x.device
+        y = torch.empty(m, n, dtype=dtype, device=device)
+        most = most_rows(n, k)
+        index, thread = device.index or 0, threading.get_ident()
+        for start in range(0, m, most):
+            part = rows[start : start + most] if m > most else rows
+            ready = _ready(source, number, dtype, (len(part), n, k), index, thread)
+            scratch = counters = None
+            if ready.parts > 1:
+                # Of this call alone: two streams may run one layer at a time.
+                scratch = torch.empty(ready.sums, dtype=torch.float32, device=device)
+                counters = torch.zeros(ready.tiles, dtype=torch.int32, device=device)
+            scale = x_scale if x_scale is None or not start else x_scale[start:]
+            to = y[start:] if start else y
+            zero = zeros[0] if zeros else None
+            ready.call.run(part, scale, words, scales, zero, bias, to, scratch, counters)
+        y = y if dtype == out_dtype else y.to(out_dtype)
+        return y if x.dim() == 2 else y.reshape(*x.shape[:-1], n)
 
     return run
 
@@ -68,32 +95,66 @@ def run_dequantized(source: Source) -> Run:
         bias: Tensor | None,
         out_dtype: torch.dtype,
     ) -> Tensor:
-        stored = read_label(packed)
-        _check_device(source, x, packed)
-        build, dtype = choose_build(source, stored.scheme, x.dtype)
-        weight = torch.empty(stored.n, stored.k, dtype=dtype, device=x.device)
+        words, scales, *zeros, label = packed
+        n, k, number, _ = label.shape
+        _check_device(source, x, words)
+        dtype = choose_dtype(source, number, x.dtype)
+        weight = torch.empty(n, k, dtype=dtype, device=x.device)
         if x.numel():
-            tensors = {**_weights(source, packed), "y": weight}
-            launch(source, build.name, x.device, tensors, **_counts(stored, m=1, split=1))
+            index = x.device.index or 0
+            ready = _ready(source, number, dtype, (1, n, k), index, threading.get_ident())
+            zero = zeros[0] if zeros else None
+            ready.call.run(None, None, words, scales, zero, None, weight, None, None)
         bias = None if bias is None else bias.to(dtype)
         return functional.linear(x.to(dtype), weight, bias).to(out_dtype)
 
     return run
 
 
-def choose_build(source: Source, scheme: str, dtype: torch.dtype) -> tuple[Build, torch.dtype]:
-    """The build for a type of activations, or for the nearest type that there is one for."""
+@functools.cache
+def choose_dtype(source: Source, number: int, dtype: torch.dtype) -> torch.dtype:
+    """The type of activations that there is a build for: that of x, or the nearest to it."""
     for candidate in (dtype, *PREFERRED):
-        build = source.find_build(scheme, candidate)
-        if build is not None:
-            return build, candidate
-    raise TypeError(f"{source.name} has no build for {scheme}")
+        if source.find_builds(NAMES[number], candidate):
+            return candidate
+    raise TypeError(f"{source.name} has no build for {NAMES[number]}")
 
 
-def most_rows(build: Build, stored: Stored) -> int:
-    """Rows of x that one launch can index with 32 bits and cover with blocks."""
-    widest = max(stored.n, stored.k)
-    return max(1, min(INT32_MAX // widest, LIMITS[1] * build.tile.m))
+@functools.lru_cache(maxsize=SHAPES)
+def _ready(
+    source: Source,
+    number: int,
+    dtype: torch.dtype,
+    shape: tuple[int, int, int],
+    index: int,
+    _thread: int,
+) -> Ready:
+    """Choose the build and the parts of K, and prepare the call: for each thread its own."""
+    (m, n, k), scheme, role = shape, NAMES[number], source.manifest.role
+    sm_count = driver.find_card(index).sm_count
+    build = choose_among(source.find_builds(scheme, dtype), sm_count, m, n)
+    if build is None:
+        raise TypeError(f"{source.name} has no build for {scheme} and {dtype}")
+    split = choose_split(build.tile, role, sm_count, m, n, k)
+    if role == "dequantize":
+        split = -(-k // build.tile.k)
+    group = SCHEMES[scheme].block
+    counts = {"m": m, "n": n, "k": k, "group": group, "split": split}
+    taken = source.manifest.arguments
+    call = Call(source, build.name, index, {c: v for c, v in counts.items() if c in taken}, TENSORS)
+    tiles = count_tiles(build.tile, m, n)
+    return Ready(call, split, split * tiles * build.tile.m * build.tile.n, tiles)
+
+
+def forget() -> None:
+    """Drop everything that was made ready: the cards are others now."""
+    _ready.cache_clear()
+
+
+@functools.cache
+def most_rows(n: int, k: int) -> int:
+    """Rows of x that one launch can index with 32 bits and cover with blocks of any height."""
+    return max(1, min(INT32_MAX // max(n, k), LIMITS[1]))
 
 
 def align(matrix: Tensor) -> Tensor:
@@ -102,61 +163,17 @@ def align(matrix: Tensor) -> Tensor:
     return matrix.clone() if matrix.data_ptr() % ALIGNMENT else matrix
 
 
-def _multiply(
-    source: Source,
-    build: Build,
-    x: Tensor,
-    x_scale: Tensor | None,
-    packed: Sequence[Tensor],
-    stored: Stored,
-    bias: Tensor | None,
-    y: Tensor,
-) -> None:
-    m, arguments = len(x), source.manifest.arguments
-    split = 1
-    tensors: dict[str, Tensor | None] = {**_weights(source, packed), "x": x, "bias": bias, "y": y}
-    tensors["x_scale"] = x_scale
-    if "split" in arguments:
-        sm_count = driver.find_card(x.device.index).sm_count
-        split = choose_split(build.tile, sm_count, m, stored.n, stored.k)
-        if split > 1:
-            tensors |= _split_memory(build, x, stored, split)
-    launch(source, build.name, x.device, tensors, **_counts(stored, m=m, split=split))
-
-
-def _split_memory(build: Build, x: Tensor, stored: Stored, split: int) -> dict[str, Tensor]:
-    """Partial sums, and a counter a block of y that tells which part is the last to arrive.
-
-    Both are of this call alone: two streams may run one layer at a time.
-    """
-    tile, m = build.tile, len(x)
-    across, down = -(-stored.n // tile.n), -(-m // tile.m)
-    return {
-        "scratch": torch.empty(
-            split * across * tile.n * down * tile.m, dtype=torch.float32, device=x.device
-        ),
-        "counters": torch.zeros(across * down, dtype=torch.int32, device=x.device),
-    }
-
-
-def _weights(source: Source, packed: Sequence[Tensor]) -> dict[str, Tensor | None]:
-    """The tensors of a packing by the names of arguments: words, scales, zero points."""
-    return dict(zip(("packed", "scales", "zeros"), packed[:-1], strict=False))
-
-
-def _counts(stored: Stored, *, m: int, split: int) -> dict[str, int]:
-    group = SCHEMES[stored.scheme].block
-    return {"m": m, "n": stored.n, "k": stored.k, "group": group, "split": split}
-
-
-def _check_device(source: Source, x: Tensor, packed: Sequence[Tensor]) -> None:
-    if x.device != packed[0].device:
+def _check_device(source: Source, x: Tensor, words: Tensor) -> None:
+    if x.device != words.device:
         raise ValueError(
-            f"x is on {x.device}, the weight of the layer on {packed[0].device}: "
+            f"x is on {x.device}, the weight of the layer on {words.device}: "
             f"cuda.{source.name} needs both on one"
         )
 
 
-Products = dict[str, Callable[[Source], Run]]
-BY_ROLE: Products = {"gemv": run_product, "gemm": run_product, "dequantize": run_dequantized}
+BY_ROLE: dict[Role, Callable[[Source], Run]] = {
+    "gemv": run_product,
+    "gemm": run_product,
+    "dequantize": run_dequantized,
+}
 """Role of a kernel that computes layers → how it is run."""

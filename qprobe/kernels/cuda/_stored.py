@@ -7,7 +7,6 @@ the packed tensors through every operator of torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,14 +15,7 @@ from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import LayerSpec
 
 NAMES = tuple(SCHEMES)
-
-
-class Stored(NamedTuple):
-    """The layer that packed tensors stand for."""
-
-    n: int
-    k: int
-    scheme: str
+"""Number of a scheme → its name."""
 
 
 def add_label(packed: Sequence[Tensor], spec: LayerSpec) -> tuple[Tensor, ...]:
@@ -32,9 +24,3 @@ def add_label(packed: Sequence[Tensor], spec: LayerSpec) -> tuple[Tensor, ...]:
         spec.n, spec.k, NAMES.index(spec.scheme), 0, dtype=torch.uint8, device=packed[0].device
     )
     return (*packed, label)
-
-
-def read_label(packed: Sequence[Tensor]) -> Stored:
-    """What the tensors stand for."""
-    n, k, number, _ = packed[-1].shape
-    return Stored(n, k, NAMES[number])

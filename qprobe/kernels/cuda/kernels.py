@@ -77,7 +77,7 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
     words = lacks(source, card)
     if words := words or driver.current().find_build_obstacle(card, source.manifest.requires):
         return words
-    if source.find_build(spec.scheme, spec.activation_dtype) is None:
+    if not source.find_builds(spec.scheme, spec.activation_dtype):
         dtypes = ", ".join(source.manifest.activations)
         return f"it is built for {dtypes}; the activations are {spec.activation_dtype}"
     if spec.n * spec.k > INT32_MAX:

@@ -3,22 +3,72 @@
 from __future__ import annotations
 
 import ctypes
-import functools
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from qprobe.kernels.cuda import driver
-from qprobe.kernels.cuda.arguments import ARGUMENTS, Packed, addresses, pack_arguments
+from qprobe.kernels.cuda.arguments import ARGUMENTS, addresses, pack_arguments
 from qprobe.kernels.cuda.grid import count_blocks
-from qprobe.kernels.cuda.portfolio import Source, all_sources
+from qprobe.kernels.cuda.portfolio import Source
 
 ANYWHERE = 16
 """Stands for an address where only the counts matter yet."""
-SHAPES = 4096
-"""Launches that are kept prepared: as many shapes of x as a server sees."""
+
+
+class Call:
+    """A build of a kernel made ready for one shape: everything but the addresses.
+
+    Running it neither allocates nor synchronizes. One thread at a time may run it.
+    """
+
+    __slots__ = ("_address", "_blocks", "_launch", "_slots", "_values")
+
+    def __init__(
+        self,
+        source: Source,
+        build_name: str,
+        index: int,
+        counts: Mapping[str, int],
+        tensors: Sequence[str],
+    ) -> None:
+        """Load the build on the card and check the counts.
+
+        `tensors` names what `run` will be given, in that order; what the kernel does not take is
+        left out.
+        """
+        manifest, build = source.manifest, source.builds[build_name]
+        names = manifest.arguments
+        pointers = [name for name in names if ARGUMENTS[name].kind == "pointer"]
+        values: dict[str, int | None] = dict.fromkeys(pointers, ANYWHERE)
+        values |= {name: counts[name] for name in names if name in counts}
+        packed = pack_arguments(names, values)
+        table = addresses(packed)
+        slots = {n: slot for n, slot in zip(names, packed, strict=True) if n in pointers}
+        for name in pointers:
+            if name not in tensors:
+                if not ARGUMENTS[name].optional:
+                    raise TypeError(f"{source.name} needs {name}")
+                slots[name].value = None
+        self._slots = [(name, slots.get(name)) for name in tensors]
+        self._values = packed, table
+        self._address = ctypes.addressof(table)
+        sizes = {axis: counts[axis] for axis in ("m", "n", "split") if axis in counts}
+        self._blocks = count_blocks(build.tile, manifest.grid, **sizes)
+        self._launch = driver.current().load(source, build_name, index)
+
+    def run(self, *tensors: Tensor | None) -> None:
+        """Launch on these tensors, on the current stream of their device."""
+        for (name, slot), tensor in zip(self._slots, tensors, strict=True):
+            if slot is not None:
+                if tensor is not None:
+                    slot.value = tensor.data_ptr()
+                elif ARGUMENTS[name].optional:
+                    slot.value = None
+                else:
+                    raise TypeError(f"the kernel needs a tensor for {name}")
+        self._launch(self._blocks, self._address)
 
 
 def launch(
@@ -28,58 +78,5 @@ def launch(
     tensors: Mapping[str, Tensor | None],
     **counts: int,
 ) -> None:
-    """Run a build of a kernel on the device's current stream.
-
-    `tensors` are the arguments that are addresses, by name; `counts` the others. Neither allocates
-    nor synchronizes once the build is on the device.
-    """
-    call = _prepare(
-        source.name, build, device.index or 0, threading.get_ident(), tuple(counts.items())
-    )
-    call.run(tensors)
-
-
-class _Call:
-    """A launch for one shape: everything but the addresses. Of one thread, which fills them in."""
-
-    __slots__ = ("_address", "_blocks", "_launch", "_packed", "_slots", "_table")
-
-    def __init__(self, source: Source, build_name: str, index: int, counts: dict[str, int]) -> None:
-        manifest, build = source.manifest, source.builds[build_name]
-        pointers = [name for name in manifest.arguments if ARGUMENTS[name].kind == "pointer"]
-        values: dict[str, int | None] = {
-            **dict.fromkeys(pointers, ANYWHERE),
-            **{name: counts[name] for name in manifest.arguments if name in counts},
-        }
-        self._packed = pack_arguments(manifest.arguments, values)
-        self._table = addresses(self._packed)
-        self._address = ctypes.addressof(self._table)
-        self._slots: dict[str, Packed] = {
-            name: slot
-            for name, slot in zip(manifest.arguments, self._packed, strict=True)
-            if name in pointers
-        }
-        sizes = {axis: counts[axis] for axis in ("m", "n", "split") if axis in counts}
-        self._blocks = count_blocks(build.tile, manifest.grid, **sizes)
-        self._launch = driver.current().load(source, build_name, index)
-
-    def run(self, tensors: Mapping[str, Tensor | None]) -> None:
-        """Launch on these tensors; the optional ones may be missing."""
-        for name, slot in self._slots.items():
-            tensor = tensors.get(name)
-            if tensor is None and not ARGUMENTS[name].optional:
-                raise TypeError(f"the kernel needs {name}")
-            slot.value = None if tensor is None else tensor.data_ptr()
-        self._launch(self._blocks, self._address)
-
-
-@functools.lru_cache(maxsize=SHAPES)
-def _prepare(
-    kernel: str, build: str, index: int, _thread: int, counts: tuple[tuple[str, int], ...]
-) -> _Call:
-    return _Call(all_sources()[kernel], build, index, dict(counts))
-
-
-def forget() -> None:
-    """Drop everything that was prepared: the cards are others now."""
-    _prepare.cache_clear()
+    """Run a kernel once, on tensors by name; see `Call` for what is run often."""
+    Call(source, build, device.index or 0, counts, tuple(tensors)).run(*tensors.values())

@@ -27,14 +27,14 @@ class Source:
         """The stem of the file."""
         return self.path.stem
 
-    def find_build(self, scheme: str | None, dtype: torch.dtype | None) -> Build | None:
-        """The first build for a scheme and a type of activations, where the kernel has such; or None."""
-        for build in self.builds.values():
-            if build.activation is not None and build.activation != str(dtype)[6:]:
-                continue
-            if scheme is None or not build.schemes or scheme in build.schemes:
-                return build
-        return None
+    def find_builds(self, scheme: str | None, dtype: torch.dtype | None) -> tuple[Build, ...]:
+        """Those for a scheme and a type of activations, where the kernel has such."""
+        return tuple(
+            build
+            for build in self.builds.values()
+            if (build.activation is None or build.activation == str(dtype)[6:])
+            and (scheme is None or not build.schemes or scheme in build.schemes)
+        )
 
 
 @functools.cache

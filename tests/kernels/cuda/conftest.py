@@ -2,7 +2,7 @@
 
 import pytest
 
-from qprobe.kernels.cuda import driver, launch
+from qprobe.kernels.cuda import _products, driver
 from tests.kernels.cuda.emulated import EmulatedDriver
 
 
@@ -11,6 +11,6 @@ def emulated(monkeypatch):
     """The driver that launches now; what was prepared for another is forgotten before and after."""
     found = EmulatedDriver()
     monkeypatch.setattr(driver, "current", lambda: found)
-    launch.forget()
+    _products.forget()
     yield found
-    launch.forget()
+    _products.forget()
