@@ -30,7 +30,7 @@ QP_DEVICE void qp_exact(float (&w)[kAlong], const uint4* loads, int j, float zer
 
 QP_DEVICE void qp_store_weights(qp_act* to, const float (&w)[kAlong], int count, bool is_aligned) {
   if (is_aligned && count >= kAlong) {
-#if QP_ACT_IS(float32)
+#if QP_ACT == QP_FLOAT32
 #pragma unroll
     for (int i = 0; i < kAlong; i += 4)
       qp_store16(to + i, make_uint4(qp_float_to_bits(w[i]), qp_float_to_bits(w[i + 1]), qp_float_to_bits(w[i + 2]),

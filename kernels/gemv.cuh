@@ -67,7 +67,7 @@ QP_DEVICE void qp_load_x(float (&v)[kAlong], const qp_act* row, int k, int end, 
 #pragma unroll
   for (int i = 0; i < kAlong; i++) v[i] = 0;
   if (is_aligned && k + kAlong <= end) {
-#if QP_ACT_IS(float32)
+#if QP_ACT == QP_FLOAT32
     const uint4 parts[2] = {qp_load16(row + k), qp_load16(row + k + 4)};
 #pragma unroll
     for (int i = 0; i < kAlong; i++) v[i] = qp_bits_to_float(qp_word(parts[i / 4], i % 4));

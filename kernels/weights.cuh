@@ -81,7 +81,7 @@ QP_DEVICE constexpr int qp_byte_of(int i) { return i == 1 ? 2 : i == 2 ? 1 : i; 
 QP_DEVICE constexpr float qp_bias(int i) {
 #if QP_WEIGHTS != QP_INT4
   return 0;
-#elif QP_ACT_IS(float32)
+#elif QP_ACT == QP_FLOAT32
   return 16;
 #else
   return i == 0 || i == 1 || i == 4 || i == 5 ? 256 : 16;
