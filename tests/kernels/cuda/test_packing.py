@@ -125,7 +125,7 @@ def test_zero_points_beyond_n_are_kept():
 def test_scales_of_another_type_are_refused():
     tensors, spec = quantized("W4A16", 3, 128)
     tensors["weight_scale"] = tensors["weight_scale"].to(torch.float16)
-    with pytest.raises(InputError, match="W4A16 weight are torch.float16"):
+    with pytest.raises(InputError, match=r"W4A16 weight are torch\.float16"):
         mma_w4.pack(tensors, spec)
 
 
