@@ -115,10 +115,10 @@ class Manifest(Document):
             for axis in ("schemes", "activations", "architectures"):
                 outer, inner = getattr(self, axis), getattr(part, axis) or ()
                 _refuse_twice(f"{axis} of {who}", inner)
-                _refuse(f"of the kernel's {axis} in {who}", inner, outer)
+                _refuse(f"member of the kernel's {axis}, in {who}", inner, outer)
             if isinstance(part.sass, dict):
                 named = part.architectures or self.architectures
-                _refuse(f"architecture in sass of {who}", tuple(part.sass), named)
+                _refuse(f"architecture of {who}", tuple(part.sass), named)
                 if left_out := [target for target in named if target not in part.sass]:
                     raise ValueError(f"sass of {who} says nothing of {', '.join(left_out)}")
         return self
@@ -158,13 +158,15 @@ def parse_manifest(source: str, file: str) -> Manifest:
     try:
         return Manifest.model_validate(head.content)
     except ValidationError as error:
-        words = "; ".join(explain(detail, head, _known_keys) for detail in error.errors())
+        # A misspelt key is a missing one too: the first of these says what to do.
+        details = sorted(error.errors(), key=lambda detail: detail["type"] == "missing")
+        words = "; ".join(explain(detail, head, _known_keys) for detail in details)
         raise InputError(f"{file}: {words}", HINT) from None
 
 
 def _known_keys(inside: list[str]) -> tuple[str, ...]:
     """The keys that are allowed in a table of the manifest, which the keys around it name."""
-    models = {"tile": Tile, "sass": MachineCode, "variants": Variant}
+    models: dict[str, type[Document]] = {"tile": Tile, "sass": MachineCode, "variants": Variant}
     found = [models[key] for key in inside if key in models]
     return tuple((found[-1] if found else Manifest).model_fields)
 

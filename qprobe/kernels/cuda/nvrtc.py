@@ -71,6 +71,12 @@ def find_broken() -> dict[Path, str]:
     return {path: words for path, words in _ask_all().items() if isinstance(words, str)}
 
 
+def forget() -> None:
+    """Ask again, as after an installation."""
+    _ask_all.cache_clear()
+    find_compilers.cache_clear()
+
+
 def describe_compilers() -> list[dict[str, Any]]:
     """What `find_compilers` found, as plain data: version, kind of place, architectures."""
     return [
