@@ -1,0 +1,336 @@
+// What a kernel sees of the emulator: the keywords and built-ins of CUDA C++, and the primitives of kernels/prims.cuh.
+//
+// A kernel is compiled as C++17 with -DQP_EMULATE and -DQP_EMULATED_ARCH=800 (for 8.0). Each CUDA thread is a fiber of
+// one thread of the processor; it runs until it waits, in a barrier or in an operation of its whole warp. What the
+// engine (engine.cpp, collectives.cpp) does is meant to find bugs, not to be fast: shared memory starts as garbage,
+// asynchronous results land as late as they may, and the order of fibers is one of several bad ones.
+
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#define __CUDA_ARCH__ QP_EMULATED_ARCH
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+#define __align__(bytes) alignas(bytes)
+
+// Under the sanitizers, a vector that is read where it must not lie is reported; else qp_load16 and the like do that.
+#ifdef __SANITIZE_ADDRESS__
+#define QP_VECTOR(bytes) alignas(bytes)
+#else
+#define QP_VECTOR(bytes)
+#endif
+
+struct QP_VECTOR(8) uint2 { uint32_t x, y; };
+struct QP_VECTOR(16) uint4 { uint32_t x, y, z, w; };
+struct QP_VECTOR(8) int2 { int32_t x, y; };
+struct QP_VECTOR(16) int4 { int32_t x, y, z, w; };
+struct QP_VECTOR(8) float2 { float x, y; };
+struct QP_VECTOR(16) float4 { float x, y, z, w; };
+
+inline uint2 make_uint2(uint32_t x, uint32_t y) { return {x, y}; }
+inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return {x, y, z, w}; }
+inline int2 make_int2(int x, int y) { return {x, y}; }
+inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+template <class T>
+inline T min(T a, T b) { return b < a ? b : a; }
+template <class T>
+inline T max(T a, T b) { return a < b ? b : a; }
+
+namespace qp_emulator {
+
+struct Extents { unsigned x, y, z; };
+
+// Where the running fiber stands; the engine sets it at each switch.
+extern Extents thread_index, block_index, block_extents, grid_extents;
+extern unsigned lane_index;
+
+[[noreturn]] void fail(const char* words);
+void check_aligned(const void* address, int bytes, const char* what);
+
+// Memory of the running block, the same for all its threads, full of garbage at first.
+void* shared_object(const void* identity, size_t bytes);
+unsigned char* shared_dynamic();
+
+void sync_block();
+void pause();
+
+// Operations of a whole warp. `out` is the caller's own part of the result.
+void sync_warp();
+uint32_t shuffle(uint32_t v, unsigned source, const char* name);
+void load_matrix(uint32_t* out, const void* row, int count, bool is_transposed);
+void mma_s8_8x8x16(int* d, const uint32_t* a, const uint32_t* b);
+void mma_s8_16x8x32(int* d, const uint32_t* a, const uint32_t* b);
+void mma_s4_8x8x32(int* d, const uint32_t* a, const uint32_t* b);
+void mma_s4_16x8x64(int* d, const uint32_t* a, const uint32_t* b);
+void mma_f16_16x8x8(float* d, const uint32_t* a, const uint32_t* b);
+void mma_f16_16x8x16(float* d, const uint32_t* a, const uint32_t* b);
+void mma_bf16_16x8x16(float* d, const uint32_t* a, const uint32_t* b);
+void mma_e4m3_16x8x32(float* d, const uint32_t* a, const uint32_t* b);
+
+// Asynchronous copies of the running thread; before 8.0 they are not late.
+void copy_async(void* shared, const void* global, int size, int bytes, bool is_late);
+void copy_commit();
+void copy_wait(int pending);
+
+// Products of a warpgroup.
+uint64_t wgmma_descriptor(const void* shared);
+void wgmma_fence();
+void wgmma_issue(int* d, int columns, uint64_t a, uint64_t b);
+void wgmma_commit();
+void wgmma_wait(int pending);
+void fence_async_proxy();
+
+float half_to_float(uint16_t bits);
+uint16_t float_to_half(float v);
+uint16_t float_to_bfloat16(float v);
+
+template <class To, class From>
+inline To reinterpret(From v) {
+  static_assert(sizeof(To) == sizeof(From), "the sizes differ");
+  To to;
+  std::memcpy(&to, &v, sizeof to);
+  return to;
+}
+
+template <class T>
+inline T load(const void* address) {
+  check_aligned(address, sizeof(T), "load");
+  T v;
+  std::memcpy(&v, address, sizeof v);
+  return v;
+}
+
+template <class T>
+inline void store(void* address, T v) {
+  check_aligned(address, sizeof(T), "store");
+  std::memcpy(address, &v, sizeof v);
+}
+
+// Calls a kernel with arguments that it finds by their addresses, as cuLaunchKernel does.
+template <class... Parameters, size_t... kIndices>
+inline void call(void (*kernel)(Parameters...), void** arguments, std::index_sequence<kIndices...>) {
+  kernel(*static_cast<std::remove_reference_t<Parameters>*>(arguments[kIndices])...);
+}
+
+template <class... Parameters>
+inline void call(void (*kernel)(Parameters...), void** arguments) {
+  call(kernel, arguments, std::index_sequence_for<Parameters...>{});
+}
+
+}  // namespace qp_emulator
+
+#define threadIdx qp_emulator::thread_index
+#define blockIdx qp_emulator::block_index
+#define blockDim qp_emulator::block_extents
+#define gridDim qp_emulator::grid_extents
+
+// What tests/emulator/build.py puts after the source of a kernel.
+#define QP_EMULATOR_EXPORT(kernel) \
+  extern "C" void qp_emulator_call(void** arguments) { qp_emulator::call(&kernel, arguments); }
+
+#define QP_DEVICE static inline
+#define QP_KERNEL extern "C" void
+// The address of the inner variable tells this declaration from every other one.
+#define QP_SHARED(type, name, extents)                                               \
+  using qp_type_of_##name = type extents;                                            \
+  static const char qp_identity_of_##name = 0;                                       \
+  qp_type_of_##name& name = *static_cast<qp_type_of_##name*>(                        \
+      qp_emulator::shared_object(&qp_identity_of_##name, sizeof(qp_type_of_##name)))
+#define QP_SHARED_DYNAMIC(name) unsigned char* const name = qp_emulator::shared_dynamic()
+#define QP_CONSTANT_TABLE static const
+#define QP_HAS_ASYNC_COPY (__CUDA_ARCH__ >= 800)
+
+// ---- The primitives of prims.cuh, in its order ----
+
+QP_DEVICE uint4 qp_load16(const void* address) { return qp_emulator::load<uint4>(address); }
+QP_DEVICE uint2 qp_load8(const void* address) { return qp_emulator::load<uint2>(address); }
+QP_DEVICE uint32_t qp_load4(const void* address) { return qp_emulator::load<uint32_t>(address); }
+QP_DEVICE uint4 qp_load16_once(const void* address) { return qp_emulator::load<uint4>(address); }
+QP_DEVICE float qp_load_fresh(const float* address) { return qp_emulator::load<float>(address); }
+QP_DEVICE void qp_store16(void* address, uint4 v) { qp_emulator::store(address, v); }
+QP_DEVICE void qp_store8(void* address, uint2 v) { qp_emulator::store(address, v); }
+QP_DEVICE void qp_store4(void* address, uint32_t v) { qp_emulator::store(address, v); }
+QP_DEVICE void qp_store16_once(void* address, uint4 v) { qp_emulator::store(address, v); }
+QP_DEVICE uint4 qp_load16_shared(const void* address) { return qp_emulator::load<uint4>(address); }
+QP_DEVICE void qp_store16_shared(void* address, uint4 v) { qp_emulator::store(address, v); }
+
+QP_DEVICE void qp_sync() { qp_emulator::sync_block(); }
+QP_DEVICE void qp_sync_warp() { qp_emulator::sync_warp(); }
+QP_DEVICE void qp_fence_device() { qp_emulator::pause(); }
+QP_DEVICE void __syncthreads() { qp_emulator::sync_block(); }
+QP_DEVICE void __syncwarp() { qp_emulator::sync_warp(); }
+
+QP_DEVICE uint32_t qp_atomic_add(uint32_t* address, uint32_t v) {
+  qp_emulator::pause();
+  const uint32_t before = qp_emulator::load<uint32_t>(address);
+  qp_emulator::store(address, before + v);
+  return before;
+}
+
+template <class T>
+QP_DEVICE T qp_shuffle_xor(T v, int mask) {
+  const uint32_t bits = qp_emulator::reinterpret<uint32_t>(v);
+  return qp_emulator::reinterpret<T>(qp_emulator::shuffle(bits, qp_emulator::lane_index ^ mask, "shuffle_xor"));
+}
+
+QP_DEVICE float qp_shuffle_down(float v, int lanes) {
+  const unsigned lane = qp_emulator::lane_index, source = lane + lanes;
+  const uint32_t bits = qp_emulator::reinterpret<uint32_t>(v);
+  return qp_emulator::reinterpret<float>(qp_emulator::shuffle(bits, source < 32 ? source : lane, "shuffle_down"));
+}
+
+template <class T>
+QP_DEVICE T qp_shuffle(T v, int lane) {
+  return qp_emulator::reinterpret<T>(
+      qp_emulator::shuffle(qp_emulator::reinterpret<uint32_t>(v), lane & 31, "shuffle"));
+}
+
+QP_DEVICE float qp_half_to_float(uint16_t bits) { return qp_emulator::half_to_float(bits); }
+QP_DEVICE uint16_t qp_float_to_half(float v) { return qp_emulator::float_to_half(v); }
+QP_DEVICE float qp_bits_to_float(uint32_t bits) { return qp_emulator::reinterpret<float>(bits); }
+QP_DEVICE uint32_t qp_float_to_bits(float v) { return qp_emulator::reinterpret<uint32_t>(v); }
+QP_DEVICE uint16_t qp_float_to_bfloat16(float v) { return qp_emulator::float_to_bfloat16(v); }
+QP_DEVICE uint32_t qp_floats_to_half2(float low, float high) {
+  return qp_float_to_half(low) | static_cast<uint32_t>(qp_float_to_half(high)) << 16;
+}
+QP_DEVICE uint32_t qp_floats_to_bfloat162(float low, float high) {
+  return qp_float_to_bfloat16(low) | static_cast<uint32_t>(qp_float_to_bfloat16(high)) << 16;
+}
+QP_DEVICE int qp_round_to_int(float v) {
+  if (v != v) return 0;
+  if (v >= 2147483648.0f) return INT32_MAX;
+  return v <= -2147483648.0f ? INT32_MIN : static_cast<int>(std::nearbyint(v));
+}
+
+template <int kTable>
+QP_DEVICE uint32_t qp_lop3(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t v = 0;
+  for (int i = 0; i < 8; i++)
+    if (kTable >> i & 1) v |= (i & 4 ? a : ~a) & (i & 2 ? b : ~b) & (i & 1 ? c : ~c);
+  return v;
+}
+
+QP_DEVICE uint32_t qp_prmt(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
+  uint32_t v = 0;
+  for (int i = 0; i < 4; i++) {
+    const uint32_t nibble = selector >> (4 * i) & 15, byte = bytes >> (8 * (nibble & 7)) & 255;
+    v |= (nibble & 8 ? (byte & 128 ? 255u : 0u) : byte) << (8 * i);
+  }
+  return v;
+}
+
+QP_DEVICE int qp_dp4a(uint32_t a, uint32_t b, int c) {
+  uint32_t sum = static_cast<uint32_t>(c);
+  for (int i = 0; i < 32; i += 8) sum += static_cast<int8_t>(a >> i) * static_cast<int8_t>(b >> i);
+  return static_cast<int>(sum);
+}
+
+namespace qp_emulator {
+// Computes in double, which holds products and most sums exactly, and rounds once.
+template <float (*kToFloat)(uint16_t), uint16_t (*kFromFloat)(float)>
+inline uint32_t pairwise(uint32_t a, uint32_t b, uint32_t c, double (*f)(double, double, double)) {
+  uint32_t v = 0;
+  for (int i = 0; i < 32; i += 16) {
+    const double exact = f(kToFloat(a >> i), kToFloat(b >> i), kToFloat(c >> i));
+    // Rounding to odd on the way to float keeps the second rounding, to 16 bits, right.
+    float near = static_cast<float>(exact);
+    if (near != exact && near == near && near != 0 && !(reinterpret<uint32_t>(near) & 1)) {
+      const bool is_beyond = (near > exact) == (near > 0);
+      near = reinterpret<float>(reinterpret<uint32_t>(near) + (is_beyond ? -1 : 1));
+    }
+    v |= static_cast<uint32_t>(kFromFloat(near)) << i;
+  }
+  return v;
+}
+inline float bfloat16_to_float(uint16_t bits) { return reinterpret<float>(static_cast<uint32_t>(bits) << 16); }
+inline double multiply_add(double a, double b, double c) { return a * b + c; }
+inline double add(double a, double b, double) { return a + b; }
+inline double subtract(double a, double b, double) { return a - b; }
+inline double multiply(double a, double b, double) { return a * b; }
+constexpr auto half2 = pairwise<half_to_float, float_to_half>;
+constexpr auto bfloat162 = pairwise<bfloat16_to_float, float_to_bfloat16>;
+}  // namespace qp_emulator
+
+#define QP_EMULATED_PAIRS(type)                                                               \
+  QP_DEVICE uint32_t qp_##type##_fma(uint32_t a, uint32_t b, uint32_t c) {                    \
+    return qp_emulator::type(a, b, c, qp_emulator::multiply_add);                             \
+  }                                                                                           \
+  QP_DEVICE uint32_t qp_##type##_add(uint32_t a, uint32_t b) {                                \
+    return qp_emulator::type(a, b, 0, qp_emulator::add);                                      \
+  }                                                                                           \
+  QP_DEVICE uint32_t qp_##type##_sub(uint32_t a, uint32_t b) {                                \
+    return qp_emulator::type(a, b, 0, qp_emulator::subtract);                                 \
+  }                                                                                           \
+  QP_DEVICE uint32_t qp_##type##_mul(uint32_t a, uint32_t b) {                                \
+    return qp_emulator::type(a, b, 0, qp_emulator::multiply);                                 \
+  }
+QP_EMULATED_PAIRS(half2)
+#if __CUDA_ARCH__ >= 800
+QP_EMULATED_PAIRS(bfloat162)
+#endif
+
+QP_DEVICE void qp_copy_async16(void* shared, const void* global, int bytes = 16) {
+  qp_emulator::copy_async(shared, global, 16, bytes, QP_HAS_ASYNC_COPY);
+}
+QP_DEVICE void qp_copy_async16_once(void* shared, const void* global, int bytes = 16) {
+  qp_emulator::copy_async(shared, global, 16, bytes, QP_HAS_ASYNC_COPY);
+}
+QP_DEVICE void qp_copy_async4(void* shared, const void* global, int bytes = 4) {
+  qp_emulator::copy_async(shared, global, 4, bytes, QP_HAS_ASYNC_COPY);
+}
+QP_DEVICE void qp_copy_commit() { qp_emulator::copy_commit(); }
+template <int kPending>
+QP_DEVICE void qp_copy_wait() { qp_emulator::copy_wait(kPending); }
+
+#if __CUDA_ARCH__ >= 750
+QP_DEVICE void qp_ldmatrix_x1(uint32_t (&r)[1], const void* row) { qp_emulator::load_matrix(r, row, 1, false); }
+QP_DEVICE void qp_ldmatrix_x2(uint32_t (&r)[2], const void* row) { qp_emulator::load_matrix(r, row, 2, false); }
+QP_DEVICE void qp_ldmatrix_x4(uint32_t (&r)[4], const void* row) { qp_emulator::load_matrix(r, row, 4, false); }
+QP_DEVICE void qp_ldmatrix_x2_trans(uint32_t (&r)[2], const void* row) { qp_emulator::load_matrix(r, row, 2, true); }
+QP_DEVICE void qp_ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) { qp_emulator::load_matrix(r, row, 4, true); }
+
+#define QP_EMULATED_MMA(number, shape)                                                                \
+  QP_DEVICE void qp_mma_##shape(number (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {     \
+    qp_emulator::mma_##shape(d, a, b);                                                                \
+  }
+QP_DEVICE void qp_mma_s8_8x8x16(int (&d)[2], uint32_t a, uint32_t b) { qp_emulator::mma_s8_8x8x16(d, &a, &b); }
+QP_DEVICE void qp_mma_s4_8x8x32(int (&d)[2], uint32_t a, uint32_t b) { qp_emulator::mma_s4_8x8x32(d, &a, &b); }
+QP_DEVICE void qp_mma_f16_16x8x8(float (&d)[4], const uint32_t (&a)[2], uint32_t b) {
+  qp_emulator::mma_f16_16x8x8(d, a, &b);
+}
+QP_EMULATED_MMA(int, s8_16x8x32)
+QP_EMULATED_MMA(int, s4_16x8x64)
+QP_EMULATED_MMA(float, f16_16x8x16)
+#endif
+#if __CUDA_ARCH__ >= 800
+QP_EMULATED_MMA(float, bf16_16x8x16)
+#endif
+#if __CUDA_ARCH__ >= 890
+QP_EMULATED_MMA(float, e4m3_16x8x32)
+#endif
+
+#if __CUDA_ARCH__ == 900
+#define __CUDA_ARCH_FEAT_SM90_ALL 1
+QP_DEVICE uint64_t qp_wgmma_descriptor(const void* shared) { return qp_emulator::wgmma_descriptor(shared); }
+QP_DEVICE void qp_wgmma_fence() { qp_emulator::wgmma_fence(); }
+QP_DEVICE void qp_wgmma_commit() { qp_emulator::wgmma_commit(); }
+template <int kPending>
+QP_DEVICE void qp_wgmma_wait() { qp_emulator::wgmma_wait(kPending); }
+QP_DEVICE void qp_fence_async_proxy() { qp_emulator::fence_async_proxy(); }
+QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) { qp_emulator::wgmma_issue(d, 128, a, b); }
+QP_DEVICE void qp_wgmma_s8_64x256x32(int (&d)[128], uint64_t a, uint64_t b) { qp_emulator::wgmma_issue(d, 256, a, b); }
+#endif
