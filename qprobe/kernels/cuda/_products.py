@@ -60,7 +60,11 @@ def run_product(source: Source) -> Run:
             raise TypeError(f"{source.name} multiplies quantized activations")
         dtype = choose_dtype(source, number, out_dtype if is_coded else x.dtype)
         rows = x.reshape(-1, k)
-        rows = align(rows if is_coded else rows.to(dtype))
+        if is_coded:
+            k = words.shape[-1]  # Codes are padded as the weight's are: with zeros.
+            rows = align(functional.pad(rows, (0, k - x.shape[-1])) if k > x.shape[-1] else rows)
+        else:
+            rows = align(rows.to(dtype))
         x_scale = None if x_scale is None else x_scale.reshape(-1)
         bias = None if bias is None else align(bias.to(dtype))
         m, device = rows.shape[0], x.device
