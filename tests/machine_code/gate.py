@@ -52,7 +52,9 @@ class Compiled:
 
     def count(self, opcode: str) -> int:
         """Instructions whose opcode begins so."""
-        return sum(own.startswith(opcode) for own in self.opcodes)
+        name, *parts = opcode.split(".")
+        split = (own.split(".") for own in self.opcodes)
+        return sum(own[0] == name and set(parts) <= set(own[1:]) for own in split)
 
 
 def list_pairs(path: Path) -> list[Pair]:
