@@ -78,6 +78,13 @@ QP_DEVICE float qp_load_fresh(const float* address) {
   return v;
 }
 
+QP_DEVICE uint4 qp_load16_fresh(const void* address) {
+  uint4 v;
+  asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(address) : "memory");
+  return v;
+}
+
 QP_DEVICE void qp_store16(void* address, uint4 v) { *reinterpret_cast<uint4*>(address) = v; }
 QP_DEVICE void qp_store8(void* address, uint2 v) { *reinterpret_cast<uint2*>(address) = v; }
 QP_DEVICE void qp_store4(void* address, uint32_t v) { *reinterpret_cast<uint32_t*>(address) = v; }
@@ -97,6 +104,13 @@ QP_DEVICE void qp_store16_shared(void* address, uint4 v) { *reinterpret_cast<uin
 QP_DEVICE void qp_sync() { __syncthreads(); }
 QP_DEVICE void qp_sync_warp() { __syncwarp(); }
 QP_DEVICE void qp_fence_device() { __threadfence(); }
+
+// Adds 1, or goes back to 0 from `last`; gives what was there before.
+QP_DEVICE uint32_t qp_atomic_increment(uint32_t* address, uint32_t last) {
+  uint32_t before;
+  asm volatile("atom.global.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(address), "r"(last) : "memory");
+  return before;
+}
 
 QP_DEVICE uint32_t qp_atomic_add(uint32_t* address, uint32_t v) {
   uint32_t before;
@@ -481,13 +495,14 @@ QP_DEVICE float qp_warp_max(float v) {
   return v;
 }
 
-// Whether this block is the last of `blocks` to arrive at `counter`, which starts at 0. What every block wrote before
-// is visible to the last one, read by qp_load_fresh. All threads of the block call it and get the same answer.
+// Whether this block is the last of `blocks` to arrive at `counter`, which is 0 before the first and after the last.
+// What every block wrote before is visible to the last one, read by qp_load_fresh or qp_load16_fresh. All threads of
+// the block call it and get the same answer.
 QP_DEVICE bool qp_is_last_block(uint32_t* counter, uint32_t blocks) {
   QP_SHARED(uint32_t, arrived, [1]);
   qp_fence_device();
   qp_sync();
-  if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) arrived[0] = qp_atomic_add(counter, 1);
+  if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) arrived[0] = qp_atomic_increment(counter, blocks - 1);
   qp_sync();
   const bool is_last = arrived[0] == blocks - 1;
   if (is_last) qp_fence_device();
