@@ -19,7 +19,7 @@ BUNDLE = 32
 """Bytes of three instructions and their common control word (Pascal), or of two instructions (later)."""
 
 # Address, the brace of a pair (Pascal), a predicate, and the opcode.
-LINE = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)")
+LINE = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
 
 
 class ToolMissingError(Exception):
@@ -46,6 +46,8 @@ def find_nvdisasm(capability: str) -> Path:
 
 def list_opcodes(target: str, kernels: Sequence[bytes]) -> list[tuple[str, ...]]:
     """The opcodes of each of the kernels' instructions, in order. Starts a process."""
+    if not kernels:
+        return []
     starts, end = [], 0
     for kernel in kernels:
         if len(kernel) % BUNDLE:

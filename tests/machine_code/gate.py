@@ -52,7 +52,14 @@ class Compiled:
 
     def count(self, opcode: str) -> int:
         """Instructions whose opcode begins so."""
-        return sum(own.startswith(opcode) for own in self.opcodes)
+        return count_opcode(self.opcodes, opcode)
+
+
+def count_opcode(opcodes: Sequence[str], wanted: str) -> int:
+    """How many have that name and all of its parts, whatever others stand between."""
+    name, *parts = wanted.split(".")
+    split = (opcode.split(".") for opcode in opcodes)
+    return sum(own[0] == name and set(parts) <= set(own[1:]) for own in split)
 
 
 def list_pairs(path: Path) -> list[Pair]:

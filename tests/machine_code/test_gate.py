@@ -28,7 +28,7 @@ HEAD = """\
 //: threads = THREADS
 //: shared_bytes = SHARED
 //: arguments = ["x", "packed", "y", "n", "k"]
-//: sass = { needs = ["IDP.4A"], at_least = 8, forbids = ["I2F"], max_registers = REGISTERS }
+//: sass = { needs = ["IDP.4A"], at_least = 8, forbids = ["I2F", "I2FP"], max_registers = REGISTERS }
 """
 
 BODY = """\
@@ -113,7 +113,7 @@ BAD = {
     ),
     "what is forbidden is there": (
         {"body": BODY.replace("y[row] = sum", "y[row] = __float_as_int((float)sum)")},
-        "I2F is there 1 times, and is forbidden",
+        " is there 1 times, and is forbidden",
     ),
     "it spills": (
         {"body": insert(SPILLING).replace("(128)", "(128, 8)")},
