@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,13 @@ from qprobe.timing.event_clock import EventClock
 from qprobe.timing.graphs import capture, host_seconds
 from qprobe.timing.interleave import Task
 
+T = TypeVar("T")
+
 ASSUMED_CACHE_BYTES = 32 * 2**20
 GPU_SAMPLE_S = 4e-3
 """A sample that begins with an idle GPU waits for the first launch, some 10 µs."""
+WARM_S = 0.3
+QUEUED = 20
 LEAST_CALLS = 16
 """In a graph, so that starting it does not count."""
 
@@ -63,6 +68,9 @@ class Bed(Protocol):
     def time_layers(self, layers: Sequence[nn.Linear], xs: Sequence[Tensor]) -> Timing:
         """Equal layers in turn, on inputs in turn."""
 
+    def ask_under_load(self, ask: Callable[[], T]) -> T:
+        """What somebody says while the device works as hard as it can."""
+
     def active(self) -> AbstractContextManager[object]:
         """Within, this is the device that work goes to."""
 
@@ -93,6 +101,9 @@ class Processor:
             layers[counter % count](xs[counter % inputs])
 
         return Timing(Task(run), None)
+
+    def ask_under_load(self, ask: Callable[[], T]) -> T:
+        return ask()
 
     def active(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -141,6 +152,19 @@ class Gpu:
         )
         return Timing(task, host_s)
 
+    def ask_under_load(self, ask: Callable[[], T]) -> T:
+        with self.active():
+            task = self.yardstick()
+            end = time.perf_counter() + WARM_S
+            while time.perf_counter() < end:
+                task.run(0)
+                self.clock()
+            for _ in range(QUEUED):
+                task.run(0)
+            answer = ask()
+            self.clock()
+        return answer
+
     def active(self) -> AbstractContextManager[object]:
         device: AbstractContextManager[object] = torch.cuda.device(self.device)
         return device
@@ -149,4 +173,3 @@ class Gpu:
 def find_bed(device: str) -> Bed:
     """The bed of "cpu" or "cuda:N"."""
     return Processor() if device == "cpu" else Gpu(device)
-

@@ -129,9 +129,7 @@ def _measure_probes(bed: Gpu) -> dict[str, Peak]:
     if not tasks:
         return {}
     timed = time_interleaved(tasks, budget_s=BUDGET_S, min_samples=3, prune=False)
-    return {
-        p.name: Peak(ops_per_s=p.ops / timed[p.name].median, support=p.support) for p in probes
-    }
+    return {p.name: Peak(ops_per_s=p.ops / timed[p.name].median, support=p.support) for p in probes}
 
 
 def _measure_launch(bed: Gpu) -> tuple[float, float]:

@@ -80,7 +80,7 @@ def test_kernels_for_other_architectures_run_here_if_they_compile(device, kernel
         pytest.skip(f"{card.capability} has no {', '.join(absent)}")
     for scheme in sorted(kernel.schemes):
         for dtype in DTYPES:
-            if not source.find_builds(scheme, dtype):
+            if not source.find_builds(scheme, dtype, card.capability):
                 continue
             for shape in ((1, 64, 256), (7, 96, 1024), (40, 200, 384), (130, 136, 640)):
                 product = make_product(kernel, scheme, dtype, *shape, device)

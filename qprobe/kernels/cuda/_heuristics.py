@@ -16,27 +16,26 @@ MOST_PARTS = 16
 
 
 def choose_among(builds: Iterable[Build], sm_count: int, m: int, n: int) -> Build | None:
-    """The build for M rows: of those meant for the fewest rows that suffice, the one done first.
+    """The build for M rows, of those for one card, scheme and type of activations.
 
-    How long one takes is told by the waves of blocks and by what a block computes; of equals, the one
-    with the larger blocks reads less.
+    Builds that are meant for so many rows at most stream the weight once for each block of rows: the
+    least height that covers M is best. The others are bound by arithmetic: what counts is the waves
+    of blocks and what each computes, and of equals the larger blocks read less.
     """
-    possible = list(builds)
-    fitting = [b for b in possible if b.max_rows is not None and b.max_rows >= m]
-    if fitting:
-        fewest = min(b.max_rows or 0 for b in fitting)
-        possible = [b for b in fitting if b.max_rows == fewest]
-    elif unlimited := [b for b in possible if b.max_rows is None]:
-        possible = unlimited
-    elif possible:
-        largest = max(b.max_rows or 0 for b in possible)
-        possible = [b for b in possible if b.max_rows == largest]
+    found = list(builds)
+    limits = {b.max_rows for b in found if b.max_rows is not None}
+    if fitting := [limit for limit in limits if limit >= m]:
+        few = [build for build in found if build.max_rows == min(fitting)]
+    elif unlimited := [build for build in found if build.max_rows is None]:
+        return min(unlimited, key=lambda build: _work(build.tile, sm_count, m, n))
+    else:
+        few = [build for build in found if build.max_rows == max(limits, default=0)]
+    return min(few, key=lambda build: (-(-m // build.tile.m), build.tile.m), default=None)
 
-    def cost(build: Build) -> tuple[int, int]:
-        area = build.tile.m * build.tile.n
-        return -(-count_tiles(build.tile, m, n) // sm_count) * area, -area
 
-    return min(possible, key=cost, default=None)
+def _work(tile: Tile, sm_count: int, m: int, n: int) -> tuple[int, int]:
+    area = tile.m * tile.n
+    return -(-count_tiles(tile, m, n) // sm_count) * area, -area
 
 
 def choose_split(tile: Tile, role: Role, sm_count: int, m: int, n: int, k: int) -> int:

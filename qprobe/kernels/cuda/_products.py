@@ -58,7 +58,8 @@ def run_product(source: Source) -> Run:
         _check_device(source, x, words)
         if is_coded and x_scale is None:
             raise TypeError(f"{source.name} multiplies quantized activations")
-        dtype = choose_dtype(source, number, out_dtype if is_coded else x.dtype)
+        index = x.device.index or 0
+        dtype = choose_dtype(source, number, out_dtype if is_coded else x.dtype, index)
         rows = x.reshape(-1, k)
         if is_coded:
             k = words.shape[-1]  # Codes are padded as the weight's are: with zeros.
@@ -70,7 +71,7 @@ def run_product(source: Source) -> Run:
         m, device = rows.shape[0], x.device
         y = torch.empty(m, n, dtype=dtype, device=device)
         most = most_rows(n, k)
-        index, thread = device.index or 0, threading.get_ident()
+        thread = threading.get_ident()
         for start in range(0, m, most):
             part = rows[start : start + most] if m > most else rows
             ready = _ready(source, number, dtype, (len(part), n, k), index, thread)
@@ -102,10 +103,10 @@ def run_dequantized(source: Source) -> Run:
         words, scales, *zeros, label = packed
         n, k, number, _ = label.shape
         _check_device(source, x, words)
-        dtype = choose_dtype(source, number, x.dtype)
+        index = x.device.index or 0
+        dtype = choose_dtype(source, number, x.dtype, index)
         weight = torch.empty(n, k, dtype=dtype, device=x.device)
         if x.numel():
-            index = x.device.index or 0
             ready = _ready(source, number, dtype, (1, n, k), index, threading.get_ident())
             zero = zeros[0] if zeros else None
             ready.call.run(None, None, words, scales, zero, None, weight, None, None)
@@ -116,10 +117,11 @@ def run_dequantized(source: Source) -> Run:
 
 
 @functools.cache
-def choose_dtype(source: Source, number: int, dtype: torch.dtype) -> torch.dtype:
-    """The type of activations that there is a build for: that of x, or the nearest to it."""
+def choose_dtype(source: Source, number: int, dtype: torch.dtype, index: int) -> torch.dtype:
+    """The type of activations that there is a build for on the card: that of x, or the nearest."""
+    capability = driver.find_card(index).capability
     for candidate in (dtype, *PREFERRED):
-        if source.find_builds(NAMES[number], candidate):
+        if source.find_builds(NAMES[number], candidate, capability):
             return candidate
     raise TypeError(f"{source.name} has no build for {NAMES[number]}")
 
@@ -135,8 +137,9 @@ def _ready(
 ) -> Ready:
     """Choose the build and the parts of K, and prepare the call: for each thread its own."""
     (m, n, k), scheme, role = shape, NAMES[number], source.manifest.role
-    sm_count = driver.find_card(index).sm_count
-    build = choose_among(source.find_builds(scheme, dtype), sm_count, m, n)
+    card = driver.find_card(index)
+    sm_count = card.sm_count
+    build = choose_among(source.find_builds(scheme, dtype, card.capability), sm_count, m, n)
     if build is None:
         raise TypeError(f"{source.name} has no build for {scheme} and {dtype}")
     split = choose_split(build.tile, role, sm_count, m, n, k)
@@ -153,6 +156,7 @@ def _ready(
 def forget() -> None:
     """Drop everything that was made ready: the cards are others now."""
     _ready.cache_clear()
+    choose_dtype.cache_clear()
 
 
 @functools.cache

@@ -77,9 +77,12 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
     words = lacks(source, card)
     if words := words or driver.current().find_build_obstacle(card, source.manifest.requires):
         return words
-    if not source.find_builds(spec.scheme, spec.activation_dtype):
+    if not source.find_builds(spec.scheme, spec.activation_dtype, card.capability):
         dtypes = ", ".join(source.manifest.activations)
-        return f"it is built for {dtypes}; the activations are {spec.activation_dtype}"
+        return (
+            f"for {card.name} it is not built for {spec.activation_dtype} and {spec.scheme} "
+            f"(elsewhere for {dtypes})"
+        )
     if spec.n * spec.k > INT32_MAX:
         return f"it indexes {INT32_MAX} weights at most; N = {spec.n} times K = {spec.k} is more"
     return ""

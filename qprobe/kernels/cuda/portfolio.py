@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from qprobe.documents import arch
 from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda.builds import Build, builds
 from qprobe.kernels.cuda.manifest import Manifest, Role, find_kernels, read_manifest
@@ -27,14 +28,24 @@ class Source:
         """The stem of the file."""
         return self.path.stem
 
-    def find_builds(self, scheme: str | None, dtype: torch.dtype | None) -> tuple[Build, ...]:
-        """Those for a scheme and a type of activations, where the kernel has such."""
-        return tuple(
+    def find_builds(
+        self, scheme: str | None, dtype: torch.dtype | None, capability: str
+    ) -> tuple[Build, ...]:
+        """Those for a scheme and a type of activations, where the kernel has such, on a card.
+
+        A build is for the oldest architecture that it lists and for later ones; of those that a card
+        can run, the latest are for it.
+        """
+        found = [
             build
             for build in self.builds.values()
             if (build.activation is None or build.activation == str(dtype)[6:])
             and (scheme is None or not build.schemes or scheme in build.schemes)
-        )
+            and _oldest(build) <= _number(capability)
+            and build.shared_bytes <= arch.SHARED_BYTES.get(capability, build.shared_bytes)
+        ]
+        latest = max((_oldest(build) for build in found), default=())
+        return tuple(build for build in found if _oldest(build) == latest)
 
 
 @functools.cache
@@ -50,6 +61,15 @@ def all_sources() -> dict[str, Source]:
 def sources_of(*roles: Role) -> tuple[Source, ...]:
     """The sources of kernels that do one of these."""
     return tuple(source for source in all_sources().values() if source.manifest.role in roles)
+
+
+def _oldest(build: Build) -> tuple[int, ...]:
+    return min(_number(target) for target in build.architectures)
+
+
+def _number(target: str) -> tuple[int, ...]:
+    """(8, 6) of "8.6", and (9, 0) of "9.0a"."""
+    return tuple(map(int, arch.plain(target).split(".")))
 
 
 def _read(path: Path) -> Source:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qprobe.kernels.cuda import _products, driver
+from qprobe.kernels.cuda import _products, driver, quantizer
 from tests.kernels.cuda.emulated import EmulatedDriver
 
 
@@ -11,6 +11,11 @@ def emulated(monkeypatch):
     """The driver that launches now; what was prepared for another is forgotten before and after."""
     found = EmulatedDriver()
     monkeypatch.setattr(driver, "current", lambda: found)
-    _products.forget()
+    forget()
     yield found
+    forget()
+
+
+def forget():
     _products.forget()
+    quantizer.forget()
