@@ -139,10 +139,7 @@ class Gpu:
 
     def time_layers(self, layers: Sequence[nn.Linear], xs: Sequence[Tensor]) -> Timing:
         count = max(len(layers), LEAST_CALLS)
-        calls = [
-            lambda i=i: layers[i % len(layers)](xs[i % len(xs)])  # type: ignore[misc]
-            for i in range(count)
-        ]
+        calls = [lambda i=i: layers[i % len(layers)](xs[i % len(xs)]) for i in range(count)]
         host_s = host_seconds(calls)
         replay = capture(calls, self._pool)
         task = Task(

@@ -69,9 +69,9 @@ def _measure(shape: Shape, bed: Bed) -> MeasuredShape:
                 words = check_layer(candidate, layers[0], xs[0], y)
                 if not words:
                     timing = bed.time_layers(layers, xs)
-            except (RuntimeError, UnavailableError) as error:
+            except (RuntimeError, UnavailableError) as refusal:
                 # An operator of torch's, or a compiler, says only when it runs that it cannot.
-                words = f"it does not run here: {' '.join(str(error).split()):.300}"
+                words = f"it does not run here: {' '.join(str(refusal).split()):.300}"
         if words:
             skipped.append(Skipped(cell=candidate.cell, reason=words))
             continue

@@ -26,7 +26,7 @@ class Unavailable:
     reasons: tuple[str, ...]
 
 
-_CASTS = {
+_CASTS: dict[str, str] = {
     scheme.weights.dtype: name
     for name, scheme in SCHEMES.items()
     if isinstance(scheme.weights, CastWeights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -11,19 +11,18 @@ import torch
 class Event(Protocol):
     """A point in a GPU's work, as torch has it."""
 
-    def record(self) -> None:
+    def record(self) -> Any:
         """Put it behind the work that was given so far."""
 
-    def synchronize(self) -> None:
+    def synchronize(self) -> Any:
         """Wait until the GPU is there."""
 
-    def elapsed_time(self, end_event: Event, /) -> float:
+    def elapsed_time(self, end_event: Any) -> Any:
         """Milliseconds from here to another."""
 
 
 def _make_event() -> Event:
-    event: Event = torch.cuda.Event(enable_timing=True)
-    return event
+    return torch.cuda.Event(enable_timing=True)
 
 
 class EventClock:
@@ -42,7 +41,7 @@ class EventClock:
     def __call__(self) -> float:
         """Seconds on the GPU since the beginning, when it has done all that it was given."""
         now = self._mark()
-        self._total_s += self._last.elapsed_time(now) / 1e3
+        self._total_s += float(self._last.elapsed_time(now)) / 1e3
         self._last = now
         return self._total_s
 

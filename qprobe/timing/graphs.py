@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ HOST_ROUNDS = 5
 WARM_UP = 2
 
 
-def capture(calls: Sequence[Callable[[], object]], pool: object = None) -> Callable[[], None]:
+def capture(calls: Sequence[Callable[[], object]], pool: Any = None) -> Callable[[], None]:
     """All calls in a row as one CUDA graph on the current GPU; what comes back replays it.
 
     Graphs that are given one `pool` share their memory: none may keep what it computes. Raises
