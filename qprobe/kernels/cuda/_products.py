@@ -35,6 +35,8 @@ class Ready(NamedTuple):
     """A product made ready for one shape of x."""
 
     call: Call
+    dtype: torch.dtype
+    """What activations and results are computed in."""
     parts: int
     """Parts of K."""
     sums: int
@@ -53,41 +55,55 @@ def run_product(source: Source) -> Run:
         bias: Tensor | None,
         out_dtype: torch.dtype,
     ) -> Tensor:
-        words, scales, *zeros, label = packed
+        words, label, shape, device = packed[0], packed[-1], x.shape, x.device
         n, k, number, _ = label.shape
-        _check_device(source, x, words)
-        if is_coded and x_scale is None:
-            raise TypeError(f"{source.name} multiplies quantized activations")
-        index = x.device.index or 0
-        dtype = choose_dtype(source, number, out_dtype if is_coded else x.dtype, index)
-        rows = x.reshape(-1, k)
+        if words.device != device:
+            raise _elsewhere(source, x, words)
         if is_coded:
-            k = words.shape[-1]  # Codes are padded as the weight's are: with zeros.
-            rows = align(functional.pad(rows, (0, k - x.shape[-1])) if k > x.shape[-1] else rows)
-        else:
-            rows = align(rows.to(dtype))
-        x_scale = None if x_scale is None else x_scale.reshape(-1)
-        bias = None if bias is None else align(bias.to(dtype))
-        m, device = rows.shape[0], x.device
-        y = torch.empty(m, n, dtype=dtype, device=device)
-        most = most_rows(n, k)
-        thread = threading.get_ident()
-        for start in range(0, m, most):
-            part = rows[start : start + most] if m > most else rows
-            ready = _ready(source, number, dtype, (len(part), n, k), index, thread)
-            scratch = counters = None
-            if ready.parts > 1:
-                # Of this call alone: two streams may run one layer at a time.
-                scratch = torch.empty(ready.sums, dtype=torch.float32, device=device)
-                counters = torch.zeros(ready.tiles, dtype=torch.int32, device=device)
-            scale = x_scale if x_scale is None or not start else x_scale[start:]
-            to = y[start:] if start else y
-            zero = zeros[0] if zeros else None
-            ready.call.run(part, scale, words, scales, zero, bias, to, scratch, counters)
-        y = y if dtype == out_dtype else y.to(out_dtype)
-        return y if x.dim() == 2 else y.reshape(*x.shape[:-1], n)
+            if x_scale is None:
+                raise TypeError(f"{source.name} multiplies quantized activations")
+            x_scale = x_scale.contiguous()
+            if words.shape[-1] > k:  # Codes are padded as the weight's are: with zeros.
+                x, k = functional.pad(x, (0, words.shape[-1] - k)), words.shape[-1]
+        m, most = x.numel() // k, most_rows(n, k)
+        wanted = out_dtype if is_coded else x.dtype
+        index, thread = device.index or 0, threading.get_ident()
+        ready = _ready(source, number, wanted, min(m, most) or 1, n, k, index, thread)
+        dtype = ready.dtype
+        x = align(x if is_coded or x.dtype == dtype else x.to(dtype))
+        if bias is not None:
+            bias = align(bias if bias.dtype == dtype else bias.to(dtype))
+        y = torch.empty((*shape[:-1], n), dtype=dtype, device=device)
+        if 0 < m <= most:
+            _start(ready, x, x_scale, packed, bias, y)
+        elif m:
+            rows, to = x.reshape(m, k), y.reshape(m, n)
+            for start in range(0, m, most):
+                part = slice(start, min(m, start + most))
+                size = part.stop - start
+                ready = _ready(source, number, wanted, size, n, k, index, thread)
+                scale = None if x_scale is None else x_scale.reshape(m)[part]
+                _start(ready, align(rows[part]), scale, packed, bias, to[part])
+        return y if dtype == out_dtype else y.to(out_dtype)
 
     return run
+
+
+def _start(
+    ready: Ready,
+    x: Tensor,
+    x_scale: Tensor | None,
+    packed: Sequence[Tensor],
+    bias: Tensor | None,
+    y: Tensor,
+) -> None:
+    scratch = counters = None
+    if ready.parts > 1:
+        # Of this call alone: two streams may run one layer at a time.
+        scratch = torch.empty(ready.sums, dtype=torch.float32, device=x.device)
+        counters = torch.zeros(ready.tiles, dtype=torch.int32, device=x.device)
+    zeros = packed[2] if len(packed) > 3 else None
+    ready.call.run(x, x_scale, packed[0], packed[1], zeros, bias, y, scratch, counters)
 
 
 def run_dequantized(source: Source) -> Run:
@@ -100,49 +116,45 @@ def run_dequantized(source: Source) -> Run:
         bias: Tensor | None,
         out_dtype: torch.dtype,
     ) -> Tensor:
-        words, scales, *zeros, label = packed
+        words, label = packed[0], packed[-1]
         n, k, number, _ = label.shape
-        _check_device(source, x, words)
-        index = x.device.index or 0
-        dtype = choose_dtype(source, number, x.dtype, index)
-        weight = torch.empty(n, k, dtype=dtype, device=x.device)
-        if x.numel():
-            ready = _ready(source, number, dtype, (1, n, k), index, threading.get_ident())
-            zero = zeros[0] if zeros else None
-            ready.call.run(None, None, words, scales, zero, None, weight, None, None)
-        bias = None if bias is None else bias.to(dtype)
-        return functional.linear(x.to(dtype), weight, bias).to(out_dtype)
+        if words.device != x.device:
+            raise _elsewhere(source, x, words)
+        index, thread = x.device.index or 0, threading.get_ident()
+        ready = _ready(source, number, x.dtype, 1, n, k, index, thread)
+        weight = torch.empty(n, k, dtype=ready.dtype, device=x.device)
+        zeros = packed[2] if len(packed) > 3 else None
+        ready.call.run(None, None, words, packed[1], zeros, None, weight, None, None)
+        bias = None if bias is None else bias.to(ready.dtype)
+        return functional.linear(x.to(ready.dtype), weight, bias).to(out_dtype)
 
     return run
-
-
-@functools.cache
-def choose_dtype(source: Source, number: int, dtype: torch.dtype, index: int) -> torch.dtype:
-    """The type of activations that there is a build for on the card: that of x, or the nearest."""
-    capability = driver.find_card(index).capability
-    for candidate in (dtype, *PREFERRED):
-        if source.find_builds(NAMES[number], candidate, capability):
-            return candidate
-    raise TypeError(f"{source.name} has no build for {NAMES[number]}")
 
 
 @functools.lru_cache(maxsize=SHAPES)
 def _ready(
     source: Source,
     number: int,
-    dtype: torch.dtype,
-    shape: tuple[int, int, int],
+    wanted: torch.dtype,
+    m: int,
+    n: int,
+    k: int,
     index: int,
     _thread: int,
 ) -> Ready:
-    """Choose the build and the parts of K, and prepare the call: for each thread its own."""
-    (m, n, k), scheme, role = shape, NAMES[number], source.manifest.role
-    card = driver.find_card(index)
-    sm_count = card.sm_count
-    build = choose_among(source.find_builds(scheme, dtype, card.capability), sm_count, m, n)
-    if build is None:
-        raise TypeError(f"{source.name} has no build for {scheme} and {dtype}")
-    split = choose_split(build.tile, role, sm_count, m, n, k)
+    """Choose the build and the parts of K, and prepare the call: for each thread its own.
+
+    Where there is no build for the type that is wanted, the nearest takes its place.
+    """
+    card, scheme, role = driver.find_card(index), NAMES[number], source.manifest.role
+    for dtype in (wanted, *PREFERRED):
+        builds = source.find_builds(scheme, dtype, card.capability)
+        build = choose_among(builds, card.sm_count, m, n)
+        if build is not None:
+            break
+    else:
+        raise TypeError(f"{source.name} has no build for {scheme} on {card.name}")
+    split = choose_split(build.tile, role, card.sm_count, m, n, k)
     if role == "dequantize":
         split = -(-k // build.tile.k)
     group = SCHEMES[scheme].block
@@ -150,13 +162,12 @@ def _ready(
     taken = source.manifest.arguments
     call = Call(source, build.name, index, {c: v for c, v in counts.items() if c in taken}, TENSORS)
     tiles = count_tiles(build.tile, m, n)
-    return Ready(call, split, split * tiles * build.tile.m * build.tile.n, tiles)
+    return Ready(call, dtype, split, split * tiles * build.tile.m * build.tile.n, tiles)
 
 
 def forget() -> None:
     """Drop everything that was made ready: the cards are others now."""
     _ready.cache_clear()
-    choose_dtype.cache_clear()
 
 
 @functools.cache
@@ -167,16 +178,16 @@ def most_rows(n: int, k: int) -> int:
 
 def align(matrix: Tensor) -> Tensor:
     """The matrix contiguous, at an address that the widest load takes."""
-    matrix = matrix.contiguous()
+    if not matrix.is_contiguous():
+        return matrix.contiguous()  # New memory is aligned.
     return matrix.clone() if matrix.data_ptr() % ALIGNMENT else matrix
 
 
-def _check_device(source: Source, x: Tensor, words: Tensor) -> None:
-    if x.device != words.device:
-        raise ValueError(
-            f"x is on {x.device}, the weight of the layer on {words.device}: "
-            f"cuda.{source.name} needs both on one"
-        )
+def _elsewhere(source: Source, x: Tensor, words: Tensor) -> ValueError:
+    return ValueError(
+        f"x is on {x.device}, the weight of the layer on {words.device}: "
+        f"cuda.{source.name} needs both on one"
+    )
 
 
 BY_ROLE: dict[Role, Callable[[Source], Run]] = {

@@ -23,7 +23,7 @@ class Call:
     Running it neither allocates nor synchronizes. One thread at a time may run it.
     """
 
-    __slots__ = ("_address", "_blocks", "_launch", "_slots", "_values")
+    __slots__ = ("_address", "_blocks", "_given", "_launch", "_slots", "_values")
 
     def __init__(
         self,
@@ -51,7 +51,12 @@ class Call:
                 if not ARGUMENTS[name].optional:
                     raise TypeError(f"{source.name} needs {name}")
                 slots[name].value = None
-        self._slots = [(name, slots.get(name)) for name in tensors]
+        self._slots = [
+            (place, slots[name], ARGUMENTS[name].optional, name)
+            for place, name in enumerate(tensors)
+            if name in slots
+        ]
+        self._given = len(tensors)
         self._values = packed, table
         self._address = ctypes.addressof(table)
         sizes = {axis: counts[axis] for axis in ("m", "n", "split") if axis in counts}
@@ -60,14 +65,16 @@ class Call:
 
     def run(self, *tensors: Tensor | None) -> None:
         """Launch on these tensors, on the current stream of their device."""
-        for (name, slot), tensor in zip(self._slots, tensors, strict=True):
-            if slot is not None:
-                if tensor is not None:
-                    slot.value = tensor.data_ptr()
-                elif ARGUMENTS[name].optional:
-                    slot.value = None
-                else:
-                    raise TypeError(f"the kernel needs a tensor for {name}")
+        if len(tensors) != self._given:
+            raise TypeError(f"{len(tensors)} tensors were given, not {self._given}")
+        for place, slot, is_optional, name in self._slots:
+            tensor = tensors[place]
+            if tensor is not None:
+                slot.value = tensor.data_ptr()
+            elif is_optional:
+                slot.value = None
+            else:
+                raise TypeError(f"the kernel needs a tensor for {name}")
         self._launch(self._blocks, self._address)
 
 
