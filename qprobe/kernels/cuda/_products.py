@@ -123,8 +123,9 @@ def run_dequantized(source: Source) -> Run:
         index, thread = x.device.index or 0, threading.get_ident()
         ready = _ready(source, number, x.dtype, 1, n, k, index, thread)
         weight = torch.empty(n, k, dtype=ready.dtype, device=x.device)
-        zeros = packed[2] if len(packed) > 3 else None
-        ready.call.run(None, None, words, packed[1], zeros, None, weight, None, None)
+        if x.numel():
+            zeros = packed[2] if len(packed) > 3 else None
+            ready.call.run(None, None, words, packed[1], zeros, None, weight, None, None)
         bias = None if bias is None else bias.to(ready.dtype)
         return functional.linear(x.to(ready.dtype), weight, bias).to(out_dtype)
 
