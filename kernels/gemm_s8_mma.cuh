@@ -15,6 +15,8 @@ constexpr int kStepK = 32, kSteps = QP_TILE_K / kStepK;
 constexpr int kChunk = 16, kChunks = QP_TILE_K / kChunk;
 constexpr int kStageBytes = (QP_TILE_M + QP_TILE_N) * QP_TILE_K;
 constexpr int kBlocksM = kWarpM / 16, kGroupsN = kWarpN / 32;
+// Neighbouring columns of a thread.
+constexpr int kColumns = 8;
 constexpr int kAhead = QP_STAGES - 1;
 // Operands of one step are loaded while the step before is multiplied, unless other blocks of the SM fill the time
 // and need the registers.
@@ -133,32 +135,6 @@ QP_DEVICE void multiply(int (&sums)[kBlocksM][kGroupsN * 4][4], const Fragments&
   }
 }
 
-// The sums of the parts of K that other blocks computed are added by the last one, as all are integers in any order.
-// `scratch`: for each tile and part, the sums of each thread. Says whether this block is the last.
-QP_DEVICE bool add_parts(int (&sums)[kBlocksM][kGroupsN * 4][4], uint4* scratch, uint32_t* counters, int split) {
-  constexpr int kVectors = kBlocksM * kGroupsN * 4;
-  const int64_t tile = static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
-  uint4* parts = scratch + tile * split * kVectors * QP_THREADS + threadIdx.x;
-  uint4* own = parts + static_cast<int64_t>(blockIdx.z) * kVectors * QP_THREADS;
-#pragma unroll
-  for (int v = 0; v < kVectors; v++) {
-    const int(&s)[4] = sums[v / (kGroupsN * 4)][v % (kGroupsN * 4)];
-    qp_store16(own + v * QP_THREADS, make_uint4(s[0], s[1], s[2], s[3]));
-  }
-  if (!qp_is_last_block(counters + tile, split)) return false;
-  for (int part = 0; part < split; part++) {
-    if (part == static_cast<int>(blockIdx.z)) continue;
-    const uint4* other = parts + static_cast<int64_t>(part) * kVectors * QP_THREADS;
-#pragma unroll
-    for (int v = 0; v < kVectors; v++) {
-      const uint4 more = qp_load16_fresh(other + v * QP_THREADS);
-      int(&s)[4] = sums[v / (kGroupsN * 4)][v % (kGroupsN * 4)];
-      s[0] += more.x, s[1] += more.y, s[2] += more.z, s[3] += more.w;
-    }
-  }
-  return true;
-}
-
 // Writes the warp's part of y.
 QP_DEVICE void finish(const int (&sums)[kBlocksM][kGroupsN * 4][4], const float* x_scale, const float* scales,
                       const qp_act* bias, qp_act* y, int first_row, int first_column, int m, int n, int lane) {
@@ -166,7 +142,7 @@ QP_DEVICE void finish(const int (&sums)[kBlocksM][kGroupsN * 4][4], const float*
   for (int group = 0; group < kGroupsN; group++) {
     const int column = first_column + group * 32 + (lane & 3) * kColumns;
     if (column >= n) continue;
-    const qp_columns columns = qp_load_columns(scales, bias, column, n);
+    const qp_columns<kColumns> columns = qp_load_columns<kColumns>(scales, bias, column, n);
 #pragma unroll
     for (int half = 0; half < kBlocksM * 2; half++) {
       const int row = first_row + half * 8 + (lane >> 2);
@@ -187,20 +163,17 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
   const int warp_m = warp / QP_WARPS_N, warp_n = warp % QP_WARPS_N;
   const qp_place tile = qp_choose_tile();
 
-  const int all_tiles = (k + QP_TILE_K - 1) / QP_TILE_K, tiles_a_part = (all_tiles + split - 1) / split;
-  const int first_tile = blockIdx.z * tiles_a_part;
-  const int tiles = all_tiles - first_tile < tiles_a_part ? all_tiles - first_tile : tiles_a_part;
-  const int first_k = first_tile * QP_TILE_K;
+  const qp_part part = qp_choose_part(k, split);
 
   const int row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
   Source from;
   from.x_step = static_cast<int64_t>(kRowsAtOnce) * k;
   from.packed_step = from.x_step;
-  from.x = x + static_cast<int64_t>(tile.m + row) * k + first_k + chunk * kChunk;
-  from.packed = packed + static_cast<int64_t>(tile.n + row) * k + first_k + chunk * kChunk;
+  from.x = x + static_cast<int64_t>(tile.m + row) * k + part.first_k + chunk * kChunk;
+  from.packed = packed + static_cast<int64_t>(tile.n + row) * k + part.first_k + chunk * kChunk;
   from.x_rows = m - tile.m - row;
   from.packed_rows = n - tile.n - row;
-  from.k_left = k - first_k - chunk * kChunk;
+  from.k_left = k - part.first_k - chunk * kChunk;
   from.shared_x = place<false>(row, chunk);
   from.shared_packed = QP_TILE_M * QP_TILE_K + place<true>(row, chunk);
 
@@ -214,7 +187,7 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
   Carrier held;
 #pragma unroll
   for (int s = 0; s < kAhead; s++) {
-    if (s < tiles) fetch(held, from, shared + s * kStageBytes);
+    if (s < part.tiles) fetch(held, from, shared + s * kStageBytes);
     advance(from);
     qp_copy_commit();
   }
@@ -224,10 +197,10 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
   Fragments fragments[kLoadsEarly ? 2 : 1];
   if (kLoadsEarly) load_fragments(fragments[0], shared, 0, warp_m, warp_n, lane);
   int now = 0, next = kAhead;  // The buffer that is multiplied, and the one that is filled.
-  for (int t = 0; t < tiles; t++) {
+  for (int t = 0; t < part.tiles; t++) {
     const int after = now + 1 == QP_STAGES ? 0 : now + 1;
     // Every warp has read what `next` held: it went through the last barrier.
-    if (t + kAhead < tiles) fetch(held, from, shared + next * kStageBytes);
+    if (t + kAhead < part.tiles) fetch(held, from, shared + next * kStageBytes);
     advance(from);
     qp_copy_commit();
 #pragma unroll
@@ -248,6 +221,6 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
     now = after;
   }
 
-  if (split > 1 && !add_parts(sums, scratch, counters, split)) return;
+  if (split > 1 && !qp_add_parts(sums, scratch, counters, split)) return;
   finish(sums, x_scale, scales, bias, y, tile.m + warp_m * kWarpM, tile.n + warp_n * kWarpN, m, n, lane);
 }

@@ -97,6 +97,7 @@ QP_DEVICE void qp_store16_once(void* address, uint4 v) {
 
 // The same of shared memory.
 QP_DEVICE uint4 qp_load16_shared(const void* address) { return *reinterpret_cast<const uint4*>(address); }
+QP_DEVICE uint2 qp_load8_shared(const void* address) { return *reinterpret_cast<const uint2*>(address); }
 QP_DEVICE void qp_store16_shared(void* address, uint4 v) { *reinterpret_cast<uint4*>(address) = v; }
 
 // ---- Synchronization ----
@@ -421,7 +422,7 @@ QP_DEVICE void qp_mma_e4m3_16x8x32(float (&d)[4], const uint32_t (&a)[4], const 
 // ---- wgmma: d += a · bᵀ by 128 threads, both operands in shared memory, 9.0a only ----
 //
 // Thread (warp w of the group, lane) holds d[4·j + i]: row 16·w + lane/4 + 8·(i/2), column 8·j + 2·(lane%4) + i%2.
-// d holds the result only after the wait, and must not be touched from the fence until then.
+// d holds the result only after qp_wgmma_finish, and must not be touched from the fence until then.
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 // A tile of rows of 128 bytes whose 16-byte chunks are swizzled by the row (chunk ^ row%8): groups of 8 rows lie
@@ -437,6 +438,15 @@ QP_DEVICE void qp_wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned
 template <int kPending>
 QP_DEVICE void qp_wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(kPending) : "memory");
+}
+
+// Waits for all products, and keeps what is made of the accumulators behind the wait: the compiler takes them for the
+// result of the last product, and would use them as soon as that was issued.
+template <int kCount>
+QP_DEVICE void qp_wgmma_finish(int (&d)[kCount]) {
+  qp_wgmma_wait<0>();
+#pragma unroll
+  for (int i = 0; i < kCount; i++) asm volatile("" : "+r"(d[i]) :: "memory");
 }
 
 // Makes this thread's writes to shared memory visible to wgmma.

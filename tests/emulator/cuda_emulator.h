@@ -166,6 +166,7 @@ QP_DEVICE void qp_store8(void* address, uint2 v) { qp_emulator::store(address, v
 QP_DEVICE void qp_store4(void* address, uint32_t v) { qp_emulator::store(address, v); }
 QP_DEVICE void qp_store16_once(void* address, uint4 v) { qp_emulator::store(address, v); }
 QP_DEVICE uint4 qp_load16_shared(const void* address) { return qp_emulator::load<uint4>(address); }
+QP_DEVICE uint2 qp_load8_shared(const void* address) { return qp_emulator::load<uint2>(address); }
 QP_DEVICE void qp_store16_shared(void* address, uint4 v) { qp_emulator::store(address, v); }
 
 QP_DEVICE void qp_sync() { qp_emulator::sync_block(); }
@@ -338,6 +339,8 @@ QP_DEVICE void qp_wgmma_fence() { qp_emulator::wgmma_fence(); }
 QP_DEVICE void qp_wgmma_commit() { qp_emulator::wgmma_commit(); }
 template <int kPending>
 QP_DEVICE void qp_wgmma_wait() { qp_emulator::wgmma_wait(kPending); }
+template <int kCount>
+QP_DEVICE void qp_wgmma_finish(int (&)[kCount]) { qp_emulator::wgmma_wait(0); }
 QP_DEVICE void qp_fence_async_proxy() { qp_emulator::fence_async_proxy(); }
 QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) { qp_emulator::wgmma_issue(d, 128, a, b); }
 QP_DEVICE void qp_wgmma_s8_64x256x32(int (&d)[128], uint64_t a, uint64_t b) { qp_emulator::wgmma_issue(d, 256, a, b); }
