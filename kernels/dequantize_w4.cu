@@ -8,15 +8,17 @@
 //: tile = { n = 32, k = 1024 }
 //: grid = ["n", "split"]
 //: threads = 256
-//: arguments = ["packed", "scales", "zeros", "y", "n", "k", "group", "split"]
+//: arguments = ["packed", "scales", "zeros", "y", "n", "k", "split"]
 //: sass = { needs = ["LDG.E.128", "STG.E.128"], at_least = 4, max_registers = 96 }
-//: variants.int4 = { defines = { QP_WEIGHTS = 0 }, schemes = ["W4A16", "W4A16_G64", "W4A16_G32", "W4A16_ASYM"] }
+//: variants.g128 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"] }
+//: variants.g64 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"] }
+//: variants.g32 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"] }
 //: variants.nf4 = { defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], shared_bytes = 2048 }
 
 #include "dequantize.cuh"
 
-QP_KERNEL __launch_bounds__(QP_THREADS) dequantize_w4(
+QP_KERNEL __launch_bounds__(QP_THREADS, kBlocks) dequantize_w4(
     const uint4* __restrict__ packed, const void* __restrict__ scales, const uint32_t* __restrict__ zeros, qp_act* __restrict__ y, int n,
-    int k, int group, int split) {
-  qp_dequantize(packed, scales, zeros, y, n, k, group, split);
+    int k, int split) {
+  qp_dequantize(packed, scales, zeros, y, n, k, split);
 }

@@ -14,8 +14,8 @@
 
 #include "dequantize.cuh"
 
-QP_KERNEL __launch_bounds__(QP_THREADS) dequantize_w8(
+QP_KERNEL __launch_bounds__(QP_THREADS, kBlocks) dequantize_w8(
     const uint4* __restrict__ packed, const void* __restrict__ scales, qp_act* __restrict__ y, int n,
     int k, int split) {
-  qp_dequantize(packed, scales, nullptr, y, n, k, 0, split);
+  qp_dequantize(packed, scales, nullptr, y, n, k, split);
 }

@@ -13,6 +13,8 @@ constexpr int kWarps = QP_THREADS / 32;
 constexpr int kLoads = 4;
 constexpr int kChunkTiles = kLoads / kTileLoads;
 constexpr int kChunk = kChunkTiles * kTile;
+constexpr int kChunkGroups = kHasGroups ? kChunk / kGroup : 0;
+constexpr int kBlocks = kRows == 1 ? 3 : kRows <= 4 ? 2 : 1;  // On a multiprocessor: what bounds the registers.
 constexpr int kPanel = QP_TILE_K;
 constexpr int kPanelPasses = kPanel / (kChunk * kWarps);
 static_assert(kPanelPasses * kChunk * kWarps == kPanel, "each warp takes as many chunks of a panel");
@@ -25,40 +27,56 @@ constexpr int kTableAt = kRows * kPanel * 4 + kSumsBytes;
 static_assert(QP_SHARED_BYTES == kTableAt + (QP_WEIGHTS == QP_NF4 ? kTableBytes : 0), "shared_bytes in the manifest");
 static_assert(kWarps * kRows * kStrip * 4 <= kTableAt, "the sums of all warps fit where x was");
 
+// What a lane has loaded of a chunk. Each part is loaded for the next chunk as soon as it is used up.
 struct qp_chunk {
   uint4 words[kLoads];
 #if QP_WEIGHTS == QP_INT4
-  uint2 scales[kChunkTiles];  // Four bfloat16; of the tile where a group begins.
-  uint32_t zeros[kChunkTiles];
+  uint2 scales[kChunkGroups];  // Four bfloat16.
+  uint32_t zeros[kChunkGroups];
 #elif QP_WEIGHTS == QP_NF4
-  uint4 scales[kChunkTiles];  // Four float.
+  uint4 scales[kChunkGroups];  // Four float.
 #endif
 };
 
+// Where the next chunk lies for this lane.
 struct qp_source {
-  const uint4* packed;
-  const void* scales;
+  const uint4* words;
+#if QP_WEIGHTS == QP_INT4
+  const uint2* scales;
+#else
+  const uint4* scales;
+#endif
   const uint32_t* zeros;
-  int strip, tiles, shift, lane;
 };
 
-QP_DEVICE void qp_load_chunk(qp_chunk& chunk, const qp_source& from, int index) {
-  const uint4* weights = qp_lane_weights(from.packed, from.strip, from.tiles, index * kChunkTiles, from.lane);
-#pragma unroll
-  for (int i = 0; i < kLoads; i++) chunk.words[i] = qp_load16_once(weights + i * 32);
-#if QP_WEIGHTS != QP_INT8
-  const int group = index * kChunk >> from.shift, groups = from.tiles * kTile >> from.shift;
-#pragma unroll
-  for (int tile = 0; tile < kChunkTiles; tile++) {
-    if ((tile * kTile & ((1 << from.shift) - 1)) != 0) continue;
-    const size_t at = qp_group_at(from.strip, groups, group + (tile * kTile >> from.shift)) / 4 + from.lane / 4;
-#if QP_WEIGHTS == QP_INT4
-    chunk.scales[tile] = qp_load8(static_cast<const uint2*>(from.scales) + at);
-    chunk.zeros[tile] = from.zeros ? qp_load4(from.zeros + at) : 0x08080808u;
-#else
-    chunk.scales[tile] = qp_load16(static_cast<const uint4*>(from.scales) + at);
-#endif
+QP_DEVICE qp_source qp_find_chunk(const uint4* packed, const void* scales, const uint32_t* zeros, int strip, int tiles,
+                                  int index, int lane) {
+  qp_source from = {qp_lane_weights(packed, strip, tiles, index * kChunkTiles, lane), nullptr, nullptr};
+  if (kHasGroups) {
+    const size_t at = qp_group_at(strip, tiles * kTile / kGroup, index * kChunkGroups) / kFeatures + lane / 4;
+    from.scales = static_cast<decltype(from.scales)>(scales) + at;
+    if (zeros) from.zeros = zeros + at;
   }
+  return from;
+}
+
+QP_DEVICE void qp_advance(qp_source& from) {
+  from.words += kWarps * kLoads * 32;
+  if (kHasGroups) from.scales += kWarps * kChunkGroups * (kStrip / kFeatures);
+  if (from.zeros) from.zeros += kWarps * kChunkGroups * (kStrip / kFeatures);
+}
+
+QP_DEVICE void qp_load_tile(qp_chunk& chunk, const qp_source& from, int tile) {
+#pragma unroll
+  for (int i = tile * kTileLoads; i < (tile + 1) * kTileLoads; i++) chunk.words[i] = qp_load16_once(from.words + i * 32);
+}
+
+QP_DEVICE void qp_load_group(qp_chunk& chunk, const qp_source& from, int group) {
+#if QP_WEIGHTS == QP_INT4
+  chunk.scales[group] = qp_load8(from.scales + group * (kStrip / kFeatures));
+  if (from.zeros) chunk.zeros[group] = qp_load4(from.zeros + group * (kStrip / kFeatures));
+#elif QP_WEIGHTS == QP_NF4
+  chunk.scales[group] = qp_load16(from.scales + group * (kStrip / kFeatures));
 #endif
 }
 
@@ -111,27 +129,22 @@ struct qp_sums {
   float whole[kRows][kFeatures];
 };
 
-// The end of a group, whose last tile is `tile`: its sums become numbers.
-QP_DEVICE void qp_close_group(qp_sums& sums, const qp_chunk& chunk, int tile, int shift) {
+// The end of a group: its sums become numbers.
+QP_DEVICE void qp_close_group(qp_sums& sums, const qp_chunk& chunk, int group) {
 #if QP_WEIGHTS != QP_INT8
-  // A choice among registers: an index that is not constant would put the chunk into memory.
-  const auto& one = chunk.scales[tile], &two = chunk.scales[tile & ~1], &four = chunk.scales[0];
-  const auto scales = shift == 5 ? one : shift == 6 ? two : four;
-#if QP_WEIGHTS == QP_INT4
-  const uint32_t zeros = shift == 5 ? chunk.zeros[tile] : shift == 6 ? chunk.zeros[tile & ~1] : chunk.zeros[0];
-#endif
 #pragma unroll
   for (int j = 0; j < kFeatures; j++) {
 #if QP_WEIGHTS == QP_INT4
-    const uint32_t pair = j < 2 ? scales.x : scales.y;
+    const uint32_t pair = j < 2 ? chunk.scales[group].x : chunk.scales[group].y;
     const float scale = j % 2 ? qp_bfloat16_high(pair) : qp_bfloat16_low(pair);
-    const float zero = qp_byte_to_float(zeros, j, 0);
+    const float zero = qp_byte_to_float(chunk.zeros[group], j, 0);
 #else
-    const float scale = qp_bits_to_float(qp_word(scales, j)), zero = 0;
+    const float scale = qp_bits_to_float(qp_word(chunk.scales[group], j)), zero = 0;
 #endif
 #pragma unroll
     for (int row = 0; row < kRows; row++) {
-      const float part = sums.part[row][j] - sums.biased[row] - zero * sums.plain[row];
+      float part = sums.part[row][j];
+      if (QP_WEIGHTS == QP_INT4) part = part - sums.biased[row] - zero * sums.plain[row];
       sums.whole[row][j] += scale * part;
       sums.part[row][j] = 0;
     }
@@ -141,9 +154,9 @@ QP_DEVICE void qp_close_group(qp_sums& sums, const qp_chunk& chunk, int tile, in
 #endif
 }
 
-// `panel` and `panel_sums` are those of this lane's first value of the chunk.
-QP_DEVICE void qp_multiply_chunk(qp_sums& sums, const qp_chunk& chunk, const float* panel, const float* panel_sums,
-                                 const void* table, int lane, int shift) {
+// Adds a chunk, and loads the next one. `panel` and `panel_sums` are at this lane's first value of the chunk.
+QP_DEVICE void qp_multiply_chunk(qp_sums& sums, qp_chunk& chunk, const qp_source& next, bool has_next,
+                                 const float* panel, const float* panel_sums, const void* table, int lane) {
 #pragma unroll
   for (int tile = 0; tile < kChunkTiles; tile++) {
     float w[kFeatures][kAlong];
@@ -152,6 +165,7 @@ QP_DEVICE void qp_multiply_chunk(qp_sums& sums, const qp_chunk& chunk, const flo
       const uint4* loads = chunk.words + tile * kTileLoads;
       qp_decode(w[j], qp_first_word(loads, j), qp_second_word(loads, j), table, lane * 4);
     }
+    if (has_next) qp_load_tile(chunk, next, tile);
 #pragma unroll
     for (int row = 0; row < kRows; row++) {
       const float* from = panel + row * kPanel + tile * kTile;
@@ -165,12 +179,18 @@ QP_DEVICE void qp_multiply_chunk(qp_sums& sums, const qp_chunk& chunk, const flo
           sum += v * w[j][i];
         }
       }
-      if (QP_WEIGHTS == QP_INT4) {
+    }
+    if (QP_WEIGHTS == QP_INT4)
+#pragma unroll
+      for (int row = 0; row < kRows; row++) {
         const float* both = panel_sums + (row * kPanel + tile * kTile) / kAlong * 2;
         sums.biased[row] += both[0], sums.plain[row] += both[1];
       }
+    if (kHasGroups && (tile + 1) % kGroupTiles == 0) {
+      const int group = tile / kGroupTiles;
+      qp_close_group(sums, chunk, group);
+      if (has_next) qp_load_group(chunk, next, group);
     }
-    if (kHasGroups && ((tile + 1) * kTile & ((1 << shift) - 1)) == 0) qp_close_group(sums, chunk, tile, shift);
   }
 }
 
@@ -211,34 +231,42 @@ QP_DEVICE bool qp_reduce_parts(float& sum, float* scratch, uint32_t* counters, i
 
 QP_DEVICE void qp_gemv(const qp_act* x, const uint4* packed, const void* scales, const uint32_t* zeros,
                        const qp_act* bias, qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k,
-                       int group, int split) {
+                       int split) {
   QP_SHARED_DYNAMIC(memory);
   float* panel = reinterpret_cast<float*>(memory);
   float* panel_sums = panel + kRows * kPanel;
   unsigned char* table = memory + kTableAt;
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const qp_source from = {packed, scales, zeros, static_cast<int>(blockIdx.x), qp_tiles(k), qp_group_shift(group), lane};
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, tiles = qp_tiles(k);
   const bool is_aligned = (reinterpret_cast<size_t>(x) | k * sizeof(qp_act)) % 16 == 0;
   if (QP_WEIGHTS == QP_NF4) qp_fill_table(table, threadIdx.x, QP_THREADS);
 
-  const int chunks = from.tiles / kChunkTiles, share = (chunks + split - 1) / split;
+  const int chunks = tiles / kChunkTiles, share = (chunks + split - 1) / split;
   const int first = min(chunks, static_cast<int>(blockIdx.z) * share), last = min(chunks, first + share);
-  qp_chunk chunk, next;
+  qp_source from = qp_find_chunk(packed, scales, zeros, blockIdx.x, tiles, first + warp, lane);
+  qp_chunk chunk;
+#if QP_WEIGHTS == QP_INT4
+#pragma unroll
+  for (int group = 0; group < kChunkGroups; group++) chunk.zeros[group] = 0x08080808u;
+#endif
+  if (first + warp < last) {
+#pragma unroll
+    for (int tile = 0; tile < kChunkTiles; tile++) qp_load_tile(chunk, from, tile);
+#pragma unroll
+    for (int group = 0; group < kChunkGroups; group++) qp_load_group(chunk, from, group);
+  }
   qp_sums sums = {};
-  if (first + warp < last) qp_load_chunk(next, from, first + warp);
 #pragma unroll 1
-  for (int pass = 0; first + pass * kWarps < last; pass++) {
-    const int panel_pass = pass % kPanelPasses, index = first + pass * kWarps + warp;
-    if (panel_pass == 0) {
-      qp_sync();
-      qp_fill_panel(panel, panel_sums, x, (first + pass * kWarps) * kChunk, last * kChunk, m, k, is_aligned);
-      qp_sync();
-    }
-    chunk = next;
-    if (index + kWarps < last) qp_load_chunk(next, from, index + kWarps);
-    if (index < last) {
-      const int column = (panel_pass * kWarps + warp) * kChunk + lane % 4 * kAlong;
-      qp_multiply_chunk(sums, chunk, panel + column, panel_sums + column / kAlong * 2, table, lane, from.shift);
+  for (int begin = first; begin < last; begin += kPanelPasses * kWarps) {
+    qp_sync();
+    qp_fill_panel(panel, panel_sums, x, begin * kChunk, last * kChunk, m, k, is_aligned);
+    qp_sync();
+    const int end = min(last, begin + kPanelPasses * kWarps);
+    int column = warp * kChunk + lane % 4 * kAlong;
+#pragma unroll 1
+    for (int index = begin + warp; index < end; index += kWarps, column += kWarps * kChunk) {
+      qp_advance(from);
+      qp_multiply_chunk(sums, chunk, from, index + kWarps < last, panel + column, panel_sums + column / kAlong * 2,
+                        table, lane);
     }
   }
 

@@ -17,9 +17,9 @@
 
 #include "gemv.cuh"
 
-QP_KERNEL __launch_bounds__(QP_THREADS) gemv_w8a16(
+QP_KERNEL __launch_bounds__(QP_THREADS, kBlocks) gemv_w8a16(
     const qp_act* __restrict__ x, const uint4* __restrict__ packed, const void* __restrict__ scales,
     const qp_act* __restrict__ bias, qp_act* __restrict__ y, float* scratch, uint32_t* counters, int m, int n, int k,
     int split) {
-  qp_gemv(x, packed, scales, nullptr, bias, y, scratch, counters, m, n, k, 0, split);
+  qp_gemv(x, packed, scales, nullptr, bias, y, scratch, counters, m, n, k, split);
 }

@@ -21,13 +21,16 @@ constexpr int kAlong = 8;      // Weights along K of each lane and feature, in a
 // Loads of 16 bytes by each lane that make a tile, and tiles that make a chunk: what a warp loads ahead.
 constexpr int kTileLoads = QP_WEIGHTS == QP_INT8 ? 2 : 1;
 constexpr bool kHasGroups = QP_WEIGHTS != QP_INT8;
+#ifdef QP_GROUP
+constexpr int kGroup = QP_GROUP;  // Weights along K that share a scale.
+#else
+constexpr int kGroup = 64;
+#endif
+constexpr int kGroupTiles = kGroup / kTile;
 
 QP_DEVICE int qp_round_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
 
 QP_DEVICE int qp_tiles(int k) { return qp_round_up(k, kPadding) / kTile; }
-
-// log2 of a group: 32, 64 or 128 integers, 64 of NormalFloat.
-QP_DEVICE int qp_group_shift(int group) { return QP_WEIGHTS == QP_NF4 ? 6 : group >= 128 ? 7 : group >= 64 ? 6 : 5; }
 
 // This lane's part of a tile and of those after it, kTileLoads · 32 vectors apart.
 QP_DEVICE const uint4* qp_lane_weights(const uint4* packed, int strip, int tiles, int tile, int lane) {
