@@ -219,8 +219,7 @@ void run_blocks() {
   }
   while (running && launch->failure.empty()) {
     bool could = false;
-    for (size_t slot = 0; slot < blocks.size(); slot++) {
-      Block& each = blocks[schedule->is_reversed ? blocks.size() - 1 - slot : slot];
+    for (Block& each : blocks) {
       if (!each.alive) continue;
       for (unsigned w = 0; w < each.warps.size() && launch->failure.empty(); w++) {
         const unsigned warp = schedule->is_reversed ? each.warps.size() - 1 - w : w;

@@ -118,7 +118,11 @@ def test_some_schedule_shows_that_a_barrier_is_missing(launch, other, barrier):
     for schedule in SCHEDULES:
         body = EXCHANGE.format(between=barrier, other=other)
         assert np.array_equal(launch(body, schedule=schedule), wanted)
-        wrong.append(not np.array_equal(launch(EXCHANGE.format(between="", other=other), schedule=schedule), wanted))
+        wrong.append(
+            not np.array_equal(
+                launch(EXCHANGE.format(between="", other=other), schedule=schedule), wanted
+            )
+        )
     assert any(wrong)
 
 
@@ -140,7 +144,9 @@ def test_the_last_block_sees_what_all_have_written(launch, schedule):
 
 def test_schedules_differ_in_who_comes_first(launch):
     body = "if (lane == 0) y[qp_atomic_add(y + 255, 1)] = blockIdx.x * 2 + thread / 32;"
-    orders = {schedule: tuple(launch(body, blocks=4, schedule=schedule)[:8]) for schedule in SCHEDULES}
+    orders = {
+        schedule: tuple(launch(body, blocks=4, schedule=schedule)[:8]) for schedule in SCHEDULES
+    }
     assert all(sorted(order) == list(range(8)) for order in orders.values())
     assert orders["eager"] == tuple(range(8))
     assert orders["reversed"][0] == 7

@@ -10,5 +10,7 @@ TESTS = "exact or as_the_reference or everything_is_copied or known_answer"
 
 @pytest.mark.skipif(find_sanitizer() is None, reason="this compiler came without libasan")
 def test_nothing_is_touched_that_is_not_the_kernels_own():
-    done = run_sanitized("-m", "pytest", "-q", "tests/emulator", "-k", f"({TESTS}) and not sanitized")
+    done = run_sanitized(
+        "-m", "pytest", "-q", "tests/emulator", "-k", f"({TESTS}) and not sanitized"
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
