@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := build/demo
+NVDISASM := build/tools/nvdisasm-12.8
 MODEL := $(DEMO)/all-MiniLM-L6-v2
 PEERS := .venv-peers
 PEER_PACKAGES := torchao bitsandbytes optimum-quanto hqq onnx onnxruntime openvino matplotlib
@@ -27,7 +28,7 @@ demo: $(STAMP) ## diagnose this machine; plan, explain and verify a real model o
 	say qprobe explain $(DEMO)/plan.json; \
 	say qprobe verify --model $(MODEL) --plan $(DEMO)/plan.json
 
-test: $(STAMP) ## the linter, the type checker and all tests
+test: $(STAMP) $(NVDISASM) ## the linter, the type checker and all tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mypy
@@ -49,6 +50,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hf]'
 	@touch $@
+
+# Reads machine code for Pascal and Volta, which the disassembler in the environment has dropped.
+$(NVDISASM): tests/machine_code/fetch_nvdisasm.py | $(STAMP)
+	$(BIN)/python -m tests.machine_code.fetch_nvdisasm
 
 $(PEERS)/.installed: pyproject.toml constraints-peers.txt
 	@$(CHECK_PYTHON)

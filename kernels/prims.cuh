@@ -78,6 +78,13 @@ QP_DEVICE float qp_load_fresh(const float* address) {
   return v;
 }
 
+QP_DEVICE uint4 qp_load16_fresh(const void* address) {
+  uint4 v;
+  asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(address) : "memory");
+  return v;
+}
+
 QP_DEVICE void qp_store16(void* address, uint4 v) { *reinterpret_cast<uint4*>(address) = v; }
 QP_DEVICE void qp_store8(void* address, uint2 v) { *reinterpret_cast<uint2*>(address) = v; }
 QP_DEVICE void qp_store4(void* address, uint32_t v) { *reinterpret_cast<uint32_t*>(address) = v; }
@@ -90,6 +97,7 @@ QP_DEVICE void qp_store16_once(void* address, uint4 v) {
 
 // The same of shared memory.
 QP_DEVICE uint4 qp_load16_shared(const void* address) { return *reinterpret_cast<const uint4*>(address); }
+QP_DEVICE uint2 qp_load8_shared(const void* address) { return *reinterpret_cast<const uint2*>(address); }
 QP_DEVICE void qp_store16_shared(void* address, uint4 v) { *reinterpret_cast<uint4*>(address) = v; }
 
 // ---- Synchronization ----
@@ -97,6 +105,13 @@ QP_DEVICE void qp_store16_shared(void* address, uint4 v) { *reinterpret_cast<uin
 QP_DEVICE void qp_sync() { __syncthreads(); }
 QP_DEVICE void qp_sync_warp() { __syncwarp(); }
 QP_DEVICE void qp_fence_device() { __threadfence(); }
+
+// Adds 1, or goes back to 0 from `last`; gives what was there before.
+QP_DEVICE uint32_t qp_atomic_increment(uint32_t* address, uint32_t last) {
+  uint32_t before;
+  asm volatile("atom.global.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(address), "r"(last) : "memory");
+  return before;
+}
 
 QP_DEVICE uint32_t qp_atomic_add(uint32_t* address, uint32_t v) {
   uint32_t before;
@@ -407,7 +422,7 @@ QP_DEVICE void qp_mma_e4m3_16x8x32(float (&d)[4], const uint32_t (&a)[4], const 
 // ---- wgmma: d += a · bᵀ by 128 threads, both operands in shared memory, 9.0a only ----
 //
 // Thread (warp w of the group, lane) holds d[4·j + i]: row 16·w + lane/4 + 8·(i/2), column 8·j + 2·(lane%4) + i%2.
-// d holds the result only after the wait, and must not be touched from the fence until then.
+// d holds the result only after qp_wgmma_finish, and must not be touched from the fence until then.
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 // A tile of rows of 128 bytes whose 16-byte chunks are swizzled by the row (chunk ^ row%8): groups of 8 rows lie
@@ -423,6 +438,15 @@ QP_DEVICE void qp_wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned
 template <int kPending>
 QP_DEVICE void qp_wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(kPending) : "memory");
+}
+
+// Waits for all products, and keeps what is made of the accumulators behind the wait: the compiler takes them for the
+// result of the last product, and would use them as soon as that was issued.
+template <int kCount>
+QP_DEVICE void qp_wgmma_finish(int (&d)[kCount]) {
+  qp_wgmma_wait<0>();
+#pragma unroll
+  for (int i = 0; i < kCount; i++) asm volatile("" : "+r"(d[i]) :: "memory");
 }
 
 // Makes this thread's writes to shared memory visible to wgmma.
@@ -481,13 +505,14 @@ QP_DEVICE float qp_warp_max(float v) {
   return v;
 }
 
-// Whether this block is the last of `blocks` to arrive at `counter`, which starts at 0. What every block wrote before
-// is visible to the last one, read by qp_load_fresh. All threads of the block call it and get the same answer.
+// Whether this block is the last of `blocks` to arrive at `counter`, which is 0 before the first and after the last.
+// What every block wrote before is visible to the last one, read by qp_load_fresh or qp_load16_fresh. All threads of
+// the block call it and get the same answer.
 QP_DEVICE bool qp_is_last_block(uint32_t* counter, uint32_t blocks) {
   QP_SHARED(uint32_t, arrived, [1]);
   qp_fence_device();
   qp_sync();
-  if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) arrived[0] = qp_atomic_add(counter, 1);
+  if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) arrived[0] = qp_atomic_increment(counter, blocks - 1);
   qp_sync();
   const bool is_last = arrived[0] == blocks - 1;
   if (is_last) qp_fence_device();

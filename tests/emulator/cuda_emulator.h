@@ -160,11 +160,13 @@ QP_DEVICE uint2 qp_load8(const void* address) { return qp_emulator::load<uint2>(
 QP_DEVICE uint32_t qp_load4(const void* address) { return qp_emulator::load<uint32_t>(address); }
 QP_DEVICE uint4 qp_load16_once(const void* address) { return qp_emulator::load<uint4>(address); }
 QP_DEVICE float qp_load_fresh(const float* address) { return qp_emulator::load<float>(address); }
+QP_DEVICE uint4 qp_load16_fresh(const void* address) { return qp_emulator::load<uint4>(address); }
 QP_DEVICE void qp_store16(void* address, uint4 v) { qp_emulator::store(address, v); }
 QP_DEVICE void qp_store8(void* address, uint2 v) { qp_emulator::store(address, v); }
 QP_DEVICE void qp_store4(void* address, uint32_t v) { qp_emulator::store(address, v); }
 QP_DEVICE void qp_store16_once(void* address, uint4 v) { qp_emulator::store(address, v); }
 QP_DEVICE uint4 qp_load16_shared(const void* address) { return qp_emulator::load<uint4>(address); }
+QP_DEVICE uint2 qp_load8_shared(const void* address) { return qp_emulator::load<uint2>(address); }
 QP_DEVICE void qp_store16_shared(void* address, uint4 v) { qp_emulator::store(address, v); }
 
 QP_DEVICE void qp_sync() { qp_emulator::sync_block(); }
@@ -172,6 +174,13 @@ QP_DEVICE void qp_sync_warp() { qp_emulator::sync_warp(); }
 QP_DEVICE void qp_fence_device() { qp_emulator::pause(); }
 QP_DEVICE void __syncthreads() { qp_emulator::sync_block(); }
 QP_DEVICE void __syncwarp() { qp_emulator::sync_warp(); }
+
+QP_DEVICE uint32_t qp_atomic_increment(uint32_t* address, uint32_t last) {
+  qp_emulator::pause();
+  const uint32_t before = qp_emulator::load<uint32_t>(address);
+  qp_emulator::store(address, before >= last ? 0 : before + 1);
+  return before;
+}
 
 QP_DEVICE uint32_t qp_atomic_add(uint32_t* address, uint32_t v) {
   qp_emulator::pause();
@@ -330,6 +339,8 @@ QP_DEVICE void qp_wgmma_fence() { qp_emulator::wgmma_fence(); }
 QP_DEVICE void qp_wgmma_commit() { qp_emulator::wgmma_commit(); }
 template <int kPending>
 QP_DEVICE void qp_wgmma_wait() { qp_emulator::wgmma_wait(kPending); }
+template <int kCount>
+QP_DEVICE void qp_wgmma_finish(int (&)[kCount]) { qp_emulator::wgmma_wait(0); }
 QP_DEVICE void qp_fence_async_proxy() { qp_emulator::fence_async_proxy(); }
 QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) { qp_emulator::wgmma_issue(d, 128, a, b); }
 QP_DEVICE void qp_wgmma_s8_64x256x32(int (&d)[128], uint64_t a, uint64_t b) { qp_emulator::wgmma_issue(d, 256, a, b); }

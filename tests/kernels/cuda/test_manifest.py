@@ -5,13 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qprobe.errors import InputError
+from qprobe.kernels.cuda.arguments import ARGUMENTS
 from qprobe.kernels.cuda.builds import builds
 from qprobe.kernels.cuda.manifest import (
+    MachineCode,
     Manifest,
+    Variant,
     find_kernels,
     parse_manifest,
     read_manifest,
 )
+from qprobe.kernels.sources import find_sources
 
 GOOD = """\
 // Weights of 4 bits on tensor cores.
@@ -183,3 +187,12 @@ def test_any_value_is_taken_or_refused(key, value):
         Manifest.model_validate(good | {key: value})
     except ValueError as error:
         assert key in str(error) or "Value error" in str(error)
+
+
+def test_the_folder_says_what_a_kernel_may_say():
+    text = (find_sources() / "README.md").read_text(encoding="utf-8")
+    keys = {*Manifest.model_fields, *Variant.model_fields, *MachineCode.model_fields}
+    assert [key for key in sorted(keys) if f"`{key}`" not in text] == []
+    rows = [f"| `{name}` | {a.kind}{', may be null' if a.optional else ''} | {a.meaning} |"
+            for name, a in ARGUMENTS.items()]  # fmt: skip
+    assert [row for row in rows if row not in text] == []
