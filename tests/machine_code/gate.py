@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from qprobe.documents import arch
@@ -16,7 +17,7 @@ from qprobe.kernels.cuda.builds import Build, builds
 from qprobe.kernels.cuda.cubins import load_cubin
 from qprobe.kernels.cuda.manifest import Manifest, read_manifest
 from qprobe.kernels.cuda.nvrtc import Choice, Compiler, find_compilers
-from tests.machine_code.disassembly import ROOT, ToolMissingError, list_opcodes
+from tests.machine_code.disassembly import ROOT, Instruction, ToolMissingError, list_instructions
 from tests.machine_code.elf import Code, read_cubin
 
 CACHE = ROOT / "build" / "machine_code"
@@ -44,22 +45,28 @@ class Pair:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What became of a pair: its code and opcodes, or the compiler's words."""
+    """What became of a pair: its code and instructions, or the compiler's words."""
 
     code: Code | None
-    opcodes: tuple[str, ...]
+    instructions: tuple[Instruction, ...]
     words: str
 
     def count(self, opcode: str) -> int:
         """Instructions whose opcode begins so."""
-        return count_opcode(self.opcodes, opcode)
+        return count_opcode(self.instructions, opcode)
 
 
-def count_opcode(opcodes: Sequence[str], wanted: str) -> int:
-    """How many have that name and all of its parts, whatever others stand between."""
+def count_opcode(instructions: Sequence[Instruction], wanted: str) -> int:
+    """How many have that name, and parts that begin so, whatever others stand between.
+
+    "LDG.128" is in LDG.E.128.CONSTANT, "HMMA.16" in HMMA.16816.F32.
+    """
     name, *parts = wanted.split(".")
-    split = (opcode.split(".") for opcode in opcodes)
-    return sum(own[0] == name and set(parts) <= set(own[1:]) for own in split)
+    split = (instruction.opcode.split(".") for instruction in instructions)
+    return sum(
+        own[0] == name and all(any(one.startswith(part) for one in own) for part in parts)
+        for own in split
+    )
 
 
 def list_pairs(path: Path) -> list[Pair]:
@@ -71,6 +78,23 @@ def list_pairs(path: Path) -> list[Pair]:
         for target in build.architectures
         for cuda in lines_for(target)
     ]
+
+
+def spread_pairs(path: Path) -> list[Pair]:
+    """Every variant for every architecture, and each activation type of a variant for some of them.
+
+    All would take minutes, and what differs with the type is little: the first architecture has the first
+    type, the second the second, and so on. `python -m tests.machine_code` judges all of them.
+    """
+    chosen: list[Pair] = []
+    for _, group in groupby(list_pairs(path), key=lambda pair: pair.build.variant):
+        of_build: dict[str, list[Pair]] = defaultdict(list)
+        for pair in group:
+            of_build[pair.build.name].append(pair)
+        columns = list(of_build.values())
+        for row in range(max(len(columns), len(columns[0]))):
+            chosen.append(columns[row % len(columns)][row % len(columns[0])])
+    return chosen
 
 
 def lines_for(target: str) -> tuple[int, ...]:
@@ -104,11 +128,11 @@ def compile_pairs(pairs: Sequence[Pair], cache: Path = CACHE) -> dict[str, Compi
             if isinstance(made[str(pair)], Code):
                 groups[pair.target].append(str(pair))
         texts = ([made[name].instructions for name in group] for group in groups.values())
-        opcodes = dict(zip(groups, pool.map(list_opcodes, groups, texts), strict=True))
+        read = dict(zip(groups, pool.map(list_instructions, groups, texts), strict=True))
     listed = {
         name: own
         for target, group in groups.items()
-        for name, own in zip(group, opcodes[target], strict=True)
+        for name, own in zip(group, read[target], strict=True)
     }
     return {
         name: Compiled(code, listed[name], "") if name in listed else Compiled(None, (), str(code))

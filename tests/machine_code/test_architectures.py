@@ -8,7 +8,7 @@ import pytest
 from qprobe.documents import arch
 from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda.nvrtc import compile_source
-from tests.machine_code.disassembly import list_opcodes
+from tests.machine_code.disassembly import list_instructions
 from tests.machine_code.elf import read_cubin
 from tests.machine_code.gate import count_opcode, find_compiler, lines_for
 from tests.machine_code.probes import PROBES
@@ -32,10 +32,10 @@ def read_target(target):
     """What the machine code for a target says of each feature."""
     codes = {feature: compile_probe(feature, target) for feature in PROBES}
     compiled = {feature: code for feature, code in codes.items() if code is not None}
-    opcodes = list_opcodes(target, list(compiled.values()))
+    instructions = list_instructions(target, list(compiled.values()))
     natives = [
         count_opcode(own, PROBES[feature].opcode) > 0
-        for feature, own in zip(compiled, opcodes, strict=True)
+        for feature, own in zip(compiled, instructions, strict=True)
     ]
     supports = ["native" if native else "emulated" for native in natives]
     return dict.fromkeys(PROBES, "absent") | dict(zip(compiled, supports, strict=True))

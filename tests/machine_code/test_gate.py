@@ -7,14 +7,16 @@ import pytest
 from qprobe.kernels.cuda import nvrtc
 from qprobe.kernels.cuda.nvrtc import compile_source
 from tests.machine_code import disassembly, gate
-from tests.machine_code.disassembly import ToolMissingError, list_opcodes
+from tests.machine_code.disassembly import ToolMissingError, find_loops, list_instructions
 from tests.machine_code.elf import read_cubin
 from tests.machine_code.gate import (
     compile_pairs,
+    count_opcode,
     find_compiler,
     judge,
     lines_for,
     list_pairs,
+    spread_pairs,
     uncovered,
 )
 
@@ -179,6 +181,25 @@ def test_a_build_of_no_architecture_is_missed(tmp_path):
     assert uncovered(path, list_pairs(path)) == ["7.0"]
 
 
+@pytest.mark.parametrize(
+    "types", ['"float16"', '"float16", "bfloat16"', '"float16", "bfloat16", "float32"']
+)
+@pytest.mark.parametrize("architectures", ['["9.0"]', '["7.0", "7.5"]', PASCAL_AND_LATER])
+def test_every_variant_is_judged_everywhere_and_every_type_somewhere(
+    tmp_path, types, architectures
+):
+    path = plant(tmp_path, architectures=architectures)
+    variants = f"//: activations = [{types}]\n//: variants = {{ a = {{}}, b = {{}} }}\n"
+    path.write_text(variants + path.read_text())
+    every, chosen = list_pairs(path), spread_pairs(path)
+    assert len(set(map(str, chosen))) == len(chosen)
+    for what in (
+        lambda pair: (pair.build.variant, pair.target, pair.cuda),
+        lambda pair: pair.build.name,
+    ):
+        assert set(map(what, chosen)) == set(map(what, every))
+
+
 def test_each_architecture_has_the_compilers_that_build_for_it():
     assert [lines_for(t) for t in ("6.1", "7.0", "7.5", "8.0", "9.0a", "12.0")] == [
         (12,), (12,), (12, 13), (13,), (13,), (13,),
@@ -208,8 +229,18 @@ def test_kernels_are_told_apart_in_one_disassembly(tmp_path):
     made = compile_pairs(pairs, tmp_path / "cache")
     assert [made[str(pair)].count("IDP.4A") for pair in pairs] == [2, 3, 5]
     for one in made.values():
-        assert list_opcodes("6.1", [one.code.instructions]) == [one.opcodes]
+        assert list_instructions("6.1", [one.code.instructions]) == [one.instructions]
         assert one.count("EXIT") >= 1
+
+
+@pytest.mark.parametrize("target", ["6.1", "8.0", "12.0"])
+def test_loops_are_found_with_what_is_in_them(tmp_path, target):
+    path = plant(tmp_path, architectures=f'["{target}"]')
+    (made,) = compile_pairs(list_pairs(path), tmp_path / "cache").values()
+    loops = [loop for loop in find_loops(made.instructions) if count_opcode(loop, "IDP")]
+    assert [count_opcode(loop, "IDP.4A") for loop in loops] == [8]
+    assert count_opcode(loops[0], "LDG") == 16
+    assert count_opcode(loops[0], "EXIT") == 0
 
 
 def test_a_cubin_is_read_as_the_assembler_reports(tmp_path):

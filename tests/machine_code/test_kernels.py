@@ -3,7 +3,7 @@
 import pytest
 
 from qprobe.kernels.cuda.manifest import find_kernels
-from tests.machine_code.gate import compile_pairs, judge, list_pairs, uncovered
+from tests.machine_code.gate import compile_pairs, judge, spread_pairs, uncovered
 
 KERNELS = find_kernels()
 
@@ -13,13 +13,13 @@ def outcomes(request):
     """Every pair of the kernels that are tested, compiled together: two cores, one disassembly each."""
     chosen = [item.callspec.params["path"] for item in request.session.items
               if item.getparent(pytest.Module) is request.node and hasattr(item, "callspec")]  # fmt: skip
-    return compile_pairs([pair for path in dict.fromkeys(chosen) for pair in list_pairs(path)])
+    return compile_pairs([pair for path in dict.fromkeys(chosen) for pair in spread_pairs(path)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", KERNELS.values(), ids=KERNELS)
 def test_the_machine_code_is_what_the_kernel_says(path, outcomes):
-    pairs = list_pairs(path)
+    pairs = spread_pairs(path)
     assert uncovered(path, pairs) == []
     wrong = [f"{pair}: {words}" for pair in pairs for words in judge(pair, outcomes[str(pair)])]
     assert not wrong, "\n" + "\n".join(wrong)

@@ -39,7 +39,7 @@ class MachineCode(Document):
     """What must be in the machine code, and what it may use at most."""
 
     needs: tuple[str, ...] = ()
-    """Opcodes of `nvdisasm`: the name and parts that it must have, "LDG.128" being in LDG.E.128.CONSTANT."""
+    """Opcodes of `nvdisasm`, by name and beginnings of parts: "LDG.128" is in LDG.E.128.CONSTANT."""
     at_least: Positive = 1
     """How often each is there: compilers unroll differently, so that it is never an exact number."""
     forbids: tuple[str, ...] = ()

@@ -93,10 +93,29 @@ def test_whatever_decides_the_code_is_another_file(source, cache, compiled):
         load_cubin(source, builds(read_manifest(source))[0], Choice(compiler, "8.0"), cache)
     (source.parent / "prims.cuh").write_text("#define ADDED 4\n")
     load(source, cache)
+    (source.parent / "prims.cuh").write_text('#include "more.cuh"\n')
+    for added in ("5", "6"):
+        (source.parent / "more.cuh").write_text(f"#pragma once\n#define ADDED {added}\n")
+        load(source, cache)
     source.write_text(SOURCE + "// more\n")
     load(source, cache)
-    assert len(compiled) == len(find_compilers()) + 4
+    assert len(compiled) == len(find_compilers()) + 6
     assert len(list(cache.iterdir())) == len(compiled)
+
+
+def test_what_is_not_included_does_not_matter(source, cache, compiled):
+    load(source, cache)
+    (source.parent / "other.cuh").write_text("#define ADDED 5\n")
+    load(source, cache)
+    assert len(compiled) == 1
+
+
+def test_headers_that_include_one_another_are_read_once(source, cache, compiled):
+    (source.parent / "prims.cuh").write_text(
+        '#pragma once\n#include "prims.cuh"\n#define ADDED 1\n'
+    )
+    load(source, cache)
+    assert len(compiled) == 1
 
 
 @pytest.mark.parametrize(
