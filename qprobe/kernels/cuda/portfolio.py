@@ -55,7 +55,7 @@ def all_sources() -> dict[str, Source]:
         found = find_kernels()
     except UnavailableError:
         return {}
-    return {name: _read(path) for name, path in found.items()}
+    return {name: read_source(path) for name, path in found.items()}
 
 
 def sources_of(*roles: Role) -> tuple[Source, ...]:
@@ -72,6 +72,7 @@ def _number(target: str) -> tuple[int, ...]:
     return tuple(map(int, arch.plain(target).split(".")))
 
 
-def _read(path: Path) -> Source:
+def read_source(path: Path) -> Source:
+    """The kernel in a file. Reads the disk."""
     manifest = read_manifest(path)
     return Source(path, manifest, {build.name: build for build in builds(manifest)})
