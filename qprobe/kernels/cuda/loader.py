@@ -105,7 +105,10 @@ def _try_cupy() -> str:
         version = cupy.cuda.runtime.driverGetVersion()
     except (ImportError, OSError, RuntimeError) as error:
         words = " ".join(str(error).split())
-        return f"CuPy does not start ({words:.200}): install cupy-cuda{_cuda_major()}x alone"
+        return (
+            f"CuPy does not start ({words:.200}): install cupy-cuda{_cuda_major()}x, or the one for "
+            "the CUDA that the driver goes up to, and no other"
+        )
     if not count:
         return "CuPy finds no NVIDIA GPU, torch does: install a CuPy for the CUDA of the driver"
     return "" if version else "CuPy finds no driver"
