@@ -63,6 +63,9 @@ class Kernel:
     run: Run
     max_rows: int | None = None
     """The largest M that it is meant for, right as it is beyond; None: any."""
+    warm_up: Callable[[LayerSpec], object] = lambda _: None
+    """Has ready what the first call would otherwise wait for, such as a compiler; it may be in a CUDA graph,
+    where nothing can be loaded."""
     rounds_input: bool = False
     """Whether it takes activations as they are and rounds them to 8 bits by itself."""
 

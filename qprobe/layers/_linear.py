@@ -125,6 +125,8 @@ class PlannedLinear(nn.Linear):
                 f"{self.in_features} for {kernels[0].id}: {str(error).partition('.')[0]}",
                 "free memory of the device, or plan for less with --memory",
             ) from error
+        for kernel in kernels:
+            kernel.warm_up(self.spec)
         self._canonical = None
 
     def _select(self, x: Tensor) -> Kernel:

@@ -172,8 +172,8 @@ def test_memory_that_runs_out_while_packing_leaves_the_layer_whole(device):
     layer = make_layer_of([("reference", None)], "W4A16", 256, 512, DTYPE, "cpu")
     state = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
     free, _ = torch.cuda.mem_get_info(device)
-    hog = torch.empty(max(0, free - 2**21), dtype=torch.uint8, device=device)
-    big = make_layer_of([("reference", None)], "W8A16", 8192, 8192, DTYPE, "cpu")
+    hog = torch.empty(max(0, free - 2**26), dtype=torch.uint8, device=device)
+    big = make_layer_of([("reference", None)], "W8A16", 16384, 8192, DTYPE, "cpu")
     with pytest.raises(torch.OutOfMemoryError):
         big.to(device)
     del hog

@@ -44,6 +44,7 @@ def _make(source: Source) -> Kernel:
         pack=_labelled(pack),
         unpack=lambda packed, spec: unpack(packed[:-1], spec),
         run=BY_ROLE[manifest.role](source),
+        warm_up=lambda spec: _warm_up(source, spec),
         max_rows=manifest.max_rows,
     )
 
@@ -86,6 +87,14 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
     if spec.n * spec.k > INT32_MAX:
         return f"it indexes {INT32_MAX} weights at most; N = {spec.n} times K = {spec.k} is more"
     return ""
+
+
+def _warm_up(source: Source, spec: LayerSpec) -> None:
+    """Compile and load every build that the layer may need, whatever the rows."""
+    index = _index(spec.device)
+    card = driver.find_card(index)
+    for build in source.find_builds(spec.scheme, spec.activation_dtype, card.capability):
+        driver.current().load(source, build.name, index)
 
 
 def lacks(source: Source, card: Card) -> str:

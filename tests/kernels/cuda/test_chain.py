@@ -8,6 +8,7 @@ from torch import nn
 
 from qprobe.documents.plan import KernelRange
 from qprobe.documents.scheme import SCHEMES
+from qprobe.errors import UnavailableError
 from qprobe.kernels import registry
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
@@ -262,3 +263,61 @@ def test_more_weights_than_32_bits_count_are_refused(emulated):
     kernel = next(k for k in KERNELS if k.id == "cuda.gemv_w4a16")
     spec = LayerSpec("W4A16", 2**20, 4096, torch.float16, 8, "cuda:0")
     assert "indexes 2147483647 weights at most" in kernel.objection(spec)
+
+
+def test_packing_has_every_build_ready_before_the_first_call(on_processor, monkeypatch):
+    """A first call may be captured in a CUDA graph, where no module can be loaded."""
+    loaded = []
+    load = type(on_processor).load
+
+    def listen(self, source, name, index):
+        loaded.append((source.name, name))
+        return load(self, source, name, index)
+
+    monkeypatch.setattr(type(on_processor), "load", listen)
+    kernels = (
+        KernelRange(kernel="cuda.gemv_w4a16", m_min=1, m_max=8),
+        KernelRange(kernel="cuda.dequantize_w4", m_min=9, m_max=None),
+    )
+    layer = make_layer(nn.Linear(128, 32), SCHEMES["NF4"], "rtn", kernels, torch.float16)
+    before = set(loaded)
+    assert {source for source, _ in before} == {"gemv_w4a16", "dequantize_w4"}
+    with torch.no_grad():
+        for rows in (1, 3, 8, 9):
+            layer(torch.randn(rows, 128).to(torch.float16))
+    assert set(loaded) == before
+
+
+def test_memory_that_runs_out_while_packing_is_told_with_what_to_do(on_processor, monkeypatch):
+    kernel = registry.get_kernel("cuda.gemv_w4a16")
+
+    def fail(_tensors, _spec):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    full = registry.all_kernels() | {kernel.id: replace(kernel, pack=fail)}
+    monkeypatch.setattr(registry, "all_kernels", lambda: full)
+    ranges = (KernelRange(kernel=kernel.id, m_min=1, m_max=None),)
+    with pytest.raises(
+        UnavailableError, match="no memory on cpu to pack a weight of 32 × 128"
+    ) as seen:
+        make_layer(nn.Linear(128, 32), SCHEMES["W4A16"], "rtn", ranges, torch.float16)
+    assert "--memory" in seen.value.hint
+
+
+def test_a_moved_layer_that_cannot_be_packed_falls_back_and_says_so(
+    group_layer, monkeypatch, caplog
+):
+    x = torch.randn(2, 256).to(torch.float16)
+    with torch.no_grad():
+        before = group_layer(x)
+    kernel = registry.get_kernel("cuda.gemv_w4a16")
+
+    def fail(_tensors, _spec):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    full = registry.all_kernels() | {kernel.id: replace(kernel, pack=fail)}
+    monkeypatch.setattr(registry, "all_kernels", lambda: full)
+    group_layer.to("cpu")
+    assert "falls back to the reference kernel: no memory" in caplog.text
+    with torch.no_grad():
+        assert float((group_layer(x) - before).norm() / before.norm()) < 2e-3
