@@ -4,6 +4,7 @@ import pytest
 
 from qprobe.documents.machine import Fingerprint
 from qprobe.documents.profile import Peak
+from qprobe.documents.scheme import SCHEMES
 from qprobe.flow.objective import build_objective
 from qprobe.policy import make_plan
 from qprobe.policy.candidates import compute_dtypes
@@ -29,7 +30,7 @@ V100 = Fingerprint(
     software={"torch": "2.10", "cuda": "12.6"},
 )
 FACTS = (
-    fact("reference", ("NONE", "BF16", "FP16", "W8A8", "W4A16"), "canonical"),
+    fact("reference", tuple(SCHEMES), "canonical"),
     fact("cuda.gemm_s8_dp4a", ("W8A8",), "cuda_rows_s8"),
     fact("cuda.dequantize_rows", ("W8A8",), "cuda_rows_s8"),
     fact("cuda.gemv_w4a16", ("W4A16",), "cuda_mma_w4"),
