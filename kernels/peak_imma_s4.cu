@@ -7,7 +7,7 @@
 //: grid = ["split"]
 //: threads = 256
 //: arguments = ["y", "iterations"]
-//: sass = { needs = ["IMMA"], at_least = 8, max_registers = 96 }
+//: sass = { needs = ["IMMA"], at_least = 2, max_registers = 96 }
 
 #include "peak.cuh"
 
