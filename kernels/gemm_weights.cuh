@@ -11,6 +11,10 @@
 
 #include "weights.cuh"
 
+#ifndef QP_ASYMMETRIC
+#define QP_ASYMMETRIC 0  // Whether groups have zero points.
+#endif
+
 constexpr int kStrips = 4, kHalves = 2;
 constexpr int kColumns = QP_TILE_M / 8;  // MMAs along M.
 constexpr int kPairs = kFeatures / 2;     // MMAs along N: features j and j + 1 of a lane, 8 apart.
@@ -26,7 +30,7 @@ static_assert(kChunk % kTile == 0 && (kPadding % kChunk == 0), "a chunk is whole
 // their banks apart.
 constexpr int kRowBytes = kStage * 2 + 64;
 constexpr int kXBytes = QP_TILE_M * kRowBytes;
-constexpr int kBlocks = QP_TILE_M <= 8 ? 3 : QP_TILE_M <= 32 ? 2 : 1;  // On a multiprocessor: what bounds the registers.
+constexpr int kBlocks = QP_TILE_M <= 8 ? 3 : QP_TILE_M <= 16 ? 2 : 1;  // On a multiprocessor: what bounds the registers.
 
 // Scales of a stage: for each strip its groups, each as 32 values; then the zero points, as bytes.
 constexpr int kStageGroups = kHasGroups ? kStage / kGroup : 0;

@@ -5,9 +5,9 @@ import pytest
 from qprobe.kernels.cuda.manifest import find_kernels, read_manifest
 from tests.emulator.build import EmulatorError, compile_all
 from tests.emulator.launch import default_capability, find_build
-from tests.emulator.mutants import MUTANTS
+from tests.emulator.mutants import MUTANTS, Mutant
 from tests.emulator.sanitized import find_sanitizer, run_sanitized
-from tests.emulator.trials import TRIALS, find_fault
+from tests.emulator.trials import TRIALS, find_fault, try_copy
 
 PLAIN = [mutant for mutant in MUTANTS if not mutant.sanitized]
 SANITIZED = [mutant for mutant in MUTANTS if mutant.sanitized]
@@ -53,16 +53,12 @@ def test_nothing_is_found_where_nothing_is_wrong(kernel):
 
 
 def test_a_mutant_whose_text_is_gone_is_an_error(tmp_path):
-    mutant = MUTANTS[0]
-    gone = type(mutant)(mutant.kernel, "none", "no such text", "", mutant.source)
+    gone = Mutant("copy", "none", "no such text", "")
     with pytest.raises(AssertionError, match="has no 'no such text'"):
         gone.write(tmp_path)
+
+
+def test_a_source_that_does_not_compile_is_an_error(tmp_path):
+    path = Mutant("copy", "none", "QP_KERNEL", "QP_KERNAL").write(tmp_path)
     with pytest.raises(EmulatorError, match="does not compile"):
-        broken = type(mutant)("copy", "none", "QP_KERNEL", "QP_KERNAL").write(tmp_path)
-        find_fault_or_raise(broken)
-
-
-def find_fault_or_raise(path):
-    from tests.emulator.trials import try_copy
-
-    return try_copy(path, "eager")
+        try_copy(path, "eager")

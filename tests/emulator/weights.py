@@ -77,6 +77,12 @@ def exact_weight(scheme: str, n: int, k: int) -> np.ndarray:
     return dequantize_weight(make_weight(scheme, n, k), SCHEMES[scheme], torch.float64).numpy()
 
 
+def step_sizes(scheme: str, n: int, k: int) -> np.ndarray:
+    """What one more of a code is worth, (N, K) float64."""
+    scale = make_weight(scheme, n, k)["weight_scale"].double()
+    return scale.repeat_interleave(k // scale.shape[1], dim=1).numpy()
+
+
 def pack(case: Case, n: int, k: int) -> dict[str, np.ndarray | None]:
     """The weight's arguments: words, scales and zero points."""
     manifest = read_manifest(case.path)
