@@ -8,7 +8,7 @@ from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.manifest import Role, Tile
 
 WAVES = 2
-"""Blocks that each multiprocessor should have: while one waits for memory, another computes."""
+"""Blocks of a streaming product that each multiprocessor should have: while one waits for memory, another computes."""
 LEAST_K: dict[Role, int] = {"gemv": 1024, "gemm": 512}
 """Weights along K of a part: with fewer, filling the pipeline costs more than is won."""
 MOST_PARTS = 16
@@ -38,11 +38,16 @@ def _work(tile: Tile, sm_count: int, m: int, n: int) -> tuple[int, int]:
     return -(-count_tiles(tile, m, n) // sm_count) * area, -area
 
 
-def choose_split(tile: Tile, role: Role, sm_count: int, m: int, n: int, k: int) -> int:
-    """The parts of K for an M × N product of blocks `tile`; 1 where its blocks fill the card."""
-    blocks = count_tiles(tile, m, n)
-    wanted = -(-WAVES * sm_count // blocks) if blocks < sm_count else 1
-    return max(1, min(wanted, k // LEAST_K.get(role, k + 1), MOST_PARTS))
+def choose_split(build: Build, role: Role, sm_count: int, m: int, n: int, k: int) -> int:
+    """The parts of K for an M × N product; 1 where its blocks fill the card.
+
+    Products that stream the weight want several blocks on each multiprocessor; those bound by
+    arithmetic want one on each, because every part costs its sums in memory.
+    """
+    wanted = (WAVES if build.max_rows is not None else 1) * sm_count
+    blocks = count_tiles(build.tile, m, n)
+    parts = wanted // blocks if blocks < sm_count else 1
+    return max(1, min(parts, k // LEAST_K.get(role, k + 1), MOST_PARTS))
 
 
 def count_tiles(tile: Tile, m: int, n: int) -> int:

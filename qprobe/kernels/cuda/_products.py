@@ -155,12 +155,14 @@ def _ready(
             break
     else:
         raise TypeError(f"{source.name} has no build for {scheme} on {card.name}")
-    split = choose_split(build.tile, role, card.sm_count, m, n, k)
+    taken = source.manifest.arguments
+    split = 1
     if role == "dequantize":
         split = -(-k // build.tile.k)
+    elif "split" in taken:
+        split = choose_split(build, role, card.sm_count, m, n, k)
     group = SCHEMES[scheme].block
     counts = {"m": m, "n": n, "k": k, "group": group, "split": split}
-    taken = source.manifest.arguments
     call = Call(source, build.name, index, {c: v for c, v in counts.items() if c in taken}, TENSORS)
     tiles = count_tiles(build.tile, m, n)
     return Ready(call, dtype, split, split * tiles * build.tile.m * build.tile.n, tiles)

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from qprobe.documents import arch
 from qprobe.errors import UnavailableError
 from qprobe.kernels import gpus
 from qprobe.kernels.cuda.builds import Build
@@ -138,8 +137,6 @@ def _load(source: Source, build_name: str, index: int) -> Launch:
 
     driver, build = cupy.cuda.driver, source.builds[build_name]
     capability, features = CUPY.cards()[index].capability, source.manifest.requires
-    if all(target != arch.plain(target) for target in build.architectures):
-        features = (*features, *sorted(arch.SPECIFIC))
     image = load_cubin(source.path, build, choose_compiler(capability, features, _driver_cuda()))
     torch.cuda.init()
     with torch.cuda.device(index), cupy.cuda.Device(index):
