@@ -20,6 +20,7 @@ RESERVE_S = 45.0
 """Of the benchmark, for the cell that it has begun when its time is up, and for writing."""
 TESTS = (
     "-m", "pytest", "-q", "tests/gpu", "-W", "default", "--maxfail", "25", "--durations", "10",
+    "-m", "not slow",
 )  # fmt: skip
 
 

@@ -18,7 +18,14 @@ LIMIT_S = 150
 
 
 @pytest.mark.skipif(TOOL is None, reason="compute-sanitizer is not installed")
-@pytest.mark.parametrize("check", ["memcheck", "racecheck", "synccheck"])
+@pytest.mark.parametrize(
+    "check",
+    [
+        "memcheck",
+        pytest.param("racecheck", marks=pytest.mark.slow),
+        pytest.param("synccheck", marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_found(device, check):
     command = [TOOL, "--tool", check, "--error-exitcode", "9", "--print-limit", "20",
                sys.executable, "-m", "tests.gpu.sanitized"]  # fmt: skip
