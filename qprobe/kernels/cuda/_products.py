@@ -24,7 +24,7 @@ from qprobe.kernels.cuda.portfolio import Source
 
 ALIGNMENT = 16
 """Bytes of the widest load."""
-PREFERRED = (torch.bfloat16, torch.float16, torch.float32)
+PREFERRED = (torch.float32, torch.bfloat16, torch.float16)
 """What activations of another type are brought to, the widest range first."""
 SHAPES = 4096
 """Launches that are kept ready: as many shapes of x as a server sees."""
