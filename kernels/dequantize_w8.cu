@@ -4,12 +4,12 @@
 //: schemes = ["W8A16", "W8A8"]
 //: packing = "mma_w8"
 //: activations = ["float16", "bfloat16", "float32"]
-//: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
+//: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "9.0", "10.0", "12.0"]
 //: tile = { n = 32, k = 1024 }
 //: grid = ["n", "split"]
 //: threads = 256
 //: arguments = ["packed", "scales", "y", "n", "k", "split"]
-//: sass = { needs = ["LDG.E.128", "STG.E.128"], at_least = 4, max_registers = 96 }
+//: sass = { needs = ["LDG.128", "STG.128"], at_least = 4, max_registers = 96 }
 //: variants.int8 = { defines = { QP_WEIGHTS = 2 } }
 
 #include "dequantize.cuh"

@@ -1,17 +1,23 @@
 // y = x · Wᵀ + b on tensor cores, for few to 128 rows: the weight is streamed once, in the order in which it is multiplied.
 //
 // A block computes QP_TILE_M rows of four strips. Four of its warps take a strip each, over one half of each stage of
-// QP_TILE_K along K, four over the other; the halves are added at the end. A lane's 16 bytes of weights are the operands
-// of two MMAs for each of four features; they go from memory to registers, ahead by one stage. x and the scales come
-// through a ring of stages in shared memory, copied asynchronously. Codes are integers, exact in 16 bits; scales are
-// applied to the float32 sums of a group.
+// QP_TILE_K along K, four over the other; the halves are added at the end. The weights are the first operand of MMAs of
+// 16 features, 8 rows of x and 16 along K: a lane's 16 bytes are its part of four of them, and 16 bytes of a row of x, as
+// they lie, its part of both on the other side. Weights go from memory to registers, each tile when its predecessor is
+// used up; x and the scales come through a ring of stages in shared memory, copied asynchronously. Codes are integers,
+// exact in 16 bits; scales are applied to the float32 sums of a group.
 
 #pragma once
 
 #include "weights.cuh"
 
+#ifndef QP_ASYMMETRIC
+#define QP_ASYMMETRIC 0  // Whether groups have zero points.
+#endif
+
 constexpr int kStrips = 4, kHalves = 2;
-constexpr int kSubtiles = QP_TILE_M / 16;  // MMAs along M.
+constexpr int kColumns = QP_TILE_M / 8;  // MMAs along M.
+constexpr int kPairs = kFeatures / 2;     // MMAs along N: features j and j + 1 of a lane, 8 apart.
 constexpr int kStage = QP_TILE_K;
 constexpr int kStages = QP_STAGES;
 constexpr int kChunk = kStage / kHalves;  // Of K, by each warp in each stage.
@@ -24,8 +30,7 @@ static_assert(kChunk % kTile == 0 && (kPadding % kChunk == 0), "a chunk is whole
 // their banks apart.
 constexpr int kRowBytes = kStage * 2 + 64;
 constexpr int kXBytes = QP_TILE_M * kRowBytes;
-static_assert(QP_TILE_M * kStage / kAlong % QP_THREADS == 0, "every thread copies as much of x");
-constexpr int kBlocks = QP_TILE_M <= 32 ? 2 : 1;  // On a multiprocessor: what bounds the registers.
+constexpr int kBlocks = QP_TILE_M <= 8 ? 3 : QP_TILE_M <= 16 ? 2 : 1;  // On a multiprocessor: what bounds the registers.
 
 // Scales of a stage: for each strip its groups, each as 32 values; then the zero points, as bytes.
 constexpr int kStageGroups = kHasGroups ? kStage / kGroup : 0;
@@ -35,15 +40,15 @@ constexpr int kStripZeroBytes = QP_ASYMMETRIC ? kStageGroups * kStrip : 0;
 constexpr int kStageBytes = kXBytes + kStrips * (kStripScaleBytes + kStripZeroBytes);
 
 // Both 16-bit numbers of two neighbours along K, for each byte of NormalFloat, in each lane's own bank.
-constexpr int kPairsBytes = QP_WEIGHTS == QP_NF4 ? 256 * 32 * 4 : 0;
-constexpr int kSums = kSubtiles * kFeatures * 4;  // Of each lane.
-static_assert(QP_SHARED_BYTES == kStages * kStageBytes + kPairsBytes, "shared_bytes in the manifest");
+constexpr int kTableAt = kStages * kStageBytes;
+constexpr int kPairTableBytes = QP_WEIGHTS == QP_NF4 ? 256 * 32 * 4 : 0;
+constexpr int kSums = kColumns * kPairs * 4;  // Of each lane.
+static_assert(QP_SHARED_BYTES == kTableAt + kPairTableBytes, "shared_bytes in the manifest");
 static_assert(kStrips * kSums * 32 * 4 <= kStages * kStageBytes, "the sums of a half fit where x was");
 static_assert(kStages >= 2, "a stage is copied while another is used");
 
 struct qp_problem {
   const qp_act* x;
-  const uint4* packed;
   const unsigned char* scales;
   const unsigned char* zeros;
   int m, n, k, tiles, strips;
@@ -73,21 +78,29 @@ QP_DEVICE void qp_copy_x(unsigned char* to, const qp_problem& of, int stage) {
 #pragma unroll
   for (int part = 0; part < QP_TILE_M * kVectors; part += QP_THREADS) {
     const int i = part + threadIdx.x;
+    if (QP_TILE_M * kVectors % QP_THREADS != 0 && i >= QP_TILE_M * kVectors) continue;
     const int row = blockIdx.y * QP_TILE_M + i / kVectors, column = stage * kStage + i % kVectors * kAlong;
-    unsigned char* at = to + i / kVectors * kRowBytes + i % kVectors * 16;
-    const qp_act* from = of.x + static_cast<size_t>(row) * of.k + column;
-    const int there = row < of.m ? of.k - column : 0;
-    if (of.is_aligned) {
-      qp_copy_async16(at, there > 0 ? from : of.x, there > 0 ? 16 : 0);
-    } else {
-#pragma unroll
-      for (int j = 0; j < kAlong; j++) reinterpret_cast<qp_act*>(at)[j] = j < there ? from[j] : static_cast<qp_act>(0);
-    }
+    const bool is_there = row < of.m && column < of.k;
+    qp_copy_async16(to + i / kVectors * kRowBytes + i % kVectors * 16,
+                    of.x + (is_there ? static_cast<size_t>(row) * of.k + column : 0), is_there ? 16 : 0);
+  }
+}
+
+// The same of rows that do not start at multiples of 16 bytes.
+QP_DEVICE void qp_copy_unaligned_x(unsigned char* to, const qp_problem& of, int stage) {
+#pragma unroll 1
+  for (int i = threadIdx.x; i < QP_TILE_M * kStage; i += QP_THREADS) {
+    const int row = blockIdx.y * QP_TILE_M + i / kStage, column = stage * kStage + i % kStage;
+    reinterpret_cast<qp_act*>(to + i / kStage * kRowBytes)[i % kStage] =
+        row < of.m && column < of.k ? of.x[static_cast<size_t>(row) * of.k + column] : static_cast<qp_act>(0);
   }
 }
 
 QP_DEVICE void qp_copy_stage(unsigned char* to, const qp_problem& of, int stage) {
-  qp_copy_x(to, of, stage);
+  if (of.is_aligned)
+    qp_copy_x(to, of, stage);
+  else
+    qp_copy_unaligned_x(to, of, stage);
   if (kHasGroups) qp_copy_values<kStripScaleBytes>(to + kXBytes, of.scales, of, stage);
   if (QP_ASYMMETRIC) qp_copy_values<kStripZeroBytes>(to + kXBytes + kStrips * kStripScaleBytes, of.zeros, of, stage);
 }
@@ -123,9 +136,9 @@ QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const qp_zero& zer
 #endif
 }
 #elif QP_WEIGHTS == QP_NF4
-QP_DEVICE void qp_fill_pairs(unsigned char* pairs) {
+QP_DEVICE void qp_fill_pairs(unsigned char* table) {
   for (int i = threadIdx.x; i < 256 * 32; i += QP_THREADS)
-    reinterpret_cast<uint32_t*>(pairs)[i] =
+    reinterpret_cast<uint32_t*>(table)[i] =
         qp_act2_from_floats(kNormalFloat[i / 32 >> 4], kNormalFloat[i / 32 & 15]);
 }
 
@@ -155,67 +168,69 @@ QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t first, uint32_t second) 
 #endif
 
 struct qp_totals {
-  float part[kSubtiles][kFeatures][4];  // Of the group so far.
-  float whole[kSubtiles][kFeatures][4];
+  float part[kColumns][kPairs][4];  // Of the group so far.
+  float whole[kColumns][kPairs][4];
 };
 
-// Adds one tile: 8 · kSubtiles MMAs. `x` is at this lane's first value.
+// Adds one tile. `x` is at this lane's first value.
 template <class Expand>
-QP_DEVICE void qp_multiply_tile(float (&sums)[kSubtiles][kFeatures][4], const unsigned char* x, Expand expand) {
-  uint4 upper[kSubtiles], lower[kSubtiles];  // Rows l/4 and l/4 + 8.
+QP_DEVICE void qp_multiply_tile(float (&sums)[kColumns][kPairs][4], const unsigned char* x, Expand expand) {
+  uint4 rows[kColumns];
 #pragma unroll
-  for (int i = 0; i < kSubtiles; i++) {
-    upper[i] = qp_load16_shared(x + i * 16 * kRowBytes);
-    lower[i] = qp_load16_shared(x + (i * 16 + 8) * kRowBytes);
-  }
+  for (int i = 0; i < kColumns; i++) rows[i] = qp_load16_shared(x + i * 8 * kRowBytes);
 #pragma unroll
-  for (int j = 0; j < kFeatures; j++) {
-    uint32_t pairs[4];
-    expand(pairs, j);
-    const uint32_t first[2] = {pairs[0], pairs[1]}, second[2] = {pairs[2], pairs[3]};
+  for (int j = 0; j < kPairs; j++) {
+    uint32_t upper[4], lower[4];
+    expand(upper, 2 * j);
+    expand(lower, 2 * j + 1);
+    const uint32_t first[4] = {upper[0], lower[0], upper[1], lower[1]};
+    const uint32_t second[4] = {upper[2], lower[2], upper[3], lower[3]};
 #pragma unroll
-    for (int i = 0; i < kSubtiles; i++) {
-      const uint32_t a[4] = {upper[i].x, lower[i].x, upper[i].y, lower[i].y};
-      const uint32_t b[4] = {upper[i].z, lower[i].z, upper[i].w, lower[i].w};
-      qp_mma_act_16x8x16(sums[i][j], a, first);
-      qp_mma_act_16x8x16(sums[i][j], b, second);
+    for (int i = 0; i < kColumns; i++) {
+      const uint32_t a[2] = {rows[i].x, rows[i].y}, b[2] = {rows[i].z, rows[i].w};
+      qp_mma_act_16x8x16(sums[i][j], first, a);
+      qp_mma_act_16x8x16(sums[i][j], second, b);
     }
   }
 }
 
-// The end of a group: its sums become numbers. `scales` is at the group's 32 values.
-QP_DEVICE void qp_close_group(qp_totals& totals, const unsigned char* scales, int lane) {
-  float scale[2][kFeatures];  // Of columns 2·(l%4) and the next, of each eight.
+// The end of a group: its sums become numbers. `scales` is at the lane's four of the group.
+QP_DEVICE void qp_close_group(qp_totals& totals, const unsigned char* scales) {
+  float scale[kFeatures];
+  if (kScaleBytes == 4) {
+    const uint4 four = qp_load16_shared(scales);
 #pragma unroll
-  for (int i = 0; i < 2; i++) {
-    if (kScaleBytes == 4) {
-      const uint4 four = qp_load16_shared(scales + (lane % 4 * 2 + i) * 16);
+    for (int j = 0; j < kFeatures; j++) scale[j] = qp_bits_to_float(qp_word(four, j));
+  } else {
 #pragma unroll
-      for (int j = 0; j < kFeatures; j++) scale[i][j] = qp_bits_to_float(qp_word(four, j));
-    } else {
-      const uint4 both = qp_load16_shared(scales + lane % 4 * 16);
-#pragma unroll
-      for (int j = 0; j < kFeatures; j++) {
-        const uint32_t pair = qp_word(both, i * 2 + j / 2);
-        scale[i][j] = j % 2 ? qp_bfloat16_high(pair) : qp_bfloat16_low(pair);
-      }
+    for (int j = 0; j < kFeatures; j++) {
+      const uint32_t pair = reinterpret_cast<const uint32_t*>(scales)[j / 2];
+      scale[j] = j % 2 ? qp_bfloat16_high(pair) : qp_bfloat16_low(pair);
     }
   }
 #pragma unroll
-  for (int i = 0; i < kSubtiles; i++)
+  for (int i = 0; i < kColumns; i++)
 #pragma unroll
-    for (int j = 0; j < kFeatures; j++)
+    for (int j = 0; j < kPairs; j++)
 #pragma unroll
       for (int c = 0; c < 4; c++) {
-        totals.whole[i][j][c] += scale[c % 2][j] * totals.part[i][j][c];
+        totals.whole[i][j][c] += scale[2 * j + c / 2] * totals.part[i][j][c];
         totals.part[i][j][c] = 0;
       }
 }
 
-// A warp's half of a stage.
-QP_DEVICE void qp_multiply_stage(qp_totals& totals, const uint4 (&words)[kLoads], const unsigned char* stage,
-                                 const unsigned char* pairs, int strip, int half, int lane) {
+QP_DEVICE void qp_load_tile(uint4 (&words)[kLoads], const uint4* from, int tile) {
+#pragma unroll
+  for (int i = tile * kTileLoads; i < (tile + 1) * kTileLoads; i++) words[i] = qp_load16_once(from + i * 32);
+}
+
+// A warp's half of a stage; loads the words of the next one, if there are any.
+QP_DEVICE void qp_multiply_stage(qp_totals& totals, uint4 (&words)[kLoads], const uint4* next, bool has_next,
+                                 const unsigned char* stage, const unsigned char* table, int strip, int half,
+                                 int lane) {
   const unsigned char* x = stage + lane / 4 * kRowBytes + (half * kChunk + lane % 4 * kAlong) * 2;
+  const unsigned char* scales = stage + kXBytes + strip * kStripScaleBytes + lane / 4 * kFeatures * kScaleBytes;
+  const unsigned char* zeros = stage + kXBytes + kStrips * kStripScaleBytes + strip * kStripZeroBytes + lane / 4 * kFeatures;
 #pragma unroll
   for (int tile = 0; tile < kChunkTiles; tile++) {
     const uint4* loads = words + tile * kTileLoads;
@@ -223,34 +238,21 @@ QP_DEVICE void qp_multiply_stage(qp_totals& totals, const uint4 (&words)[kLoads]
     qp_multiply_tile(totals.whole, x + tile * kTile * 2, [&](uint32_t (&to)[4], int j) {
       qp_expand(to, qp_first_word(loads, j), qp_second_word(loads, j));
     });
-#else
-    const int group = (half * kChunk + tile * kTile) / kGroup;
-#if QP_WEIGHTS == QP_NF4
+#elif QP_WEIGHTS == QP_NF4
     qp_multiply_tile(totals.part, x + tile * kTile * 2, [&](uint32_t (&to)[4], int j) {
-      qp_expand(to, qp_first_word(loads, j), pairs, lane * 4);
+      qp_expand(to, qp_first_word(loads, j), table, lane * 4);
     });
 #else
-    uint32_t zeros = 0x08080808u;
-#if QP_ASYMMETRIC
-    const unsigned char* points = stage + kXBytes + kStrips * kStripScaleBytes + strip * kStripZeroBytes;
-    zeros = *reinterpret_cast<const uint32_t*>(points + group * kStrip + lane / 4 * kFeatures);
-#endif
+    const int at = (half * kChunk + tile * kTile) / kGroup * kStrip;
+    const uint32_t points = QP_ASYMMETRIC ? *reinterpret_cast<const uint32_t*>(zeros + at) : 0x08080808u;
     qp_multiply_tile(totals.part, x + tile * kTile * 2, [&](uint32_t (&to)[4], int j) {
-      qp_expand(to, qp_first_word(loads, j), qp_prepare_zero(zeros, j));
+      qp_expand(to, qp_first_word(loads, j), qp_prepare_zero(points, j));
     });
 #endif
-    if ((tile + 1) % kGroupTiles == 0 || tile + 1 == kChunkTiles)
-      qp_close_group(totals, stage + kXBytes + strip * kStripScaleBytes + group * kStrip * kScaleBytes, lane);
-#endif
+    if (has_next) qp_load_tile(words, next, tile);
+    if (kHasGroups && ((tile + 1) % kGroupTiles == 0 || tile + 1 == kChunkTiles))
+      qp_close_group(totals, scales + (half * kChunk + tile * kTile) / kGroup * kStrip * kScaleBytes);
   }
-}
-
-QP_DEVICE void qp_load_words(uint4 (&words)[kLoads], const qp_problem& of, int stage, int strip, int half, int lane) {
-  const int tile = (stage * kHalves + half) * kChunkTiles;
-  if (strip >= of.strips || tile >= of.tiles) return;
-  const uint4* from = qp_lane_weights(of.packed, strip, of.tiles, tile, lane);
-#pragma unroll
-  for (int i = 0; i < kLoads; i++) words[i] = qp_load16_once(from + i * 32);
 }
 
 // ---- The ends ----
@@ -293,30 +295,17 @@ QP_DEVICE bool qp_add_parts(float (&sums)[kSums], float* scratch, uint32_t* coun
 
 QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_problem& of, const qp_act* bias, qp_act* y, int strip,
                         int lane) {
-  const bool is_paired = of.n % 2 == 0 && reinterpret_cast<size_t>(y) % 4 == 0;
 #pragma unroll
   for (int j = 0; j < kFeatures; j++) {
-    const int feature = strip * kStrip + j * 8 + lane % 4 * 2;
-    float scale[2] = {1, 1}, add[2] = {0, 0};
+    const int feature = strip * kStrip + j * 8 + lane / 4;
+    if (feature >= of.n) continue;
+    const float scale = kHasGroups ? 1 : reinterpret_cast<const float*>(of.scales)[feature];
+    const float add = bias ? qp_act_to_float(bias[feature]) : 0;
 #pragma unroll
-    for (int c = 0; c < 2; c++) {
-      if (feature + c >= of.n) continue;
-      if (!kHasGroups) scale[c] = reinterpret_cast<const float*>(of.scales)[feature + c];
-      if (bias) add[c] = qp_act_to_float(bias[feature + c]);
-    }
-#pragma unroll
-    for (int i = 0; i < 2 * kSubtiles; i++) {
-      const int row = blockIdx.y * QP_TILE_M + i * 8 + lane / 4;
-      const float* pair = sums + (i / 2 * kFeatures + j) * 4 + i % 2 * 2;
-      const float first = pair[0] * scale[0] + add[0], second = pair[1] * scale[1] + add[1];
-      qp_act* to = y + static_cast<size_t>(row) * of.n + feature;
-      if (row >= of.m || feature >= of.n) continue;
-      if (is_paired) {
-        qp_store4(to, qp_act2_from_floats(first, second));
-      } else {
-        to[0] = qp_act_from_float(first);
-        if (feature + 1 < of.n) to[1] = qp_act_from_float(second);
-      }
+    for (int i = 0; i < 2 * kColumns; i++) {
+      const int row = blockIdx.y * QP_TILE_M + i / 2 * 8 + lane % 4 * 2 + i % 2;
+      const float sum = sums[(i / 2 * kPairs + j / 2) * 4 + j % 2 * 2 + i % 2];
+      if (row < of.m) y[static_cast<size_t>(row) * of.n + feature] = qp_act_from_float(sum * scale + add);
     }
   }
 }
@@ -326,24 +315,32 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   QP_SHARED_DYNAMIC(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, half = warp / kStrips;
   const int strip = blockIdx.x * kStrips + warp % kStrips;
-  const qp_problem of = {x, packed, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
+  const qp_problem of = {x, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
                          m, n, k, qp_tiles(k), (n + kStrip - 1) / kStrip,
                          (reinterpret_cast<size_t>(x) | k * sizeof(qp_act)) % 16 == 0};
-  unsigned char* pairs = memory + kStages * kStageBytes;
-
   const int stages = (of.tiles * kTile + kStage - 1) / kStage, share = (stages + split - 1) / split;
   const int first = min(stages, static_cast<int>(blockIdx.z) * share), last = min(stages, first + share);
-  uint4 words[kLoads], next[kLoads];
+
+  // This warp's words, stage by stage: the last stage may have none for the second half.
+  const int first_tile = (first * kHalves + half) * kChunkTiles, last_tile = min(of.tiles, last * kHalves * kChunkTiles);
+  const int tiles_left = strip < of.strips ? last_tile - first_tile : 0;
+  const uint4* next = qp_lane_weights(packed, tiles_left > 0 ? strip : 0, of.tiles, tiles_left > 0 ? first_tile : 0, lane);
+  uint4 words[kLoads];
 #pragma unroll
-  for (int i = 0; i < kLoads; i++) next[i] = make_uint4(0, 0, 0, 0);
-  if (first < last) qp_load_words(next, of, first, strip, half, lane);
+  for (int i = 0; i < kLoads; i++) words[i] = make_uint4(0, 0, 0, 0);
+  if (tiles_left > 0)
+#pragma unroll
+    for (int tile = 0; tile < kChunkTiles; tile++) qp_load_tile(words, next, tile);
+  int to_load = tiles_left - kHalves * kChunkTiles;
+
 #pragma unroll
   for (int i = 0; i < kStages - 1; i++) {
     if (first + i < last) qp_copy_stage(memory + i * kStageBytes, of, first + i);
     qp_copy_commit();
   }
+  unsigned char* table = memory + kTableAt;
 #if QP_WEIGHTS == QP_NF4
-  qp_fill_pairs(pairs);
+  qp_fill_pairs(table);
 #endif
   qp_totals totals = {};
   int slot = 0;
@@ -354,17 +351,16 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
     const int ahead = stage + kStages - 1, free = slot == 0 ? kStages - 1 : slot - 1;
     if (ahead < last) qp_copy_stage(memory + free * kStageBytes, of, ahead);
     qp_copy_commit();
-#pragma unroll
-    for (int i = 0; i < kLoads; i++) words[i] = next[i];
-    if (stage + 1 < last) qp_load_words(next, of, stage + 1, strip, half, lane);
-    qp_multiply_stage(totals, words, memory + slot * kStageBytes, pairs, warp % kStrips, half, lane);
+    next += kHalves * kLoads * 32;
+    qp_multiply_stage(totals, words, next, to_load > 0, memory + slot * kStageBytes, table, warp % kStrips, half, lane);
+    to_load -= kHalves * kChunkTiles;
     slot = slot + 1 == kStages ? 0 : slot + 1;
   }
   qp_copy_wait<0>();
 
   float sums[kSums];
 #pragma unroll
-  for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kFeatures][i / 4 % kFeatures][i % 4];
+  for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];
   qp_add_halves(sums, memory, warp % kStrips, half, lane);
   if (!qp_add_parts(sums, scratch, counters, split, warp % kStrips, half, lane)) return;
   if (half == 0) qp_write(sums, of, bias, y, strip, lane);

@@ -11,7 +11,7 @@
 //: grid = ["m"]
 //: threads = 256
 //: arguments = ["x", "y", "y_scale", "m", "k", "n"]
-//: sass = { needs = ["LDG.E.128", "STG.E", "F2I"], at_least = 1, max_registers = 64 }
+//: sass = { needs = ["LDG.E.128", "STG.E", "F2I"], at_least = 1, max_registers = 80 }
 
 #include "prims.cuh"
 

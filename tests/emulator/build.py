@@ -82,7 +82,7 @@ def compile_kernel(source: Path, build: Build, capability: str) -> Path:
         f"-I{EMULATOR}",
     ]
     export = f'#include "{source}"\nQP_EMULATOR_EXPORT({entry})\n'
-    headers = [*_headers(), *kernels.glob("*.cuh")]
+    headers = [*_headers(), *kernels.glob("*.cuh"), *source.parent.glob("*.cuh")]
     return _find_or_compile(source.stem, options, [source, *headers], export)
 
 
@@ -104,7 +104,7 @@ def _find_or_compile(name: str, options: list[str], files: list[Path], text: str
     # Where the checkout lies is not part of what is built.
     stable = "\0".join(options).replace(str(EMULATOR.parent.parent), "")
     digest = hashlib.sha256(f"{_version()}\0{stable}\0".encode())
-    for path in sorted(files):
+    for path in sorted(set(files)):
         digest.update(path.read_bytes())
     target = CACHE / f"{name}-{digest.hexdigest()[:16]}.so"
     if not target.exists():

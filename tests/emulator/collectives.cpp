@@ -95,8 +95,24 @@ float from_e4m3(uint32_t bits) {
   return bits & 128 ? -magnitude : magnitude;
 }
 
+// Shared memory has 32 banks of 4 bytes: of the 8 rows of a matrix, those that start in the same banks at different
+// addresses are read one after the other.
+void count_conflicts(const Warp& warp) {
+  for (int matrix = 0; matrix < 4; matrix++) {
+    unsigned rows_at[8] = {};
+    for (int row = 0; row < 8; row++) {
+      const auto address = reinterpret_cast<uintptr_t>(warp.lanes[matrix * 8 + row].address);
+      bool is_new = address != 0;
+      for (int other = 0; other < row; other++)
+        is_new &= address != reinterpret_cast<uintptr_t>(warp.lanes[matrix * 8 + other].address);
+      if (is_new && rows_at[address / 16 % 8]++) bank_conflicts++;
+    }
+  }
+}
+
 template <bool kTransposed>
 void give_matrices(Warp& warp) {
+  count_conflicts(warp);
   for (unsigned l = 0; l < kWarp; l++) {
     for (int matrix = 0; matrix < 4; matrix++) {
       uint16_t pair[2] = {0, 0};

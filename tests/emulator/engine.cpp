@@ -27,6 +27,7 @@ unsigned lane_index;
 Block* block;
 Fiber* fiber;
 const Schedule* schedule;
+unsigned bank_conflicts;
 
 namespace {
 
@@ -114,6 +115,7 @@ void begin() {
   launch->call(launch->arguments);
   end_copies();
   if (!fiber->product_groups.empty() || !fiber->products.empty()) fail("it ends before a wgmma that it issued");
+  if (block->alive == 1) check_borders();
   fiber->waits = Waits::kForever;
   block->alive--;
   leave(true);
@@ -217,8 +219,7 @@ void run_blocks() {
   }
   while (running && launch->failure.empty()) {
     bool could = false;
-    for (size_t slot = 0; slot < blocks.size(); slot++) {
-      Block& each = blocks[schedule->is_reversed ? blocks.size() - 1 - slot : slot];
+    for (Block& each : blocks) {
       if (!each.alive) continue;
       for (unsigned w = 0; w < each.warps.size() && launch->failure.empty(); w++) {
         const unsigned warp = schedule->is_reversed ? each.warps.size() - 1 - w : w;
@@ -329,11 +330,15 @@ void sync_block() {
 
 }  // namespace qp_emulator
 
+// How often rows of ldmatrix had to wait for one another in the last launch.
+extern "C" unsigned qp_emulator_bank_conflicts() { return qp_emulator::bank_conflicts; }
+
 // Runs a launch. Returns 0, or 1 with what went wrong in `words`.
 extern "C" int qp_emulator_launch(void (*call)(void**), const unsigned* grid, const unsigned* threads,
                                   size_t dynamic_bytes, const char* schedule_name, unsigned seed, unsigned seconds,
                                   void** arguments, char* words, size_t words_bytes) {
   using namespace qp_emulator;
+  bank_conflicts = 0;
   schedule = nullptr;
   for (const Schedule& each : kSchedules)
     if (!std::strcmp(each.name, schedule_name)) schedule = &each;

@@ -72,6 +72,13 @@ struct Warpgroup {
   size_t products_retired;
 };
 
+// A piece of shared memory. Its borders show whether somebody wrote there; the address sanitizer needs none.
+struct Shared {
+  std::unique_ptr<unsigned char, decltype(&std::free)> storage{nullptr, &std::free};
+  unsigned char* start = nullptr;
+  size_t bytes = 0;
+};
+
 struct Block {
   Extents index;
   std::vector<Fiber> fibers;
@@ -80,9 +87,8 @@ struct Block {
   unsigned arrived, alive;
   bool has_unfenced_writes;
 
-  std::unique_ptr<unsigned char, decltype(&std::free)> dynamic{nullptr, &std::free};
-  size_t dynamic_bytes;
-  std::map<const void*, std::pair<std::unique_ptr<unsigned char[]>, size_t>> objects;
+  Shared dynamic;
+  std::map<const void*, Shared> objects;
 };
 
 struct Schedule {
@@ -97,6 +103,8 @@ struct Schedule {
 extern Block* block;
 extern Fiber* fiber;
 extern const Schedule* schedule;
+// Of ldmatrix, in this launch.
+extern unsigned bank_conflicts;
 
 // The running fiber stops until `wake` of the same kind.
 void wait(Waits what);
@@ -106,6 +114,7 @@ void wake(Waits what, unsigned first_thread, unsigned threads);
 bool is_shared(const void* address, size_t bytes);
 
 void start_memory(Block& started, size_t dynamic_bytes);
+void check_borders();
 void end_copies();
 
 }  // namespace qp_emulator

@@ -34,6 +34,17 @@ class Product:
         return y if self.bias is None else y + self.bias
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a kernel computed."""
+
+    y: np.ndarray
+    """In float64."""
+    counters: np.ndarray | None
+    """As the launch left them; None where K was not split."""
+    bank_conflicts: int
+
+
 def make_product(m: int, n: int, k: int, *, seed: int = 0, plain: bool = False) -> Product:
     """Random codes of −127 … 127 with rows of the largest and of zeros; `plain`: scales of 1, no bias."""
     generator = np.random.default_rng((m, n, k, seed))
@@ -60,8 +71,8 @@ def gemm_builds() -> list[tuple[Path, Build]]:
 
 def multiply(
     path: Path, build: Build, product: Product, *, split: int = 1, **how: object
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """y as the kernel computes it, in float64, and the counters after it."""
+) -> Answer:
+    """What the kernel computes."""
     m, n = len(product.x), len(product.w)
     x, w = (_pad(codes) for codes in (product.x, product.w))
     y = to_bits(np.full((m, n), np.nan), build.activation)
@@ -85,8 +96,8 @@ def multiply(
         scratch = np.full(size, 0x7BADBAD, np.int32) if size else None
         counters = np.zeros(gx * gy, np.uint32) if size else None
         arguments |= {"scratch": scratch, "counters": counters, "split": split}
-    run(path, build.variant, build.activation, arguments, **how)
-    return from_bits(y, build.activation), counters
+    conflicts = run(path, build.variant, build.activation, arguments, **how)
+    return Answer(from_bits(y, build.activation), counters, conflicts)
 
 
 def _pad(codes: np.ndarray) -> np.ndarray:

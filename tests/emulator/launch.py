@@ -18,7 +18,8 @@ SCHEDULES = ("in_turn", "eager", "reversed", "random")
 """Orders of threads and blocks, each bad in its own way: see engine.cpp."""
 ALIGNMENT = 256
 """Of device memory, as every allocator gives it."""
-BORDER = b"\xcb" * ALIGNMENT
+BORDER = b"\xcb" * 2**16
+"""Wide enough that what is written a tile beyond the end spoils nothing else."""
 LIMIT_S = 60
 
 _libc = ctypes.CDLL(None)
@@ -82,7 +83,8 @@ def run(
     capability: str = "",
     schedule: str = "eager",
     seed: int = 0,
-) -> None:
+    limit_s: int = LIMIT_S,
+) -> int:
     """Launch a kernel; arrays that it writes to are changed in place.
 
     Args:
@@ -94,6 +96,10 @@ def run(
         capability: the architecture that it is compiled as; else the newest of the manifest.
         schedule: one of SCHEDULES.
         seed: of the random schedule.
+        limit_s: time of processor after which it is stopped.
+
+    Returns:
+        How often rows of ldmatrix had to wait for one another, being in the same banks of shared memory.
 
     Raises EmulatorError where the kernel does what it must not.
     """
@@ -121,7 +127,7 @@ def run(
         ctypes.c_size_t(build.shared_bytes),
         schedule.encode(),
         ctypes.c_uint(seed),
-        ctypes.c_uint(LIMIT_S),
+        ctypes.c_uint(limit_s),
         addresses(packed),
         words,
         ctypes.c_size_t(len(words)),
@@ -132,6 +138,7 @@ def run(
         raise EmulatorError(f"{manifest.entry}, {schedule}: {words.value.decode()}")
     for each in memory.values():
         each.take_back()
+    return load_engine().qp_emulator_bank_conflicts()
 
 
 def default_capability(build: Build) -> str:

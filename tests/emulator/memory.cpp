@@ -14,36 +14,65 @@ void check_aligned(const void* address, int bytes, const char* what) {
   fail(words);
 }
 
-void start_memory(Block& started, size_t dynamic_bytes) {
-  started.objects.clear();
-  // Allocated anew, with no byte to spare at its end, so that the address sanitizer sees what lies beyond.
+namespace {
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kBorder = 0;
+#else
+constexpr size_t kBorder = 4096;
+#endif
+constexpr unsigned char kBorderByte = 0xcb;
+
+// Allocated anew for each block, with not a byte to spare, so that the address sanitizer sees what lies beyond.
+Shared allocate(size_t bytes) {
   void* made = nullptr;
-  if (posix_memalign(&made, 1024, max<size_t>(dynamic_bytes, 1))) std::abort();
-  std::memset(made, kGarbage, dynamic_bytes);
-  started.dynamic.reset(static_cast<unsigned char*>(made));
-  started.dynamic_bytes = dynamic_bytes;
+  if (posix_memalign(&made, 1024, max<size_t>(bytes + 2 * kBorder, 1))) std::abort();
+  Shared shared;
+  shared.storage.reset(static_cast<unsigned char*>(made));
+  shared.start = shared.storage.get() + kBorder;
+  shared.bytes = bytes;
+  std::memset(made, kBorderByte, bytes + 2 * kBorder);
+  std::memset(shared.start, kGarbage, bytes);
+  return shared;
 }
 
-unsigned char* shared_dynamic() { return block->dynamic.get(); }
+bool is_whole(const Shared& shared) {
+  for (size_t i = 0; i < kBorder; i++)
+    if (shared.start[-1 - ptrdiff_t(i)] != kBorderByte || shared.start[shared.bytes + i] != kBorderByte) return false;
+  return true;
+}
+
+bool lies_in(const Shared& shared, const void* address, size_t bytes) {
+  const auto* first = static_cast<const unsigned char*>(address);
+  return first >= shared.start && first + bytes <= shared.start + shared.bytes;
+}
+
+}  // namespace
+
+void start_memory(Block& started, size_t dynamic_bytes) {
+  started.objects.clear();
+  started.dynamic = allocate(dynamic_bytes);
+}
+
+// At the end of the last thread of the block.
+void check_borders() {
+  bool are_whole = is_whole(block->dynamic);
+  for (const auto& [identity, object] : block->objects) are_whole &= is_whole(object);
+  if (!are_whole) fail("its block wrote before or behind its shared memory");
+}
+
+unsigned char* shared_dynamic() { return block->dynamic.start; }
 
 void* shared_object(const void* identity, size_t bytes) {
-  auto& [storage, its_bytes] = block->objects[identity];
-  if (!storage) {
-    storage.reset(new unsigned char[bytes]);
-    its_bytes = bytes;
-    std::memset(storage.get(), kGarbage, bytes);
-  }
-  return storage.get();
+  Shared& object = block->objects[identity];
+  if (!object.storage) object = allocate(bytes);
+  return object.start;
 }
 
 bool is_shared(const void* address, size_t bytes) {
-  const auto* first = static_cast<const unsigned char*>(address);
-  const auto lies_in = [&](const unsigned char* start, size_t room) {
-    return first >= start && first + bytes <= start + room;
-  };
-  if (lies_in(block->dynamic.get(), block->dynamic_bytes)) return true;
+  if (lies_in(block->dynamic, address, bytes)) return true;
   for (const auto& [identity, object] : block->objects)
-    if (lies_in(object.first.get(), object.second)) return true;
+    if (lies_in(object, address, bytes)) return true;
   return false;
 }
 

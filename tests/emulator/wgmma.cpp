@@ -23,9 +23,9 @@ std::vector<int8_t> read_rows(uint64_t descriptor, int rows) {
     for (int k = 0; k < kDepth; k += 16) {
       uint64_t address = start + row / 8 * stride + row % 8 * 128 + k;
       address ^= (address >> 7 & 7) << 4;
-      if (address < kWindow || address + 16 > kWindow + block->dynamic_bytes)
+      if (address < kWindow || address + 16 > kWindow + block->dynamic.bytes)
         fail("a wgmma descriptor that reaches beyond dynamic shared memory");
-      std::memcpy(&read[size_t(row) * kDepth + k], block->dynamic.get() + address - kWindow, 16);
+      std::memcpy(&read[size_t(row) * kDepth + k], block->dynamic.start + address - kWindow, 16);
     }
   }
   return read;
@@ -81,8 +81,8 @@ void retire(Fiber& owner, Warpgroup& group, size_t pending) {
 
 uint64_t wgmma_descriptor(const void* shared) {
   const auto* address = static_cast<const unsigned char*>(shared);
-  const uint64_t offset = address - block->dynamic.get();
-  if (offset >= block->dynamic_bytes) fail("a wgmma descriptor of what is not dynamic shared memory");
+  const uint64_t offset = address - block->dynamic.start;
+  if (offset >= block->dynamic.bytes) fail("a wgmma descriptor of what is not dynamic shared memory");
   check_aligned(shared, 16, "wgmma operand");
   return ((offset + kWindow) >> 4 & 0x3fff) | 1ull << 16 | uint64_t{1024 >> 4} << 32 | 1ull << 62;
 }
@@ -115,7 +115,11 @@ void wgmma_wait(int pending) {
   fiber->wait_leaves = pending;
   if (++group.arrived < group.size) return wait(Waits::kForWarpgroup);
   group.arrived = 0;
-  for (Product& product : group.products) {
+  // Only what must be there now is computed: the operands of the rest may still change, and should not.
+  const auto& groups = fiber->product_groups;
+  const size_t end = groups.size() > size_t(pending) ? groups[groups.size() - pending - 1] : 0;
+  for (size_t number = group.products_retired; number < end; number++) {
+    Product& product = group.products[number - group.products_retired];
     if (product.askers < kWarpgroup) fail("its warpgroup is divided: not all threads issued the same wgmma");
     if (product.values.empty()) compute(product);
   }
