@@ -19,17 +19,21 @@ def capture(calls: Sequence[Callable[[], object]], pool: Any = None) -> Callable
     Graphs that are given one `pool` share their memory: none may keep what it computes. Raises
     RuntimeError where a call does what a graph cannot.
     """
-    side = torch.cuda.Stream()
+    graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(WARM_UP):
             for call in calls:
                 call()
+        torch.cuda.synchronize()
+        # Not by `torch.cuda.graph`, which collects garbage and empties the allocator each time.
+        graph.capture_begin(*(() if pool is None else (pool,)))
+        try:
+            for call in calls:
+                call()
+        finally:
+            graph.capture_end()
     torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
-        for call in calls:
-            call()
     replay: Callable[[], None] = graph.replay
     return replay
 
