@@ -4,7 +4,7 @@
 //: schemes = ["W8A16", "W8A8"]
 //: packing = "mma_w8"
 //: activations = ["float16", "bfloat16", "float32"]
-//: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "9.0", "10.0", "12.0"]
+//: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "9.0", "10.0", "12.0"]
 //: tile = { n = 32, k = 1024 }
 //: grid = ["n", "split"]
 //: threads = 256

@@ -5,7 +5,7 @@
 //: packing = "mma_w4"
 //: activations = ["float16", "bfloat16"]
 //: requires = ["hmma_1688"]
-//: architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
+//: architectures = ["7.5", "8.0", "8.6", "9.0", "10.0", "12.0"]
 //: max_rows = 128
 //: tile = { m = 16, n = 128, k = 128 }
 //: threads = 256
@@ -17,11 +17,11 @@
 //: g64_m8 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 128, k = 256 }, shared_bytes = 22528, architectures = ["8.0", "9.0"] }
 //: g32_m8 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 128, k = 256 }, shared_bytes = 26624, architectures = ["8.0", "9.0"] }
 //: nf4_m8 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 4 }, schemes = ["NF4"], tile = { m = 8, n = 128, k = 256 }, shared_bytes = 59392, architectures = ["8.0", "9.0"] }
-//: g128_m16 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 29184, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
-//: g128z_m16 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 29952, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
-//: g64_m16 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 30720, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
-//: g32_m16 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 33792, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
-//: nf4_m16 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 66560, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
+//: g128_m16 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 29184, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: g128z_m16 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 29952, architectures = ["8.0", "9.0"] }
+//: g64_m16 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 30720, architectures = ["8.0", "9.0"] }
+//: g32_m16 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 33792, architectures = ["8.0", "9.0"] }
+//: nf4_m16 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 16, n = 128, k = 256 }, shared_bytes = 66560, architectures = ["8.0", "9.0"] }
 //: g128_m32 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 32, n = 128, k = 256 }, shared_bytes = 56832, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 255 } }
 //: g128z_m32 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 32, n = 128, k = 256 }, shared_bytes = 57600, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 255 } }
 //: g64_m32 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 3, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 32, n = 128, k = 256 }, shared_bytes = 58368, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 255 } }

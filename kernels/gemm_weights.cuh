@@ -281,7 +281,6 @@ QP_DEVICE bool qp_add_parts(float (&sums)[kSums], float* scratch, uint32_t* coun
 #pragma unroll
     for (int i = 0; i < kSums; i++) parts[static_cast<size_t>(blockIdx.z) * kPart + i * 32] = sums[i];
   if (!qp_is_last_block(counters + tile, split)) return false;
-  if (threadIdx.x == 0) counters[tile] = 0;
   if (half == 0) {
 #pragma unroll
     for (int i = 0; i < kSums; i++) sums[i] = 0;

@@ -222,7 +222,6 @@ QP_DEVICE bool qp_reduce_parts(float& sum, float* scratch, uint32_t* counters, i
   const bool is_mine = threadIdx.x < kRows * kStrip;
   if (is_mine) parts[blockIdx.z * (kRows * kStrip)] = sum;
   if (!qp_is_last_block(counters + tile, split)) return false;
-  if (threadIdx.x == 0) counters[tile] = 0;
   sum = 0;
   if (is_mine)
     for (int i = 0; i < split; i++) sum += qp_load_fresh(parts + i * (kRows * kStrip));

@@ -4,7 +4,7 @@
 //: schemes = ["W4A16", "W4A16_G64", "W4A16_G32", "W4A16_ASYM", "NF4"]
 //: packing = "mma_w4"
 //: activations = ["float16", "bfloat16", "float32"]
-//: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "9.0", "10.0", "12.0"]
+//: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "9.0", "10.0", "12.0"]
 //: max_rows = 8
 //: tile = { m = 1, n = 32, k = 4096 }
 //: threads = 256
@@ -12,17 +12,17 @@
 //: sass = { needs = ["LDG.128"], at_least = 4, max_registers = 128 }
 //: [variants]
 //: g128_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480 }
-//: g64_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480 }
-//: g32_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480 }
-//: nf4_m1 = { defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 18432 }
-//: g128_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0", "8.0"] }
-//: g64_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0", "8.0"] }
-//: g32_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0", "8.0"] }
-//: nf4_m4 = { defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 34816, architectures = ["6.0", "7.0", "8.0"] }
-//: g128_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 40960, architectures = ["6.0", "7.0", "8.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
-//: g64_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 40960, architectures = ["6.0", "7.0", "8.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
-//: g32_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 40960, architectures = ["6.0", "7.0", "8.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
-//: nf4_m8 = { defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 34816, architectures = ["6.0", "7.0", "8.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
+//: g64_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480, architectures = ["6.0", "7.0", "7.5", "9.0"] }
+//: g32_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480, architectures = ["6.0", "7.0", "7.5", "9.0"] }
+//: nf4_m1 = { defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 18432, architectures = ["6.0", "7.0", "7.5", "9.0"] }
+//: g128_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0"] }
+//: g64_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0"] }
+//: g32_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0"] }
+//: nf4_m4 = { defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 34816, architectures = ["6.0", "7.0"] }
+//: g128_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 40960, architectures = ["6.0", "7.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
+//: g64_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 40960, architectures = ["6.0", "7.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
+//: g32_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 40960, architectures = ["6.0", "7.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
+//: nf4_m8 = { defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 34816, architectures = ["6.0", "7.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
 
 #include "gemv.cuh"
 

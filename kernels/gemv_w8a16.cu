@@ -4,7 +4,7 @@
 //: schemes = ["W8A16", "W8A8"]
 //: packing = "mma_w8"
 //: activations = ["float16", "bfloat16", "float32"]
-//: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "9.0", "10.0", "12.0"]
+//: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "9.0", "10.0", "12.0"]
 //: max_rows = 8
 //: tile = { m = 1, n = 32, k = 4096 }
 //: threads = 256
@@ -12,8 +12,8 @@
 //: sass = { needs = ["LDG.128"], at_least = 4, max_registers = 128 }
 //: [variants]
 //: m1 = { max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 16384, defines = { QP_WEIGHTS = 2 } }
-//: m4 = { max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 32768, defines = { QP_WEIGHTS = 2 }, architectures = ["6.0", "7.0", "8.0"] }
-//: m8 = { max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 32768, defines = { QP_WEIGHTS = 2 }, architectures = ["6.0", "7.0", "8.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
+//: m4 = { max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 32768, defines = { QP_WEIGHTS = 2 }, architectures = ["6.0", "7.0"] }
+//: m8 = { max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 32768, defines = { QP_WEIGHTS = 2 }, architectures = ["6.0", "7.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
 
 #include "gemv.cuh"
 
