@@ -19,7 +19,7 @@ QP_DEVICE void qp_exact(float (&w)[kAlong], const uint4* loads, int j, float zer
 #pragma unroll
   for (int i = 0; i < kAlong; i++) {
 #if QP_WEIGHTS == QP_INT4
-    const uint32_t code = qp_lop3<0xea>(first >> qp_nibble_bit(i), 15u, 0x4b000000u);
+    const uint32_t code = qp_lop3<0xea>(first >> qp_nibble_bit(i), 15u, kExponent);
     w[i] = qp_bits_to_float(code) - (8388608.0f + zero);
 #elif QP_WEIGHTS == QP_NF4
     w[i] = qp_table_value(table, lane * 4, first, 4 * (i ^ 1));

@@ -156,14 +156,15 @@ QP_DEVICE void qp_close_group(qp_sums& sums, const qp_chunk& chunk, int group) {
 
 // Adds a chunk, and loads the next one. `panel` and `panel_sums` are at this lane's first value of the chunk.
 QP_DEVICE void qp_multiply_chunk(qp_sums& sums, qp_chunk& chunk, const qp_source& next, bool has_next,
-                                 const float* panel, const float* panel_sums, const void* table, int lane) {
+                                 const float* panel, const float* panel_sums, const void* table, int lane,
+                                 uint32_t exponent) {
 #pragma unroll
   for (int tile = 0; tile < kChunkTiles; tile++) {
     float w[kFeatures][kAlong];
 #pragma unroll
     for (int j = 0; j < kFeatures; j++) {
       const uint4* loads = chunk.words + tile * kTileLoads;
-      qp_decode(w[j], qp_first_word(loads, j), qp_second_word(loads, j), table, lane * 4);
+      qp_decode(w[j], qp_first_word(loads, j), qp_second_word(loads, j), table, lane * 4, exponent);
     }
     if (has_next) qp_load_tile(chunk, next, tile);
 #pragma unroll
@@ -237,6 +238,8 @@ QP_DEVICE void qp_gemv(const qp_act* x, const uint4* packed, const void* scales,
   unsigned char* table = memory + kTableAt;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, tiles = qp_tiles(k);
   const bool is_aligned = (reinterpret_cast<size_t>(x) | k * sizeof(qp_act)) % 16 == 0;
+  // n is not negative, which the compiler cannot know: else it would make the constant anew for every byte.
+  const uint32_t exponent = kExponent | static_cast<uint32_t>(n) >> 31;
   if (QP_WEIGHTS == QP_NF4) qp_fill_table(table, threadIdx.x, QP_THREADS);
 
   const int chunks = tiles / kChunkTiles, share = (chunks + split - 1) / split;
@@ -265,7 +268,7 @@ QP_DEVICE void qp_gemv(const qp_act* x, const uint4* packed, const void* scales,
     for (int index = begin + warp; index < end; index += kWarps, column += kWarps * kChunk) {
       qp_advance(from);
       qp_multiply_chunk(sums, chunk, from, index + kWarps < last, panel + column, panel_sums + column / kAlong * 2,
-                        table, lane);
+                        table, lane, exponent);
     }
   }
 

@@ -46,8 +46,9 @@ QP_DEVICE float qp_bfloat16_low(uint32_t pair) { return qp_bits_to_float(pair <<
 QP_DEVICE float qp_bfloat16_high(uint32_t pair) { return qp_bits_to_float(pair & 0xffff0000u); }
 
 // The byte `i` of a word as a number: 2²³ + byte is exact, and so is the difference.
-QP_DEVICE float qp_byte_to_float(uint32_t word, int i, float offset) {
-  return qp_bits_to_float(qp_prmt(word, 0x4b000000u, 0x7440u | i)) - (8388608.0f + offset);
+constexpr uint32_t kExponent = 0x4b000000u;
+QP_DEVICE float qp_byte_to_float(uint32_t word, int i, float offset, uint32_t exponent = kExponent) {
+  return qp_bits_to_float(qp_prmt(word, exponent, 0x7440u | i)) - (8388608.0f + offset);
 }
 
 // ---- NormalFloat ----
@@ -91,8 +92,10 @@ QP_DEVICE constexpr float qp_bias(int i) {
 #endif
 }
 
-// The 8 numbers, before scales and zero points. `table` and `lane_offset` (4 · lane) are for NormalFloat.
-QP_DEVICE void qp_decode(float (&w)[kAlong], uint32_t word, uint32_t second, const void* table, uint32_t lane_offset) {
+// The 8 numbers, before scales and zero points. `table` and `lane_offset` (4 · lane) are for NormalFloat, `exponent`
+// (kExponent) is for 8 bits.
+QP_DEVICE void qp_decode(float (&w)[kAlong], uint32_t word, uint32_t second, const void* table, uint32_t lane_offset,
+                         uint32_t exponent) {
 #pragma unroll
   for (int i = 0; i < kAlong; i++) {
 #if QP_WEIGHTS == QP_INT4
@@ -102,7 +105,7 @@ QP_DEVICE void qp_decode(float (&w)[kAlong], uint32_t word, uint32_t second, con
 #elif QP_WEIGHTS == QP_NF4
     w[i] = qp_table_value(table, lane_offset, word, 4 * (i ^ 1));
 #else
-    w[i] = qp_byte_to_float(i < 4 ? word : second, qp_byte_of(i % 4), 128);
+    w[i] = qp_byte_to_float(i < 4 ? word : second, qp_byte_of(i % 4), 128, exponent);
 #endif
   }
 }
