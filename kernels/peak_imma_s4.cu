@@ -7,7 +7,14 @@
 //: grid = ["split"]
 //: threads = 256
 //: arguments = ["y", "iterations"]
-//: sass = { needs = ["IMMA"], at_least = 2, max_registers = 96 }
+//: [sass] # from 9.0 on, a function that is called for each instruction, and multiplies 8-bit integers
+//: "7.5" = { needs = ["IMMA.8832.S4"], at_least = 8, max_registers = 96 }
+//: "8.0" = { needs = ["IMMA.16864.S4"], at_least = 8, max_registers = 96 }
+//: "8.6" = { needs = ["IMMA.16864.S4"], at_least = 8, max_registers = 96 }
+//: "8.9" = { needs = ["IMMA.16864.S4"], at_least = 8, max_registers = 96 }
+//: "9.0" = { needs = ["IMMA.16832.S8", "CALL"], at_least = 2, max_registers = 96 }
+//: "10.0" = { needs = ["IMMA.16832.S8", "CALL"], at_least = 2, max_registers = 96 }
+//: "12.0" = { needs = ["IMMA.16832.S8", "CALL"], at_least = 2, max_registers = 96 }
 
 #include "peak.cuh"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qprobe.documents.machine import Gpu
+from qprobe.documents.machine import Gpu, GpuState
 from qprobe.kernels.device import ROOT, cuda_count
 
 T = TypeVar("T")
@@ -165,3 +166,65 @@ def list_pci_gpus(root: Path = ROOT) -> tuple[str, ...]:
         if vendor == NVIDIA and kind.startswith("0x03"):
             cards.append(f"{vendor.removeprefix('0x')}:{model.removeprefix('0x')}")
     return tuple(cards)
+
+
+THROTTLING = {
+    0x04: "software power cap",
+    0x08: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "hardware power brake",
+}
+"""NVML's bits for reasons that clocks are held down, but for those of an idle GPU or of settings."""
+
+
+def read_state(uuid: str) -> GpuState | None:
+    """What the GPU of that UUID (as torch tells it) is doing now; None where NVML does not answer."""
+    try:
+        import pynvml as nvml
+    except ImportError:
+        return None
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return None
+    try:
+        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}")
+        return _read_state(nvml, handle)
+    except nvml.NVMLError:
+        return None
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _read_state(nvml: Any, handle: Any) -> GpuState:
+    def ask(call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except nvml.NVMLError:
+            return None
+
+    def clock(domain: int) -> float | None:
+        value = ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, domain) * 1e6)
+        return value or None
+
+    celsius = ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+    bits = ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+    processes = ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+    return GpuState(
+        sm_clock_hz=clock(nvml.NVML_CLOCK_SM),
+        memory_clock_hz=clock(nvml.NVML_CLOCK_MEM),
+        temperature_c=celsius,
+        power_w=ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3) or None,
+        throttled=None
+        if bits is None
+        else tuple(words for bit, words in THROTTLING.items() if bits & bit),
+        other_processes=None if processes is None else _count_others([p.pid for p in processes]),
+    )
+
+
+def _count_others(pids: list[int]) -> int:
+    """Processes but this one, which within a container may be listed under another number."""
+    others = [pid for pid in pids if pid != os.getpid()]
+    return len(others) if len(others) < len(pids) else max(0, len(others) - 1)

@@ -23,11 +23,11 @@ SANITIZED = os.environ.get("QP_EMULATOR_SANITIZED") == "1"
 # Registers start as garbage, too.
 FLAGS = ("-std=c++17", "-fPIC", "-shared", "-w", "-g1", "-ftrivial-auto-var-init=pattern")
 SANITIZERS = (
-    "-fsanitize=address,alignment,bounds,shift",
+    "-fsanitize=address,alignment,bounds",
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 )
-ENGINE = ("engine", "memory", "floats", "collectives", "wgmma")
+ENGINE = ("engine", "fibers", "signals", "memory", "floats", "collectives", "wgmma")
 AT_ONCE = 2
 TIMEOUT_S = 180
 

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.emulator.build import EMULATOR, find_compiler
+from qprobe.kernels.cuda.builds import Build, builds
+from qprobe.kernels.cuda.manifest import read_manifest
+from tests.emulator.build import EMULATOR, compile_all, find_compiler
+from tests.emulator.launch import default_capability
 
 TIMEOUT_S = 300
 OPTIONS = "detect_leaks=0:halt_on_error=1:exitcode=99:detect_stack_use_after_return=0"
@@ -44,7 +47,21 @@ def run_sanitized(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-if __name__ == "__main__":
+def main(sources: list[str]) -> None:
+    """Try every build of the sources, and say of each what is wrong; what the sanitizer finds ends the process."""
     from tests.emulator.trials import find_fault
 
-    print(find_fault(sys.argv[1], Path(sys.argv[2])) or "nothing is wrong")
+    wanted = [(Path(source), build) for source in sources for build in builds_of(Path(source))]
+    compile_all([(path, build, default_capability(build)) for path, build in wanted])
+    for path, build in wanted:
+        print(path.stem, build.name, end=": ", flush=True)
+        print(find_fault(path, build, ("random",)) or "nothing is wrong", flush=True)
+
+
+def builds_of(path: Path) -> list[Build]:
+    """A build of each variant: types differ in conversions alone."""
+    return list({build.variant: build for build in builds(read_manifest(path))}.values())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

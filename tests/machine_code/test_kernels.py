@@ -1,7 +1,10 @@
 """The machine code of every kernel is what it is meant to be, on every architecture that it lists."""
 
+import contextlib
+
 import pytest
 
+from qprobe.errors import InputError
 from qprobe.kernels.cuda.manifest import find_kernels
 from tests.machine_code.gate import compile_pairs, judge, spread_pairs, uncovered
 
@@ -11,9 +14,14 @@ KERNELS = find_kernels()
 @pytest.fixture(scope="module")
 def outcomes(request):
     """Every pair of the kernels that are tested, compiled together: two cores, one disassembly each."""
-    chosen = [item.callspec.params["path"] for item in request.session.items
-              if item.getparent(pytest.Module) is request.node and hasattr(item, "callspec")]  # fmt: skip
-    return compile_pairs([pair for path in dict.fromkeys(chosen) for pair in spread_pairs(path)])
+    items = [
+        item for item in request.session.items if item.getparent(pytest.Module) is request.node
+    ]
+    pairs = []
+    for item in items:
+        with contextlib.suppress(InputError):  # which fails its own test
+            pairs += spread_pairs(item.callspec.params["path"])
+    return compile_pairs(pairs)
 
 
 @pytest.mark.slow

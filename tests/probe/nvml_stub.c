@@ -2,7 +2,7 @@
    Calls that it lacks answer as an old driver does: the function is not found. */
 #include <string.h>
 
-enum { SUCCESS = 0, NOT_SUPPORTED = 3, DRIVER_MISMATCH = 18, NO_PERMISSION = 4 };
+enum { SUCCESS = 0, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, DRIVER_MISMATCH = 18 };
 
 #ifdef MISMATCH
 int nvmlInitWithFlags(unsigned flags) { return DRIVER_MISMATCH; }
@@ -64,3 +64,24 @@ int nvmlSystemGetDriverVersion(char *version, unsigned length) {
     return SUCCESS;
 }
 int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 12020; return SUCCESS; }
+int nvmlDeviceGetHandleByUUID(const char *uuid, const void **device) {
+    for (int i = 0; i < 2; i++) {
+        if (strcmp(uuid, i ? "GPU-1660" : "GPU-100") == 0) {
+            *device = &devices[i];
+            return SUCCESS;
+        }
+    }
+    return NOT_FOUND;
+}
+int nvmlDeviceGetTemperature(const void *device, unsigned sensor, unsigned *celsius) {
+    *celsius = 61;
+    return SUCCESS;
+}
+int nvmlDeviceGetPowerUsage(const void *device, unsigned *milliwatts) {
+    *milliwatts = 251500;
+    return index_of(device) ? NOT_SUPPORTED : SUCCESS;
+}
+int nvmlDeviceGetCurrentClocksThrottleReasons(const void *device, unsigned long long *bits) {
+    *bits = index_of(device) ? 0x1 : 0x4 | 0x20;
+    return SUCCESS;
+}

@@ -129,9 +129,8 @@ class Manifest(Document):
         if lacking := arch.missing(self.requires, capability):
             raise ValueError(f"{who} lists {target}, where {', '.join(lacking)} is not native")
         wanted = arch.target_for(capability, self.requires)
-        if wanted != target and target == capability:
-            needs = ", ".join(sorted(arch.SPECIFIC.intersection(self.requires)))
-            raise ValueError(f'{who} lists "{target}", but {needs} needs "{wanted}"')
+        if wanted != target:
+            raise ValueError(f'{who} lists "{target}", but is built for "{wanted}" by its requires')
 
 
 def find_kernels(folder: Path | None = None) -> dict[str, Path]:

@@ -21,6 +21,8 @@ UNIVERSAL = "pip install nvidia-cuda-nvrtc-cu12==12.9.86"
 """The last version that builds for every card from Maxwell on to the first of Blackwell."""
 NEWEST = "pip install --upgrade nvidia-cuda-nvrtc"
 UNIVERSAL_LAST = (12, 1)
+FIRST_SPECIFIC = (12, 0)
+"""11.8 builds for 9.0, but not for 9.0a, and does not say so."""
 MESSAGE_LINES = 8
 
 
@@ -46,7 +48,8 @@ class Compiler:
         """
         target = arch.target_for(capability, features)
         if target != capability:
-            return target if capability in self.architectures else None
+            is_known = self.version >= FIRST_SPECIFIC and capability in self.architectures
+            return target if is_known else None
         runs = [built for built in self.architectures if arch.runs_on(built, capability)]
         return runs[-1] if runs else None
 

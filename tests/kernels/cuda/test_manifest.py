@@ -70,7 +70,10 @@ WRONG = {
     "an architecture twice": ('"9.0"', '"8.0"', "architectures of the kernel 8.0 is there twice"),
     "a feature that wants the specific target": (
         '"ldmatrix"]\n//: architectures = ["8.0", "9.0"]', '"wgmma"]\n//: architectures = ["9.0"]',
-        'the kernel lists "9.0", but wgmma needs "9.0a"',
+        'the kernel lists "9.0", but is built for "9.0a" by its requires',
+    ),
+    "a specific target for nothing": (
+        '"8.0", "9.0"]', '"8.0", "9.0a"]', 'the kernel lists "9.0a", but is built for "9.0" by its requires',
     ),
     "no architecture": ('["8.0", "9.0"]', "[]", "line 8: `architectures`: Tuple should have at least 1 item"),
     "threads that are no warps": ("threads = 128", "threads = 100", "line 11: `threads`: Input should be a multiple of 32, not 100"),

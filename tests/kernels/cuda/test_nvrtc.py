@@ -55,6 +55,7 @@ def test_a_compiler_that_knows_the_card_comes_before_a_newer_one_that_does_not()
 @pytest.mark.parametrize(
     ("capability", "features", "driver", "among", "words", "command"),
     [
+        ("9.0", ("wgmma",), None, (OLD,), "no NVRTC here can build for 9.0a", "nvrtc-cu12==12.9.86"),
         ("7.0", (), None, (NEW,), "NVRTC 13.5 builds for 7.5 to 12.0", "nvrtc-cu12==12.9.86"),
         ("8.0", (), (12, 2), (NEW,), "for 8.0 and a driver of CUDA 12", "nvrtc-cu12==12.9.86"),
         ("11.0", (), None, (UNIVERSAL,), "no NVRTC here can build for 11.0", "--upgrade nvidia-cuda-nvrtc"),
