@@ -30,7 +30,8 @@ static_assert(kChunk % kTile == 0 && (kPadding % kChunk == 0), "a chunk is whole
 // their banks apart.
 constexpr int kRowBytes = kStage * 2 + 64;
 constexpr int kXBytes = QP_TILE_M * kRowBytes;
-constexpr int kBlocks = QP_TILE_M <= 8 ? 3 : QP_TILE_M <= 16 ? 2 : 1;  // On a multiprocessor: what bounds the registers.
+// On a multiprocessor: what bounds the registers. With less to hold, the compiler looks ahead until it spills.
+constexpr int kBlocks = QP_TILE_M <= 8 && QP_WEIGHTS == QP_NF4 ? 3 : QP_TILE_M <= 16 ? 2 : 1;
 
 // Scales of a stage: for each strip its groups, each as 32 values; then the zero points, as bytes.
 constexpr int kStageGroups = kHasGroups ? kStage / kGroup : 0;

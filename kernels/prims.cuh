@@ -192,8 +192,12 @@ QP_DEVICE uint32_t qp_lop3(uint32_t a, uint32_t b, uint32_t c) {
   return v;
 }
 
-// Four bytes of the eight of b:a, each chosen by a nibble of `selector`.
-QP_DEVICE uint32_t qp_prmt(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
+// Four bytes of the eight of b:a, each chosen by a nibble of `selector`, whose highest bit asks for the byte's sign only.
+QP_DEVICE uint32_t qp_prmt(uint32_t a, uint32_t b, uint32_t selector) {
+  uint32_t v;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(selector));
+  return v;
+}
 
 // c + the sum of four products of signed bytes.
 QP_DEVICE int qp_dp4a(uint32_t a, uint32_t b, int c) {

@@ -27,7 +27,7 @@ SANITIZERS = (
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 )
-ENGINE = ("engine", "memory", "floats", "collectives", "wgmma")
+ENGINE = ("engine", "fibers", "signals", "memory", "floats", "collectives", "wgmma")
 AT_ONCE = 2
 TIMEOUT_S = 180
 
@@ -49,7 +49,11 @@ def find_compiler() -> str:
 def load_engine() -> ctypes.CDLL:
     """The emulator itself, with its names open to the kernels that are loaded after it."""
     sources = [EMULATOR / f"{name}.cpp" for name in ENGINE]
-    options = [*_flavour("-O2"), "-DQP_EMULATED_ARCH=900", *map(str, sources)]
+    options = [
+        *_flavour("-O1" if SANITIZED else "-O2"),
+        "-DQP_EMULATED_ARCH=900",
+        *map(str, sources),
+    ]
     path = _find_or_compile("engine", options, [*sources, *_headers()])
     engine = ctypes.CDLL(str(path), mode=os.RTLD_GLOBAL | os.RTLD_NOW)
     engine.qp_emulator_launch.restype = ctypes.c_int

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -100,11 +101,30 @@ struct Schedule {
   bool reads_wgmma_operands_late;
 };
 
+// What is being run.
+struct Launch {
+  void (*call)(void**);
+  void** arguments;
+  size_t dynamic_bytes;
+  unsigned threads;
+  size_t blocks, started;
+  std::mt19937 random;
+  std::string failure;
+};
+
+extern Launch* launch;
 extern Block* block;
 extern Fiber* fiber;
 extern const Schedule* schedule;
 // Of ldmatrix, in this launch.
 extern unsigned bank_conflicts;
+
+// Makes a fiber that will run the launch's kernel on the stack of that number.
+void prepare_fiber(Fiber& started, unsigned thread, size_t stack_number);
+// Goes on with a fiber until it waits.
+void resume(Block& its_block, Fiber& resumed);
+// The running fiber goes back to the schedule; for the last time, or not.
+void leave(bool forever);
 
 // The running fiber stops until `wake` of the same kind.
 void wait(Waits what);
@@ -115,6 +135,9 @@ bool is_shared(const void* address, size_t bytes);
 
 void start_memory(Block& started, size_t dynamic_bytes);
 void check_borders();
+
+// Runs it, and turns faults of memory and a time of processor that runs out into the launch's failure.
+void run_guarded(void (*run)(), unsigned seconds);
 void end_copies();
 
 }  // namespace qp_emulator

@@ -12,8 +12,12 @@ from qprobe.kernels.cuda.builds import builds
 from qprobe.kernels.cuda.manifest import read_manifest
 from tests.emulator.floats import to_bits
 from tests.emulator.launch import run
-from tests.gpu.primitives import GOLDEN, SOURCE, as_vector
+from tests.gpu.primitives import GOLDEN, SOURCES, as_vector
 
+BUILDS = {
+    build.variant: (source, build) for source in SOURCES for build in builds(read_manifest(source))
+}
+"""Name of the primitive → where it is."""
 WORDS_OUT = {
     "arithmetic": 8,
     "conversions": 7,
@@ -82,18 +86,18 @@ def _pairs(activation: str, generator: np.random.Generator, shape: tuple[int, in
 
 def answer(name: str, x: np.ndarray, capability: str = "") -> np.ndarray:
     """What the emulator says."""
-    build = next(each for each in builds(read_manifest(SOURCE)) if each.variant == name)
+    source, build = BUILDS[name]
     y = np.zeros(build.threads * WORDS_OUT.get(name, 4), np.uint32)
     vector = as_vector(name, x, y)
     arguments = {"x": x, "y": y, "n": vector.words_in, "k": vector.words_out}
-    run(SOURCE, name, None, arguments, (1, 1, 1), capability=capability)
+    run(source, name, None, arguments, (1, 1, 1), capability=capability)
     return y
 
 
 def main() -> None:
     """Write the file."""
     arrays = {}
-    for number, name in enumerate(read_manifest(SOURCE).variants):
+    for number, name in enumerate(BUILDS):
         x = make_operands(name, np.random.default_rng(number))
         arrays |= {f"{name}.x": x, f"{name}.y": answer(name, x)}
     GOLDEN.parent.mkdir(exist_ok=True)

@@ -142,15 +142,22 @@ def test_the_last_block_sees_what_all_have_written(launch, schedule):
         assert list(y[:3]) == [0, 45, 1]
 
 
+ARRIVALS = """
+for (int i = 0; i < 2; i++)
+  if (lane == 0) y[qp_atomic_add(y + 255, 1)] = blockIdx.x * 2 + thread / 32;"""
+
+
 def test_schedules_differ_in_who_comes_first(launch):
-    body = "if (lane == 0) y[qp_atomic_add(y + 255, 1)] = blockIdx.x * 2 + thread / 32;"
     orders = {
-        schedule: tuple(launch(body, blocks=4, schedule=schedule)[:8]) for schedule in SCHEDULES
+        schedule: launch(ARRIVALS, blocks=4, schedule=schedule)[:16].tolist()
+        for schedule in SCHEDULES
     }
-    assert all(sorted(order) == list(range(8)) for order in orders.values())
-    assert orders["eager"] == tuple(range(8))
-    assert orders["reversed"][0] == 7
-    assert len(set(orders.values())) == len(SCHEDULES)
+    for order in orders.values():
+        assert sorted(order) == sorted([*range(8), *range(8)])
+    assert orders["eager"] == sorted(orders["eager"])
+    assert orders["reversed"] == orders["eager"][::-1]
+    assert orders["in_turn"][:8] == [0, 1, 2, 3] * 2
+    assert orders["random"] not in [orders[name] for name in SCHEDULES if name != "random"]
 
 
 def test_the_random_schedule_repeats_itself(launch):

@@ -2,7 +2,7 @@
 // and the emulator can be asked the same. `n` words of x belong to each thread, and `k` words of y.
 //: entry = "primitives"
 //: role = "copy"
-//: architectures = ["6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "9.0a", "10.0", "12.0"]
+//: architectures = ["6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
 //: tile = { m = 1 }
 //: grid = ["m"]
 //: threads = 32
@@ -25,8 +25,6 @@
 //: mma_f16_16x8x16 = { defines = { QP_PRIMITIVE = 15 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: mma_bf16_16x8x16 = { defines = { QP_PRIMITIVE = 16 }, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: mma_e4m3_16x8x32 = { defines = { QP_PRIMITIVE = 17 }, architectures = ["8.9", "9.0", "10.0", "12.0"] }
-//: wgmma_s8_64x128x32 = { defines = { QP_PRIMITIVE = 20 }, architectures = ["9.0a"], threads = 128, shared_bytes = 24576 }
-//: wgmma_s8_64x256x32 = { defines = { QP_PRIMITIVE = 21 }, architectures = ["9.0a"], threads = 128, shared_bytes = 40960 }
 
 #include "prims.cuh"
 
@@ -52,14 +50,6 @@ QP_DEVICE uint32_t as_bits(int v) { return static_cast<uint32_t>(v); }
   int d[2] = {as_number(in[2]), as_number(in[3])};           \
   mma(d, in[0], in[1]);                                      \
   for (int i = 0; i < 2; i++) out[i] = as_bits(d[i]);
-
-#if QP_PRIMITIVE == 20
-#define QP_COLUMNS 128
-#define QP_WGMMA qp_wgmma_s8_64x128x32
-#elif QP_PRIMITIVE == 21
-#define QP_COLUMNS 256
-#define QP_WGMMA qp_wgmma_s8_64x256x32
-#endif
 
 QP_KERNEL __launch_bounds__(QP_THREADS)
 primitives(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int k) {
@@ -140,21 +130,5 @@ primitives(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int 
   QP_PRODUCT(qp_mma_bf16_16x8x16)
 #elif QP_PRIMITIVE == 17
   QP_PRODUCT(qp_mma_e4m3_16x8x32)
-#elif QP_PRIMITIVE >= 20
-  // x holds rows of 32 bytes, first the 64 of a, then those of b; they are put where the second 32 of 128 bytes belong.
-  QP_SHARED_DYNAMIC(shared);
-  for (int i = threadIdx.x; i < (64 + QP_COLUMNS) * 8; i += QP_THREADS) {
-    const int row = i / 8, chunk = (2 + i % 8 / 4) ^ (row & 7);
-    qp_store4(shared + row * 128 + chunk * 16 + i % 4 * 4, x[i]);
-  }
-  qp_fence_async_proxy();
-  qp_sync();
-  int d[QP_COLUMNS / 2];
-  for (int i = 0; i < QP_COLUMNS / 2; i++) d[i] = i;
-  qp_wgmma_fence();
-  QP_WGMMA(d, qp_wgmma_descriptor(shared + 32), qp_wgmma_descriptor(shared + 64 * 128 + 32));
-  qp_wgmma_commit();
-  qp_wgmma_finish(d);
-  for (int i = 0; i < QP_COLUMNS / 2; i++) out[i] = as_bits(d[i]);
 #endif
 }

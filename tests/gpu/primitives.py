@@ -1,6 +1,6 @@
 """Operands and results of every primitive of prims.cuh: a card and the emulator must agree on each bit.
 
-`golden/primitives.npz` holds for each build of `primitives.cu` the operands `NAME.x` and the results `NAME.y`, as the emulator
+`golden/primitives.npz` holds for each build of the two sources the operands `NAME.x` and the results `NAME.y`, as the emulator
 computed them. Operands of floating-point products are such that all sums are exact: in whatever order and
 precision a tensor core adds them up, there is one right answer.
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(__file__).with_name("primitives.cu")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("primitives.cu", "primitives_wgmma.cu"))
+"""Between them, a build for each primitive."""
 GOLDEN = Path(__file__).parent / "golden" / "primitives.npz"
 
 

@@ -13,7 +13,7 @@ from qprobe.kernels.cuda import driver
 from qprobe.kernels.cuda.launch import Call
 from qprobe.kernels.cuda.portfolio import read_source
 from qprobe.kernels.sources import find_sources
-from tests.gpu.primitives import SOURCE, read_golden
+from tests.gpu.primitives import SOURCES, read_golden
 
 GOLDEN = read_golden()
 FEATURES = {
@@ -33,16 +33,18 @@ FEATURES = {
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """The kernel of the primitives, beside the header that it includes."""
+def sources(tmp_path_factory):
+    """Name of the primitive → the kernel that it is a build of, beside the header that it includes."""
     folder = tmp_path_factory.mktemp("primitives")
     for header in find_sources().glob("*.cuh"):
         shutil.copy(header, folder)
-    return read_source(Path(shutil.copy(SOURCE, folder)))
+    read = [read_source(Path(shutil.copy(path, folder))) for path in SOURCES]
+    return {build: source for source in read for build in source.builds}
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_the_card_answers_as_the_emulator_did(device, source, name):
+def test_the_card_answers_as_the_emulator_did(device, sources, name):
+    source = sources[name]
     card = driver.find_card(device.index)
     build = source.builds[name]
     oldest = min(tuple(map(int, arch.plain(t).split("."))) for t in build.architectures)

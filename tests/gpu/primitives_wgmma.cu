@@ -1,0 +1,43 @@
+// As primitives.cu, of the products of warpgroups, which only 9.0 has.
+//: entry = "primitives_wgmma"
+//: role = "copy"
+//: requires = ["wgmma"]
+//: architectures = ["9.0a"]
+//: tile = { m = 1 }
+//: grid = ["m"]
+//: threads = 128
+//: arguments = ["x", "y", "n", "k"]
+//: sass = { max_registers = 255 }
+//:
+//: [variants]
+//: wgmma_s8_64x128x32 = { defines = { QP_COLUMNS = 128 }, shared_bytes = 24576 }
+//: wgmma_s8_64x256x32 = { defines = { QP_COLUMNS = 256 }, shared_bytes = 40960 }
+
+#include "prims.cuh"
+
+QP_KERNEL __launch_bounds__(QP_THREADS)
+primitives_wgmma(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int k) {
+  uint32_t* out = y + threadIdx.x * k;
+  // x holds rows of 32 bytes, first the 64 of a, then those of b; they are put where the second 32 of 128 bytes belong.
+  QP_SHARED_DYNAMIC(shared);
+  for (int i = threadIdx.x; i < (64 + QP_COLUMNS) * 8; i += QP_THREADS) {
+    const int row = i / 8, chunk = (2 + i % 8 / 4) ^ (row & 7);
+    qp_store4(shared + row * 128 + chunk * 16 + i % 4 * 4, x[i]);
+  }
+  qp_fence_async_proxy();
+  qp_sync();
+  int d[QP_COLUMNS / 2];
+#pragma unroll
+  for (int i = 0; i < QP_COLUMNS / 2; i++) d[i] = i;
+  qp_wgmma_fence();
+  const uint64_t a = qp_wgmma_descriptor(shared + 32), b = qp_wgmma_descriptor(shared + 64 * 128 + 32);
+#if QP_COLUMNS == 128
+  qp_wgmma_s8_64x128x32(d, a, b);
+#else
+  qp_wgmma_s8_64x256x32(d, a, b);
+#endif
+  qp_wgmma_commit();
+  qp_wgmma_finish(d);
+#pragma unroll
+  for (int i = 0; i < QP_COLUMNS / 2; i++) out[i] = static_cast<uint32_t>(d[i]);
+}
