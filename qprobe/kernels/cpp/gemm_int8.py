@@ -63,23 +63,25 @@ def _run(
     if x_scale is None:
         raise TypeError("this kernel multiplies quantized activations")
     codes, scales, offsets = packed
-    k, n = x.shape[-1], scales.shape[1]
-    rows = x.reshape(-1, k).contiguous()
+    *before, k = x.shape
+    n = scales.shape[1]
+    if not x.is_contiguous():
+        x = x.contiguous()
     x_scale = x_scale.contiguous()
     dtype = out_dtype if out_dtype in TYPES else torch.float32
-    if bias is not None:
+    if bias is not None and bias.dtype is not dtype:
         bias = bias.to(dtype)
-    y = torch.empty(rows.shape[0], n, dtype=dtype)
+    y = torch.empty((*before, n), dtype=dtype)
     if y.numel():
         call = Call(
             TYPES[dtype],
-            rows.shape[0],
+            y.numel() // n,
             n,
             k,
             codes.data_ptr(),
             scales.data_ptr(),
             offsets.data_ptr(),
-            rows.data_ptr(),
+            x.data_ptr(),
             x_scale.data_ptr(),
             None if bias is None else bias.data_ptr(),
             y.data_ptr(),
@@ -89,7 +91,7 @@ def _run(
             scratch = torch.empty(wanted, dtype=torch.uint8)
             call.scratch = scratch.data_ptr()
         run(call)
-    return y.reshape(*x.shape[:-1], n).to(out_dtype)
+    return y if dtype is out_dtype else y.to(out_dtype)
 
 
 KERNEL = Kernel(
