@@ -44,10 +44,22 @@ def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, de
     }
     if not objections:
         return Fit(group.kernels, "")
-    possible = next(kernel for kernel in kernels_for(device) if not kernel.objection(spec))
+    kernels = _substitutes(spec)
     why = "; ".join(objections.values())
-    substitute = KernelRange(kernel=possible.id, m_min=1, m_max=None)
-    return Fit((substitute,), f"{', '.join(objections)} → {possible.id}: {why}")
+    names = ", ".join(item.kernel for item in kernels)
+    return Fit(kernels, f"{', '.join(objections)} → {names}: {why}")
+
+
+def _substitutes(spec: LayerSpec) -> tuple[KernelRange, ...]:
+    """The first kernel for any number of rows, before it one for few that shares its packing."""
+    possible = [kernel for kernel in kernels_for(spec.device) if not kernel.objection(spec)]
+    last = next(kernel for kernel in possible if kernel.max_rows is None)
+    few = [k for k in possible if k.max_rows is not None and k.packing == last.packing][:1]
+    found, m_min = [], 1
+    for kernel in (*few, last):
+        found.append(KernelRange(kernel=kernel.id, m_min=m_min, m_max=kernel.max_rows))
+        m_min = (kernel.max_rows or 0) + 1
+    return tuple(found)
 
 
 def refuse_unknown_kernels(groups: dict[str, GroupPlan]) -> None:

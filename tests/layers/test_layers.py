@@ -24,7 +24,6 @@ from qprobe.layers import layers_by_scheme, make_layer
 from qprobe.layers._linear import PlannedLinear
 from qprobe.quantize.scheme import canonical_names
 
-
 PACKED_ROWS = 16
 """A packing may pad N to a multiple of these."""
 
