@@ -19,9 +19,10 @@ BUDGET_S = 2.0
 """Seconds of timing for a shape; slow shapes take more, for the least number of samples."""
 MIN_SAMPLES = 7
 MAX_COPIES = 64
-BYTES_PER_WEIGHT = 32
-"""What all candidates of a shape hold together for each weight of a copy."""
-MAX_BYTES = 4 * 2**30
+MAX_BYTES = 96 * 2**20
+"""Of a candidate's copies, beyond the least number."""
+SHARE_OF_MEMORY = 1 / 128
+"""What a candidate's copies may take of what is free; there are some thirty candidates."""
 WARM_M = 256
 """From here on, a matrix product is bound by arithmetic: two copies of the weight will do."""
 SHARED = "shared input"
@@ -40,10 +41,11 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
     """Time y = x·Wᵀ + b by every candidate; touches the clock and the device.
 
     Data are random with outlier features, from a fixed seed. Weights are rotated over copies that
-    together exceed the last-level cache, inputs over two.
+    together exceed the last-level cache, or over as many as a small model has layers; inputs over two.
     """
     generator = torch.Generator().manual_seed(0)
-    linears = [_random_linear(shape, generator) for _ in range(_count_copies(shape))]
+    exact_bytes = shape.n * shape.k * torch.float32.itemsize
+    linears = [_random_linear(shape, generator) for _ in range(_count_copies(shape.m, exact_bytes))]
     outliers = 1 + 20 * (torch.rand(shape.k, generator=generator) < 0.01)
     inputs = [torch.randn(shape.m, shape.k, generator=generator) * outliers for _ in range(2)]
     exact = inputs[0].double() @ linears[0].weight.double().T + linears[0].bias.double()
@@ -57,7 +59,10 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
             if candidate.objection:
                 skipped.append(Skipped(cell=candidate.cell, reason=candidate.objection))
                 continue
-            layers = [candidate.make(linear, stock) for linear in linears]
+            layers = [
+                candidate.make(linears[copy % len(linears)], stock, copy)
+                for copy in range(_count_copies(shape.m, candidate.stored_bytes))
+            ]
             xs = [x.to(candidate.dtype) for x in inputs]
             y = layers[0](xs[0])
             if words := check_layer(candidate, layers[0], xs[0], y):
@@ -93,14 +98,15 @@ def _random_linear(shape: Shape, generator: torch.Generator) -> nn.Linear:
     return linear
 
 
-def _count_copies(shape: Shape) -> int:
-    if shape.m >= WARM_M:
+def _count_copies(m: int, stored_bytes: int) -> int:
+    """How many copies of a weight a candidate rotates over at M."""
+    if m >= WARM_M:
         return 2
     cache = last_level_cache_bytes() or 32 * 2**20
-    weights = shape.n * shape.k
-    memory = min(MAX_BYTES, (available_memory_bytes() or MAX_BYTES) // 4)
-    affordable = memory // (weights * BYTES_PER_WEIGHT)
-    return max(2, min(MAX_COPIES, affordable, math.ceil(2 * cache / (weights * 4))))
+    free = available_memory_bytes()
+    most = MAX_BYTES if free is None else min(MAX_BYTES, int(free * SHARE_OF_MEMORY))
+    wanted = min(most // stored_bytes, math.ceil(2 * cache / stored_bytes))
+    return max(2, min(MAX_COPIES, wanted))
 
 
 def _name(candidate: Candidate) -> str:
@@ -118,8 +124,8 @@ def _tasks(candidate: Candidate, layers: list[nn.Linear], xs: list[Tensor]) -> d
     def run_again(counter: int) -> None:
         layers[counter % count](xs[0])
 
-    tasks = {_name(candidate): Task(run)}
+    tasks = {_name(candidate): Task(run, warm_up=count)}
     if candidate.kernel.input != "float":
         prepared = layers[-1]
-        tasks[_name(candidate) + SHARED] = Task(run_again, lambda: prepared(xs[0]))
+        tasks[_name(candidate) + SHARED] = Task(run_again, lambda: prepared(xs[0]), warm_up=count)
     return tasks
