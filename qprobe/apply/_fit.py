@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from qprobe.documents.plan import GroupPlan, KernelRange
 from qprobe.errors import PlanMismatchError
-from qprobe.kernels._kernel import Kernel, LayerSpec
+from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.registry import all_kernels, get_kernel, kernels_for
 
 
@@ -45,30 +44,26 @@ def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, de
     }
     if not objections:
         return Fit(group.kernels, "")
-    possible = [kernel for kernel in kernels_for(device) if not kernel.objection(spec)]
-    substitutes = _share_rows([k for k in possible if k.packing == possible[0].packing])
-    names = ", ".join(item.kernel for item in substitutes)
+    kernels = _substitutes(spec)
     why = "; ".join(objections.values())
-    return Fit(substitutes, f"{', '.join(objections)} → {names}: {why}")
+    names = ", ".join(item.kernel for item in kernels)
+    return Fit(kernels, f"{', '.join(objections)} → {names}: {why}")
 
 
-def _share_rows(kernels: Sequence[Kernel]) -> tuple[KernelRange, ...]:
-    """Ranges of M for kernels of one packing: each up to the rows that it is meant for.
-
-    Of those without a limit the first takes the rest; where all have one, the last goes on.
-    """
-    first = next((k for k in kernels if k.max_rows is None), None)
-    limited: dict[int, Kernel] = {}
-    for kernel in kernels:
-        if kernel.max_rows is not None:
-            limited.setdefault(kernel.max_rows, kernel)
-    chain = [limited[rows] for rows in sorted(limited)] + ([first] if first else [])
-    ends = [kernel.max_rows for kernel in chain[:-1]]
-    starts = [1, *((end or 0) + 1 for end in ends)]
-    return tuple(
-        KernelRange(kernel=kernel.id, m_min=start, m_max=end)
-        for kernel, start, end in zip(chain, starts, [*ends, None], strict=True)
-    )
+def _substitutes(spec: LayerSpec) -> tuple[KernelRange, ...]:
+    """The first kernel for any number of rows, before it those for few that share its packing."""
+    possible = [kernel for kernel in kernels_for(spec.device) if not kernel.objection(spec)]
+    last = next(kernel for kernel in possible if kernel.max_rows is None)
+    few = {
+        kernel.max_rows: kernel
+        for kernel in reversed(possible)
+        if kernel.max_rows is not None and kernel.packing == last.packing
+    }
+    found, m_min = [], 1
+    for kernel in (*(few[rows] for rows in sorted(few)), last):
+        found.append(KernelRange(kernel=kernel.id, m_min=m_min, m_max=kernel.max_rows))
+        m_min = (kernel.max_rows or 0) + 1
+    return tuple(found)
 
 
 def refuse_unknown_kernels(groups: dict[str, GroupPlan]) -> None:

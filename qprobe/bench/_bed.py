@@ -47,12 +47,8 @@ class Bed(Protocol):
     device: torch.device
     compute_dtypes: tuple[FloatDtype, ...]
     """Types of activations that are worth trying."""
-    held_bytes: float
-    """What all candidates of a shape hold together for each weight of a copy."""
-    least_bytes: float
-    """Of a weight as it is read: copies of this size shall exceed the last-level cache."""
     most_bytes: int | None
-    """Of all copies together; None: a quarter of what is free."""
+    """Of a candidate's copies, beyond the least number; None: what memory allows."""
     shares_input: bool
     """Whether layers that read one tensor are seen to quantize it once."""
 
@@ -81,8 +77,7 @@ class Processor:
     name = "cpu"
     device = torch.device("cpu")
     compute_dtypes: tuple[FloatDtype, ...] = COMPUTE_DTYPES
-    held_bytes, least_bytes = 32.0, 4.0
-    most_bytes: int | None = 4 * 2**30
+    most_bytes: int | None = 96 * 2**20
     shares_input = True
 
     def cache_bytes(self) -> int:
@@ -100,7 +95,7 @@ class Processor:
         def run(counter: int) -> None:
             layers[counter % count](xs[counter % inputs])
 
-        return Timing(Task(run), None)
+        return Timing(Task(run, warm_up=count), None)
 
     def ask_under_load(self, ask: Callable[[], T]) -> T:
         return ask()
@@ -113,7 +108,6 @@ class Gpu:
     """An NVIDIA GPU, by its own clock; calls run back to back, captured in a graph."""
 
     compute_dtypes: tuple[FloatDtype, ...] = ("float32", "bfloat16", "float16")
-    held_bytes, least_bytes = 96.0, 0.5
     most_bytes: int | None = None
     shares_input = False
     """In a graph each layer quantizes its input by itself."""

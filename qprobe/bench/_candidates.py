@@ -38,10 +38,19 @@ class Candidate:
         dtype: torch.dtype = getattr(torch, self.cell.activation_dtype)
         return dtype
 
-    def make(self, linear: nn.Linear, stock: Stock) -> nn.Linear:
-        """The very layer that a plan would install, from the stock's tensors if it is quantized."""
+    @property
+    def stored_bytes(self) -> int:
+        """Of the weight of one layer."""
+        shape = self.cell.shape
+        return self.scheme.weight_bytes(shape.n, shape.k, self.cell.activation_dtype)
+
+    def make(self, linear: nn.Linear, stock: Stock, copy: int = 0) -> nn.Linear:
+        """The very layer that a plan would install, from the stock's tensors if it is quantized.
+
+        Layers of the same linear have tensors of their own if they are different copies.
+        """
         kernels = (KernelRange(kernel=self.kernel.id, m_min=1, m_max=None),)
-        tensors = stock.take(linear, self.scheme, self.algorithm)
+        tensors = stock.take(linear, self.scheme, self.algorithm, copy)
         return make_layer(linear, self.scheme, self.algorithm, kernels, self.dtype, tensors)
 
 
@@ -54,10 +63,12 @@ class Stock:
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, str], dict[str, Tensor]] = {}
-        self._taken: dict[tuple[str, str, int], dict[str, Tensor]] = {}
+        self._taken: dict[tuple[str, str, int, int], dict[str, Tensor]] = {}
 
-    def take(self, linear: nn.Linear, scheme: Scheme, algorithm: str) -> dict[str, Tensor] | None:
-        """The tensors that stand for this linear; None where nothing is quantized."""
+    def take(
+        self, linear: nn.Linear, scheme: Scheme, algorithm: str, copy: int
+    ) -> dict[str, Tensor] | None:
+        """The tensors of a copy of this linear; None where nothing is quantized."""
         if not scheme.is_quantized:
             return None
         code = scheme.algorithms[algorithm]
@@ -65,7 +76,7 @@ class Stock:
         key = scheme.name, fast
         if key not in self._made:
             self._made[key] = quantize_weight(linear.weight, scheme, fast)
-        place = (*key, id(linear))
+        place = (*key, id(linear), copy)
         if place not in self._taken:
             is_first = not any(taken[:2] == key for taken in self._taken)
             made = self._made[key]

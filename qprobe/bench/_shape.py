@@ -20,8 +20,8 @@ BUDGET_S = 2.0
 """Seconds of timing for a shape; slow shapes take more, for the least number of samples."""
 MIN_SAMPLES = 7
 MAX_COPIES = 64
-ASSUMED_BYTES = 4 * 2**30
-"""Of memory that can be taken, where the system does not tell."""
+SHARE_OF_MEMORY = 1 / 128
+"""What a candidate's copies may take of what is free; there are some thirty candidates."""
 WARM_M = 256
 """From here on, a matrix product is bound by arithmetic: two copies of the weight will do."""
 SHARED = "shared input"
@@ -40,7 +40,7 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
     """Time y = x·Wᵀ + b by every candidate; touches the clock and the device.
 
     Data are random with outlier features, from a fixed seed. Weights are rotated over copies that
-    together exceed the last-level cache, inputs over two.
+    together exceed the last-level cache, or over as many as a small model has layers; inputs over two.
     """
     bed = find_bed(device)
     with bed.active(), torch.no_grad():
@@ -49,7 +49,9 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
 
 def _measure(shape: Shape, bed: Bed) -> MeasuredShape:
     generator = torch.Generator(bed.device).manual_seed(0)
-    linears = [_random_linear(shape, generator) for _ in range(_count_copies(shape, bed))]
+    exact_bytes = shape.n * shape.k * torch.float32.itemsize
+    copies = _count_copies(shape.m, exact_bytes, bed)
+    linears = [_random_linear(shape, generator) for _ in range(copies)]
     outliers = 1 + 20 * (torch.rand(shape.k, generator=generator, device=bed.device) < 0.01)
     inputs = [_normal(shape.m, shape.k, generator) * outliers for _ in range(2)]
     exact = inputs[0].double() @ linears[0].weight.double().T + linears[0].bias.double()
@@ -63,7 +65,7 @@ def _measure(shape: Shape, bed: Bed) -> MeasuredShape:
         words = candidate.objection
         if not words:
             try:
-                layers = [candidate.make(linear, stock) for linear in linears]
+                layers = make_copies(candidate, linears, stock, bed)
                 xs = [x.to(candidate.dtype) for x in inputs]
                 y = layers[0](xs[0])
                 words = check_layer(candidate, layers[0], xs[0], y)
@@ -108,19 +110,27 @@ def _random_linear(shape: Shape, generator: torch.Generator) -> nn.Linear:
     return linear
 
 
+def make_copies(
+    candidate: Candidate, linears: list[nn.Linear], stock: Stock, bed: Bed
+) -> list[nn.Linear]:
+    """The layers of a candidate to rotate over."""
+    copies = _count_copies(candidate.cell.shape.m, candidate.stored_bytes, bed)
+    return [candidate.make(linears[c % len(linears)], stock, c) for c in range(copies)]
+
+
 def _normal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     return torch.randn(rows, columns, generator=generator, device=generator.device)
 
 
-def _count_copies(shape: Shape, bed: Bed) -> int:
-    if shape.m >= WARM_M:
+def _count_copies(m: int, stored_bytes: int, bed: Bed) -> int:
+    """How many copies of a weight a candidate rotates over at M."""
+    if m >= WARM_M:
         return 2
-    weights = shape.n * shape.k
-    memory = (bed.memory_bytes() or ASSUMED_BYTES) // 4
-    memory = memory if bed.most_bytes is None else min(memory, bed.most_bytes)
-    affordable = int(memory / (weights * bed.held_bytes))
-    wanted = math.ceil(2 * bed.cache_bytes() / (weights * bed.least_bytes))
-    return max(2, min(MAX_COPIES, affordable, wanted))
+    free = bed.memory_bytes()
+    limits = [math.inf if bed.most_bytes is None else bed.most_bytes]
+    limits += [] if free is None else [free * SHARE_OF_MEMORY]
+    wanted = min(min(limits) // stored_bytes, math.ceil(2 * bed.cache_bytes() / stored_bytes))
+    return max(2, min(MAX_COPIES, int(wanted)))
 
 
 def _name(candidate: Candidate) -> str:
@@ -135,4 +145,4 @@ def _shared_task(layers: list[nn.Linear], x: Tensor) -> Task:
     def run_again(counter: int) -> None:
         layers[counter % count](x)
 
-    return Task(run_again, lambda: prepared(x))
+    return Task(run_again, lambda: prepared(x), warm_up=count)

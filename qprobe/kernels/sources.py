@@ -9,6 +9,7 @@ from pathlib import Path
 from qprobe.errors import UnavailableError
 
 PACKAGE = Path(__file__).resolve().parent.parent
+FOLDERS = ("bench", "kernels", "layers", "quantize", "timing")
 
 
 def find_sources(package: Path = PACKAGE) -> Path:
@@ -32,10 +33,10 @@ def find_sources(package: Path = PACKAGE) -> Path:
 
 
 def hash_sources(package: Path = PACKAGE) -> str:
-    """SHA-256, 16 hex digits, of everything that decides how fast a layer runs.
+    """SHA-256, 16 hex digits, of everything that decides how fast a layer runs and how that is measured.
 
-    That is the C++ and CUDA sources and the Python of `kernels`, `layers` and `quantize`: a measurement made
-    with other sources is not comparable. Reads the disk.
+    That is the C++ and CUDA sources and the Python of the folders in `FOLDERS`: a measurement made with
+    other sources is not comparable. Reads the disk.
     """
     digest = hashlib.sha256()
     for name, path in sorted(_sources(package)):
@@ -51,6 +52,6 @@ def _sources(package: Path) -> Iterator[tuple[str, Path]]:
     for pattern in ("*.cu*", "*.cpp", "*.h"):
         for path in sources.rglob(pattern):
             yield f"sources/{path.relative_to(sources).as_posix()}", path
-    for folder in ("kernels", "layers", "quantize"):
+    for folder in FOLDERS:
         for path in (package / folder).rglob("*.py"):
             yield path.relative_to(package).as_posix(), path

@@ -73,8 +73,12 @@ class PlannedLinear(nn.Linear):
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
-        """The stored weight: (N, K), or the packed codes of 4-bit schemes. Unpacked at each access."""
-        return _first(self.canonical())
+        """The stored weight (N, K), or the bytes of its codes as int8. Unpacked at each access.
+
+        Models and adapters cast what they compute to the type of a weight, unless that is int8.
+        """
+        stored = _first(self.canonical())
+        return stored.view(torch.int8) if self.scheme.is_quantized else stored
 
     def canonical(self) -> dict[str, Tensor]:
         """The canonical tensors, without the bias."""

@@ -40,18 +40,28 @@ def quantize(weight: Tensor, scheme: Scheme, algorithm: str) -> dict[str, Tensor
     """
     n, k = weight.shape
     indices, scale = encode_blocks(weight.reshape(-1, scheme.block), _encode, algorithm)
-    halves = indices.reshape(n, k // 2, 2)
-    packed = (halves[..., 0] << 4) | halves[..., 1]
-    return {"weight_packed": packed.contiguous(), "weight_scale": scale.reshape(n, -1)}
+    packed = pack_indices(indices.reshape(n, k))
+    return {"weight_packed": packed, "weight_scale": scale.reshape(n, -1)}
 
 
 def dequantize(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     """The weight (N, K) in `dtype` that the canonical tensors stand for."""
     packed, scale = tensors
     n, blocks = scale.shape
-    indices = torch.stack([packed >> 4, packed & 0xF], dim=-1).to(torch.int32)
-    values = _table(packed.device).index_select(0, indices.reshape(-1))
+    values = _table(packed.device).index_select(0, unpack_indices(packed).reshape(-1))
     return (values.reshape(n, blocks, -1) * scale.unsqueeze(-1)).reshape(n, -1).to(dtype)
+
+
+def pack_indices(indices: Tensor) -> Tensor:
+    """Indices (R, C) in 0 … 15, C even → bytes (R, C/2) uint8, the first in the high half."""
+    halves = indices.to(torch.uint8).reshape(len(indices), -1, 2)
+    return (halves[..., 0] << 4) | halves[..., 1]
+
+
+def unpack_indices(packed: Tensor) -> Tensor:
+    """Bytes (R, B) uint8 → indices (R, 2·B) int32."""
+    halves = torch.stack([packed >> 4, packed & 0xF], dim=-1)
+    return halves.to(torch.int32).reshape(len(packed), -1)
 
 
 def _encode(real: Tensor, factor: float) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -35,6 +35,9 @@ class Task:
     """Whether it is in the race that the slow ones are dropped from."""
     shortest_s: float = SHORTEST_SAMPLE_S
     """A sample repeats the call until it is about this long."""
+    warm_up: int = 1
+    """Calls before each sample of a short task, outside the clock: as many as it rotates over, so that
+    what fits the caches is in them, as it is when a model runs again and again."""
     clock: Callable[[], float] = time.perf_counter
     """Seconds that only go on during what counts."""
 
@@ -75,7 +78,7 @@ def time_interleaved(
             is_slow = prune and tasks[name].is_rival and min(seconds, default=0.0) > bar
             if not is_slow or len(seconds) < DOMINATED_SAMPLES:
                 if is_short[name]:
-                    _sample(tasks[name], counters, name, 1)
+                    _sample(tasks[name], counters, name, tasks[name].warm_up)
                 seconds.append(_sample(tasks[name], counters, name, repeats[name]))
     return {name: Samples(tuple(seconds)) for name, seconds in taken.items()}
 

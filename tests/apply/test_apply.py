@@ -10,12 +10,15 @@ import torch
 from torch import nn
 
 from qprobe.apply import apply_plan, receipt_of
+from qprobe.apply._fit import fit_kernels
 from qprobe.checkpoint import read_model
 from qprobe.checkpoint.forward import run_forward
 from qprobe.checkpoint.loading import load_module
 from qprobe.documents.plan import Plan
+from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import InputError, PlanMismatchError
 from qprobe.kernels.device import fingerprint
+from qprobe.kernels.registry import get_kernel
 from qprobe.layers._linear import PlannedLinear
 from tests.plans import decide, plan_for, section
 
@@ -179,13 +182,21 @@ class TestAnotherDevice:
         exact = output(copy.deepcopy(module))
         apply_plan(plan, module)
         receipt = receipt_of(module)
-        assert {kernel for layer in receipt.layers for kernel in layer.kernels} == {
-            "cpu.dequantize_blocks"
-        }
-        assert any(
-            "cpu.onednn_qlinear_u8 → cpu.dequantize_blocks" in change for change in receipt.changes
-        )
+        (kernel,) = {kernel for layer in receipt.layers for kernel in layer.kernels}
+        assert kernel != "cpu.onednn_qlinear_u8"
+        assert any(f"cpu.onednn_qlinear_u8 → {kernel}: " in words for words in receipt.changes)
         assert float((output(module) - exact).norm() / exact.norm()) < 0.05
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize("name", [name for name, s in SCHEMES.items() if s.is_quantized])
+    def test_a_kernel_for_few_rows_does_not_stand_in_for_all(self, name, dtype):
+        fit = fit_kernels(decide(name, "cpu.onednn_linear"), 64, 128, dtype, "cpu")
+        *few, last = (get_kernel(item.kernel) for item in fit.kernels)
+        assert last.max_rows is None
+        assert fit.kernels[-1].m_max is None
+        assert all(kernel.max_rows and kernel.packing == last.packing for kernel in few)
+        assert [item.m_max for item in fit.kernels[:-1]] == [k.max_rows for k in few]
+        assert fit.change.startswith("cpu.onednn_linear → ")
 
     def test_the_plans_own_section_for_this_device_is_taken(self, module, bert):
         plan = plan_for(bert, decide("W8A8"), here=self.elsewhere())

@@ -12,13 +12,16 @@ from qprobe.apply import apply_plan, receipt_of
 from qprobe.apply._variants import make_variant
 from qprobe.checkpoint import read_model
 from qprobe.checkpoint.loading import load_module
+from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import InputError, PlanMismatchError
 from qprobe.layers._experts import Experts
 from qprobe.layers._linear import PlannedLinear
 from qprobe.layers._unfold import find_sites, unfolded
-from tests.checkpoint.families import CASES, inputs_for
+from tests.checkpoint.families import CASES, T5, Case, inputs_for
 from tests.plans import decide, plan_for
 
+T5_WIDE = T5 | {"d_model": 128, "d_kv": 32}
+"""Widths that every scheme can store."""
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
@@ -64,6 +67,15 @@ def test_a_quantized_plan_reaches_every_weight_and_stays_close(tmp_path, case):
     biases = {linear.tensor: linear.bias_bytes("float32") for linear in model.linears}
     for layer in receipt.layers:
         assert layer.weight_bytes_after == stored[layer.tensor] + biases[layer.tensor]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_models_that_look_at_the_type_of_a_weight_run_under_every_scheme(scheme, dtype):
+    module = Case("t5", "T5ForConditionalGeneration", T5_WIDE).make()
+    exact = output(module)
+    apply_plan(plan_for(read_model(module), decide(scheme), compute_dtype=dtype), module)
+    assert distance(output(module).float(), exact) < 0.5
 
 
 @pytest.mark.parametrize("name", ["gpt2", "mixtral", "qwen2_moe", "deepseek_v3"])

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from qprobe.documents.files import save_document, write_text
+from qprobe.documents.files import load_document, save_document, write_text
 from qprobe.kernels.device import fingerprint
 from qprobe.timing.allocator import keep_freed_memory
 from tests.bench.cpu_page import write_page
@@ -48,8 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder: Path = options.out or ROOT / "reports" / device.slug
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{datetime.now(UTC):%Y-%m-%d}-{commit['commit']}"
-    cells: list[CellResult] = []
-    requests: list[RequestResult] = []
+    old = _read(folder / f"{name}.json")
+    cells: list[CellResult] = list(old.cells) if old else []
+    requests: list[RequestResult] = list(old.requests) if old else []
 
     def tell(words: str) -> None:
         print(f"[{time.perf_counter() - start:6.0f} s] {words}", file=sys.stderr, flush=True)
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             device=device,
             threads=torch.get_num_threads(),
             versions={peer.distribution: peer.version for peer in all_peers().values()},
-            wall_s=time.perf_counter() - start,
+            wall_s=time.perf_counter() - start + (old.wall_s if old else 0.0),
             cells=tuple(cells),
             requests=tuple(requests),
         )
@@ -71,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.models_only:
         for k, n in options.shape or SHAPES:
             tell(f"K = {k}, N = {n}")
-            cells += measure_shape(n, k, options.m or ROWS, options.budget, options.only, tell)
+            found = measure_shape(n, k, options.m or ROWS, options.budget, options.only, tell)
+            anew = {(cell.k, cell.n, cell.m) for cell in found}
+            cells = [cell for cell in cells if (cell.k, cell.n, cell.m) not in anew] + found
             keep()
     if not options.layers_only:
         with tempfile.TemporaryDirectory() as scratch:
@@ -80,12 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             for bench in bench_models(Path(scratch)):
                 if not options.model or bench.name in options.model:
-                    requests += measure_model(bench, options.model_budget, options.only, tell)
+                    measured = measure_model(bench, options.model_budget, options.only, tell)
+                    requests = [r for r in requests if r.model != bench.name] + measured
                     keep()
     report = keep()
     plots = write_plots(report, folder, name)
     write_text(write_page(report, plots), folder / f"{name}.md")
     tell(f"wrote {folder / name}.json")
+
+
+def _read(path: Path) -> CpuReport | None:
+    """What an earlier run of the same day and commit measured: only what is asked for is measured anew."""
+    return load_document(CpuReport, path) if path.exists() else None
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

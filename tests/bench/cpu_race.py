@@ -133,7 +133,7 @@ def _task(row: Row, copies: Sequence[Call], xs: Sequence[Tensor], is_slow: bool)
 
     prepare = None if not row.settle_s else partial(time.sleep, row.settle_s)
     # The slow ones are in a race that drops them; the others are all compared with one another.
-    return Task(run, prepare, is_rival=is_slow)
+    return Task(run, prepare, is_rival=is_slow, warm_up=count)
 
 
 def _wait(seconds: float) -> Callable[[int], None]:

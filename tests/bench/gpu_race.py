@@ -34,7 +34,8 @@ def measure_cell(shape: Shape, bed: Gpu, budget_s: float, schemes: Sequence[str]
 
 def _measure(shape: Shape, bed: Gpu, budget_s: float, schemes: Sequence[str]) -> GpuCell:
     generator = torch.Generator(bed.device).manual_seed(0)
-    count = _shape._count_copies(shape, bed)
+    exact_bytes = shape.n * shape.k * torch.float32.itemsize
+    count = _shape._count_copies(shape.m, exact_bytes, bed)
     linears = [_shape._random_linear(shape, generator) for _ in range(count)]
     inputs = [torch.randn(shape.m, shape.k, generator=generator, device=bed.device) for _ in "ab"]
     exact = inputs[0].double() @ linears[0].weight.double().T + linears[0].bias.double()
@@ -80,12 +81,12 @@ def _ways(
             continue
 
         def make(candidate: Candidate = candidate) -> list[nn.Linear]:
-            return [candidate.make(linear, stock) for linear in linears]
+            return _shape.make_copies(candidate, linears, stock, bed)
 
         def check(layer: nn.Linear, x: Tensor, y: Tensor, candidate: Candidate = candidate) -> str:
             return check_layer(candidate, layer, x, y)
 
-        size = candidate.scheme.weight_bytes(shape.n, shape.k, cell.activation_dtype)
+        size = candidate.stored_bytes
         kind = _kind(candidate)
         yield _row(kind, candidate.kernel.id, cell.scheme, cell.activation_dtype, size), make, check
     for way in WAYS:
@@ -95,7 +96,9 @@ def _ways(
             dtype = getattr(torch, name)
 
             def make_peer(way=way, dtype=dtype) -> list[nn.Linear]:  # type: ignore[no-untyped-def]
-                return [way.make(linear, dtype) for linear in linears]
+                stored = SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, "bfloat16")
+                copies = _shape._count_copies(shape.m, stored, bed)
+                return [way.make(linears[c % len(linears)], dtype) for c in range(copies)]
 
             size = SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, name)
             yield _row("peer", way.label, way.scheme, name, size), make_peer, _is_gross(linears[0])

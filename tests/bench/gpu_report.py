@@ -50,7 +50,7 @@ class GpuCell(Document):
     n: Positive
     k: Positive
     copies: Positive
-    """Of the weight, in turn."""
+    """Of the weight in float32; narrower ones have more, beyond the L2 as well."""
     rows: tuple[GpuRow, ...]
 
 

@@ -20,7 +20,7 @@ class PlantedBed:
     name = "cpu"
     device = torch.device("cpu")
     compute_dtypes = ("bfloat16", "float16")
-    held_bytes, least_bytes, most_bytes = Gpu.held_bytes, Gpu.least_bytes, Gpu.most_bytes
+    most_bytes = Gpu.most_bytes
     shares_input = False
 
     def __init__(self, cache=0, memory=None):
@@ -82,19 +82,19 @@ def test_a_layer_that_fails_when_it_runs_is_skipped_with_its_words(bed, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("cache", "memory", "shape", "copies"),
+    ("cache", "memory", "m", "stored", "copies"),
     [
-        (50 * 2**20, 80 * 2**30, (1, 4096, 4096), 13),  # 8 MiB in 4 bits: beyond twice the L2
-        (4 * 2**20, 16 * 2**30, (1, 4096, 4096), 2),
-        (50 * 2**20, 2**30, (1, 4096, 4096), 2),  # what memory allows
-        (50 * 2**20, 80 * 2**30, (1, 64, 64), 64),
-        (50 * 2**20, 80 * 2**30, (512, 4096, 4096), 2),
+        (50 * 2**20, 80 * 2**30, 1, 2**23, 13),  # 4096 × 4096 in 4 bits: beyond twice the L2
+        (4 * 2**20, 16 * 2**30, 1, 2**23, 2),
+        (50 * 2**20, 4 * 2**30, 1, 2**23, 4),  # what memory allows
+        (50 * 2**20, 80 * 2**30, 1, 2**11, 64),
+        (50 * 2**20, 80 * 2**30, 512, 2**23, 2),
     ],
 )
-def test_weights_are_rotated_over_more_than_the_second_level_cache(cache, memory, shape, copies):
-    m, n, k = shape
-    found = _shape._count_copies(Shape(m=m, n=n, k=k), PlantedBed(cache, memory))
-    assert found == copies
+def test_weights_are_rotated_over_more_than_the_second_level_cache(
+    cache, memory, m, stored, copies
+):
+    assert _shape._count_copies(m, stored, PlantedBed(cache, memory)) == copies
 
 
 @pytest.mark.parametrize(

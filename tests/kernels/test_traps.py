@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.registry import get_kernel
 from qprobe.kernels.torch_cpu import dequantize_blocks
@@ -30,6 +31,21 @@ def in_a_process(script, **environment):
 
 def objection(kernel, scheme, n, k, dtype, code=0):
     return get_kernel(kernel).objection(LayerSpec(scheme, n, k, dtype, code, "cpu"))
+
+
+@pytest.mark.parametrize("offset", [1, 8, 16, 24, 31])
+def test_weights_and_activations_may_begin_anywhere(offset):
+    """torch's int8 product ends the process where they lie at an odd place, as in a mapped file."""
+    n, k = 32, 64
+    kernel = get_kernel("cpu.int8pack")
+    spec = LayerSpec("W8A16", n, k, BF16, 127, "cpu")
+    tensors = quantize_weight(torch.randn(n, k), SCHEMES["W8A16"], "rtn")
+    room = torch.zeros(n * k + offset, dtype=torch.int8)
+    moved = room[offset:].view(n, k).copy_(tensors["weight"])
+    x = torch.randn(8 * k + 1).to(BF16)[1:].view(8, k)
+    packed = kernel.pack(tensors | {"weight": moved}, spec)
+    y = kernel.run(x, None, packed, None, BF16)
+    assert torch.equal(y, kernel.run(x.clone(), None, kernel.pack(tensors, spec), None, BF16))
 
 
 OUT_OF_BOUNDS = """
@@ -136,19 +152,13 @@ def test_float8_is_multiplied_only_where_it_is_not_by_reference_code():
     if "does not run" in words:
         pytest.skip(words)
     weight = torch.randn(24, 40, generator=torch.Generator().manual_seed(0))
-    scheme_tensors = quantize_weight(weight, _scheme("FP8_DYNAMIC"), "rtn")
+    scheme_tensors = quantize_weight(weight, SCHEMES["FP8_DYNAMIC"], "rtn")
     codes = torch.randn(3, 40, generator=torch.Generator().manual_seed(1)).to(torch.float8_e4m3fn)
     scale = torch.tensor([[0.5], [1.0], [2.0]])
     packed = tuple(scheme_tensors.values())
     y = kernel.run(codes, scale, packed, torch.ones(24), FP32)
     exact = (codes.float() * scale) @ dequantize_stored(packed, FP32).T + 1
     assert float((y - exact).norm() / exact.norm()) < 1e-5
-
-
-def _scheme(name):
-    from qprobe.documents.scheme import SCHEMES
-
-    return SCHEMES[name]
 
 
 @pytest.mark.parametrize("name", sorted(get_kernel("cpu.dequantize_blocks").schemes))
@@ -164,7 +174,7 @@ def test_never_a_whole_weight_in_floating_point(monkeypatch, name, dtype):
 
     monkeypatch.setattr(dequantize_blocks, "dequantize_stored", recording)
     monkeypatch.setattr(dequantize_blocks, "BLOCK_BYTES", 2**18)
-    scheme = _scheme(name)
+    scheme = SCHEMES[name]
     weight = torch.randn(n, k, generator=torch.Generator().manual_seed(2))
     tensors = tuple(quantize_weight(weight, scheme, "rtn").values())
     x = torch.randn(5, k, generator=torch.Generator().manual_seed(3)).to(dtype)

@@ -62,6 +62,17 @@ def load_library() -> Library:
         return Library(None, f"no C++ kernels: {' '.join(str(error).split()):.300}")
 
 
+def why_absent(symbol: str, features: frozenset[str]) -> str:
+    """Why a function of the library cannot be used here; "" if it can."""
+    library = load_library()
+    if library.reason:
+        return library.reason
+    missing = features.difference(cpu_features())
+    if missing or not library.has(symbol):
+        return f"its instructions are missing here: {', '.join(sorted(missing or features))}"
+    return ""
+
+
 def _find_or_compile(sources: list[Path]) -> Path:
     compiler = shutil.which(os.environ.get("CXX") or "g++")
     if compiler is None:

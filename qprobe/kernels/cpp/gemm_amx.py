@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
-from qprobe.kernels.cpp._library import load_library
+from qprobe.kernels.cpp._library import load_library, why_absent
 from qprobe.kernels.cpp._weight_only import SCHEMES, multiply
-from qprobe.kernels.device import cpu_features
 from qprobe.kernels.reference import pack_canonical, unpack_canonical
 
 NAME = "qprobe_gemm_amx"
@@ -20,12 +19,9 @@ FEATURES = frozenset({"amx_bf16", "avx512_bf16", "avx512bw", "avx512dq", "avx512
 
 @functools.cache
 def _absent() -> str:
+    if words := why_absent(NAME, FEATURES):
+        return words
     library = load_library()
-    if library.reason:
-        return library.reason
-    missing = FEATURES.difference(cpu_features())
-    if missing or not library.has(NAME):
-        return f"its instructions are missing here: {', '.join(sorted(missing or FEATURES))}"
     if library.handle is not None and library.handle.qprobe_amx_request():
         return "the system does not let this process use the tiles of AMX"
     return ""

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from qprobe.kernels._kernel import Kernel, accept, any_code
-from qprobe.kernels.cpp._library import load_library
+from qprobe.kernels.cpp._library import why_absent
 from qprobe.kernels.cpp._weight_only import SCHEMES, multiply
-from qprobe.kernels.device import cpu_features
 from qprobe.kernels.reference import pack_canonical, unpack_canonical
 
 NAME = "qprobe_gemv"
@@ -20,13 +19,7 @@ MAX_ROWS = 16
 
 
 def _absent() -> str:
-    library = load_library()
-    if library.reason:
-        return library.reason
-    missing = FEATURES.difference(cpu_features())
-    if missing or not library.has(NAME):
-        return f"its instructions are missing here: {', '.join(sorted(missing or FEATURES))}"
-    return ""
+    return why_absent(NAME, FEATURES)
 
 
 def _run(

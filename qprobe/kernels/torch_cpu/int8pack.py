@@ -11,7 +11,7 @@ from qprobe.kernels._kernel import Kernel, LayerSpec, any_code, nothing
 
 VECTOR = 16
 ALIGNMENT = 32
-"""Bytes. It loads activations that lie otherwise all the same, which ends the process."""
+"""Bytes. It loads activations and weights that lie otherwise all the same, which ends the process."""
 MAX_ROWS = 64
 """It has no tiles: beyond these, multiplying the dequantized weight is several times faster."""
 
@@ -30,7 +30,8 @@ def _refuse(spec: LayerSpec) -> str:
 def _pack(tensors: dict[str, Tensor], _spec: LayerSpec) -> Sequence[Tensor]:
     """Codes (N, K), scales (N,) as the product wants them, and as they are stored."""
     scale = tensors["weight_scale"]
-    return tensors["weight"].contiguous(), scale.reshape(-1).to(torch.bfloat16), scale
+    codes = _aligned(tensors["weight"].contiguous())
+    return codes, scale.reshape(-1).to(torch.bfloat16), scale
 
 
 def _unpack(packed: Sequence[Tensor], _spec: LayerSpec) -> dict[str, Tensor]:
@@ -47,11 +48,14 @@ def _run(
     rows = x.reshape(-1, x.shape[-1]).to(torch.bfloat16).contiguous()
     if not len(rows):
         return x.new_empty(*x.shape[:-1], len(packed[0]), dtype=out_dtype)
-    if rows.data_ptr() % ALIGNMENT:
-        rows = rows.clone()
-    y = torch._weight_int8pack_mm(rows, packed[0], packed[1])
+    y = torch._weight_int8pack_mm(_aligned(rows), packed[0], packed[1])
     y = y if bias is None else y + bias.to(y.dtype)
     return y.reshape(*x.shape[:-1], y.shape[-1]).to(out_dtype)
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """The tensor, copied where it begins at an odd place, as in a mapped file."""
+    return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
 KERNEL = Kernel(
