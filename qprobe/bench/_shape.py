@@ -127,10 +127,10 @@ def _count_copies(m: int, stored_bytes: int, bed: Bed) -> int:
     if m >= WARM_M:
         return 2
     free = bed.memory_bytes()
-    limits = [math.inf if bed.most_bytes is None else bed.most_bytes]
-    limits += [] if free is None else [free * SHARE_OF_MEMORY]
-    wanted = min(min(limits) // stored_bytes, math.ceil(2 * bed.cache_bytes() / stored_bytes))
-    return max(2, min(MAX_COPIES, int(wanted)))
+    most = math.inf if bed.most_bytes is None else bed.most_bytes
+    most = most if free is None else min(most, free * SHARE_OF_MEMORY)
+    cold = math.ceil(2 * bed.cache_bytes() / stored_bytes)
+    return max(2, int(min(MAX_COPIES, most / stored_bytes, cold)))
 
 
 def _name(candidate: Candidate) -> str:
