@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -157,8 +158,12 @@ def test_nothing_is_touched_that_is_not_the_kernels_own():
     """Each kernel over awkward shapes, built with the address sanitizer."""
     names = [f"{kernel}-{variant}-{activation}-" for kernel, variant, activation in TRIED]
     done = run_sanitized(
-        *("-m", "pytest", "-q", "tests/emulator", "-p", "no:cacheprovider"),
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        "tests/emulator/test_weights_products.py",
+        "tests/emulator/test_weights_dequantize.py",
         *("-k", f"(any_shape or of_the_definition) and ({' or '.join(names)})"),
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
-    assert f"{len(TRIED)} passed" not in done.stdout or "no tests" not in done.stdout
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed
+    assert int(passed[1]) >= len(TRIED)
