@@ -1,0 +1,37 @@
+"""Words the known faults that a machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qprobe.doctor._check import Check
+from qprobe.doctor.rules.cost import tell_cost
+from qprobe.doctor.rules.faults import Hit
+from qprobe.documents.finding import Finding, Fix
+
+
+def report(check: Check, hits: Sequence[Hit]) -> Finding:
+    """The first fault in full; of the others, what they are and how each is mended."""
+    first, *others = hits
+    more = "".join(f" Besides, {_sentence(hit)}" for hit in others)
+    commands = [command for hit in hits for command in hit.fault.commands]
+    fix = Fix(
+        text=" ".join([first.fault.fix, *(hit.fault.fix for hit in others)]),
+        commands=tuple(dict.fromkeys(commands)),
+        link=first.fault.source,
+    )
+    finding = check.fail if first.fault.status == "fail" else check.warn
+    return finding(first.fault.summary, f"{_fill(first)}{more}", fix)
+
+
+def _sentence(hit: Hit) -> str:
+    return f"{hit.fault.summary}. {_fill(hit, cost=False)} ({hit.fault.source})"
+
+
+def _fill(hit: Hit, *, cost: bool = True) -> str:
+    words = hit.fault.detail.format(
+        versions=hit.versions,
+        card=hit.gpu.name if hit.gpu else "",
+        cost=tell_cost(hit.gpu, hit.fault.instead) if cost and hit.gpu else "",
+    )
+    return " ".join(words.split())
