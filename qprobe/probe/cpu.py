@@ -28,7 +28,9 @@ def probe_cpu(
 
     name = known.name if known else device.cpu_model()
     copy, read = tested.bandwidth or (None, None)
-    why_not = tested.broke or why_not
+    slow, failed, unknown = (
+        tested.broke.get(question, why_not) for question in ("bandwidth", "int8", "bf16")
+    )
     return Cpu(
         # The fingerprint calls a CPU without a name by its architecture.
         model=told(
@@ -45,17 +47,17 @@ def probe_cpu(
         available_memory_bytes=told(
             "available_memory_bytes", device.available_memory_bytes(), "/proc/meminfo does not tell"
         ),
-        copy_bandwidth_bytes_per_s=told("copy_bandwidth_bytes_per_s", copy, why_not),
-        read_bandwidth_bytes_per_s=told("read_bandwidth_bytes_per_s", read, why_not),
-        int8_self_test=told("int8_self_test", _int8(tested), why_not),
-        bf16_speed_ratio=told("bf16_speed_ratio", tested.bf16_speed_ratio, why_not),
+        copy_bandwidth_bytes_per_s=told("copy_bandwidth_bytes_per_s", copy, slow),
+        read_bandwidth_bytes_per_s=told("read_bandwidth_bytes_per_s", read, slow),
+        int8_self_test=told("int8_self_test", _int8(tested), failed),
+        bf16_speed_ratio=told("bf16_speed_ratio", tested.bf16, unknown),
     )
 
 
 def _int8(tested: SelfTestAnswer) -> Int8SelfTest | None:
-    """A process that broke after torch had answered broke in a test: that is an outcome."""
-    if tested.int8 is None and tested.broke:
-        return Int8SelfTest(outcome="failed", worst_relative_error=None, words=tested.broke)
+    """A test that ends its process has an outcome all the same."""
+    if words := tested.broke.get("int8"):
+        return Int8SelfTest(outcome="failed", worst_relative_error=None, words=words)
     return tested.int8
 
 

@@ -33,9 +33,8 @@ def probe_machine(bandwidth: bool = True, arithmetic: bool = True) -> Machine:
         tested = run_self_test(questions if here else ("facts", *questions))
     facts = facts or tested.facts or _no_facts(tested)
     unanswered |= facts.unanswered
-    compilers = tested.compilers
-    if facts.build is None:
-        tested = SelfTestAnswer()  # without torch there was no test that could fail
+    if words := tested.broke.get("compilers"):
+        unanswered["software.nvrtc"] = words
     answer = probe_gpus(facts.gpus, unanswered)
     software = probe_software(facts.build, answer.driver, answer.cuda_driver)
     return leave_out_personal(
@@ -47,7 +46,7 @@ def probe_machine(bandwidth: bool = True, arithmetic: bool = True) -> Machine:
                 unanswered,
             ),
             gpus=answer.gpus,
-            software=software.model_copy(update={"nvrtc": compilers}),
+            software=software.model_copy(update={"nvrtc": tested.compilers}),
             fingerprints=facts.fingerprints,
             host=host,
             unanswered=unanswered,
@@ -56,4 +55,4 @@ def probe_machine(bandwidth: bool = True, arithmetic: bool = True) -> Machine:
 
 
 def _no_facts(tested: SelfTestAnswer) -> TorchFacts:
-    return TorchFacts(build=None, unanswered={"software.torch": tested.broke})
+    return TorchFacts(build=None, unanswered={"software.torch": tested.broke.get("facts", "")})

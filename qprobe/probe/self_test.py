@@ -60,7 +60,7 @@ def answer(question: str, facts: TorchFacts) -> SelfTestAnswer:
         from qprobe.kernels.int8_self_test import int8_self_test
 
         return SelfTestAnswer(int8=int8_self_test())
-    return SelfTestAnswer(bf16_speed_ratio=measure_bf16_speed())
+    return SelfTestAnswer(bf16=measure_bf16_speed())
 
 
 def main(questions: list[str]) -> None:

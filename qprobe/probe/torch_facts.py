@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from qprobe.documents.base import Document, Positive
-from qprobe.documents.machine import Capability, Fingerprint, TorchBuild
+from qprobe.documents.base import Document
+from qprobe.documents.machine import Capability, Fingerprint, Positive, TorchBuild
 from qprobe.errors import QprobeError
 from qprobe.kernels.device import cuda_count, fingerprint
 

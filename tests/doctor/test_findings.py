@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qprobe.doctor import run_checks
+from qprobe.doctor import list_checks, run_checks
 from tests.doctor.machines import (
     SATURATES,
     load,
@@ -22,8 +22,15 @@ def find(machine, name):
 
 
 def test_machine_without_gpu_has_no_complaint_about_gpus():
-    for name in ("gpu", "gpu-torch", "cupy", "peft-bitsandbytes"):
-        assert find(load("epyc_avx2"), name).status == "skip"
+    for check in list_checks():
+        if check.id == "gpu" or "gpu" in check.needs or check.id == "peft-bitsandbytes":
+            assert find(load("epyc_avx2"), check.id).status == "skip"
+
+
+def test_amd_gpus_are_no_matter_of_the_checks_of_nvidias():
+    for check in list_checks():
+        if "gpu" in check.needs:
+            assert find(load("rocm"), check.id).status == "skip", check.id
 
 
 def test_healthy_h100_has_no_complaint_at_all():

@@ -31,11 +31,21 @@ def runs_on_gpu(machine: Machine) -> bool:
     return any(device.startswith("cuda:") for device in machine.fingerprints)
 
 
+def major(version: str | None) -> int | None:
+    """12 of "12.4"; None of what tells no number."""
+    return next(iter(version_of(version or "")), None)
+
+
+def driver_is_before(machine: Machine, wanted: int) -> bool:
+    """Whether the driver is known to be for an earlier major version of CUDA."""
+    driver = major(machine.software.cuda_driver)
+    return driver is not None and driver < wanted
+
+
 def cuda_major(machine: Machine) -> int:
     """12 where a card or the driver is too old for CUDA 13, else 13."""
-    driver = version_of(machine.software.cuda_driver or "13")
-    old = any(is_before_turing(gpu) for gpu in machine.gpus) or driver < (13,)
-    return 12 if old else 13
+    old = any(is_before_turing(gpu) for gpu in machine.gpus)
+    return 12 if old or driver_is_before(machine, 13) else 13
 
 
 def torch_fix(machine: Machine, text: str) -> Fix:

@@ -14,9 +14,11 @@ def report(check: Check, hits: Sequence[Hit]) -> Finding:
     """The first fault in full; of the others, what they are and how each is mended."""
     first, *others = hits
     more = "".join(f" Besides, {_sentence(hit)}" for hit in others)
-    commands = [command for hit in hits for command in hit.fault.commands]
+    # What has the same way out has it said already.
+    told = [first, *(hit for hit in others if hit.fault.instead != first.fault.instead)]
+    commands = [command for hit in told for command in hit.fault.commands]
     fix = Fix(
-        text=" ".join([first.fault.fix, *(hit.fault.fix for hit in others)]),
+        text=" ".join(dict.fromkeys(hit.fault.fix for hit in told)),
         commands=tuple(dict.fromkeys(commands)),
         link=first.fault.source,
     )

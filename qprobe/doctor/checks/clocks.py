@@ -25,6 +25,8 @@ _SEE = "nvidia-smi -q -d PERFORMANCE,CLOCK,TEMPERATURE"
 
 def check_clocks(machine: Machine) -> Finding:
     """Read the driver's reasons: slowed is a warning, locked is told."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     told = [gpu for gpu in machine.gpus if gpu.throttle_reasons is not None]
     if not told:
         return CHECK.skip("the driver does not tell")

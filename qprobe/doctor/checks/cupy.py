@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 from qprobe.doctor._check import Check, version_of
-from qprobe.doctor.checks._cuda import cuda_major, driver_fix, is_before_turing
+from qprobe.doctor.checks._cuda import (
+    cuda_major,
+    driver_fix,
+    driver_is_before,
+    is_before_turing,
+    major,
+)
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Machine
 
@@ -42,8 +48,7 @@ def check_cupy(machine: Machine) -> Finding:
     ((name, version),) = found.items()
     replace = Fix(text=f"Replace it by {right}.", commands=(f"pip uninstall -y {name}", install))
     if reason := _misfit(name, machine):
-        driver = machine.software.cuda_driver
-        if driver is not None and version_of(driver) < (12,):
+        if driver_is_before(machine, 12):
             replace = driver_fix("Install a newer driver.")
         return CHECK.fail(f"{name} does not suit this machine", reason, replace)
     if version_of(version) < OLDEST:
@@ -73,8 +78,8 @@ def _wanted_major(machine: Machine) -> int:
     """That of torch, where the card and the driver take it; else the latest that they take."""
     torch = machine.software.torch
     latest = cuda_major(machine)
-    major = version_of(torch.cuda)[0] if torch is not None and torch.cuda else latest
-    return major if major in (12, 13) and major <= latest else latest
+    mine = major(torch.cuda) if torch is not None else None
+    return mine if mine in (12, 13) and mine <= latest else latest
 
 
 def _major_of(name: str) -> int | None:
@@ -87,19 +92,19 @@ def _misfit(name: str, machine: Machine) -> str:
     """Why this distribution cannot work here; "" where it can."""
     if "rocm" in name:
         return f"{name} is for AMD GPUs."
-    major = _major_of(name)
+    wanted = _major_of(name)
     driver = machine.software.cuda_driver
     old = next((gpu for gpu in machine.gpus if is_before_turing(gpu)), None)
-    if major == 13 and old is not None:
+    if wanted == 13 and old is not None:
         return (
             f"CUDA 13 builds nothing for cards before 7.5: {old.name} is "
             f"{old.compute_capability}. That its driver reports CUDA {driver} does not change that."
         )
-    if major is not None and driver is not None and version_of(driver) < (major,):
-        least = {12: "525.60.13", 13: "580"}.get(major)
+    if wanted is not None and driver_is_before(machine, wanted):
+        least = {12: "525.60.13", 13: "580"}.get(wanted)
         needs = f", and so driver {least} or later" if least else ""
         return (
-            f"It needs CUDA {major}{needs}; driver {machine.software.driver} goes up to {driver}."
+            f"It needs CUDA {wanted}{needs}; driver {machine.software.driver} goes up to {driver}."
         )
     return ""
 

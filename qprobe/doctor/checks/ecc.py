@@ -10,6 +10,8 @@ from qprobe.documents.machine import Machine
 
 def check_ecc(machine: Machine) -> Finding:
     """Fail on errors that could not be corrected; off is a choice."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     bad = next((gpu for gpu in machine.gpus if gpu.ecc_uncorrected_errors), None)
     if bad is not None:
         count = bad.ecc_uncorrected_errors

@@ -20,6 +20,8 @@ _INT_MM = "https://github.com/pytorch/pytorch/issues/187094"
 
 def check_gpu_arithmetic(machine: Machine) -> Finding:
     """Name what the first card has; warn where its number or its successors promise what is not there."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     gpu = next((gpu for gpu in machine.gpus if gpu.compute_capability), None)
     if gpu is None:
         return CHECK.skip("unknown", "The driver does not tell the compute capability.")

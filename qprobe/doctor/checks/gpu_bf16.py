@@ -13,6 +13,8 @@ _SLOW_IN_FLOAT16 = ("6.1", "6.2")  # 1/64 of the rate of float32
 
 def check_gpu_bf16(machine: Machine) -> Finding:
     """Look the cards up; torch says yes to bf16 on all of them."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     emulated = next((gpu for gpu in machine.gpus if lacks("bf16", gpu)), None)
     if emulated is None:
         known = [gpu for gpu in machine.gpus if how("bf16", gpu)]

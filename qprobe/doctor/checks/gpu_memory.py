@@ -14,6 +14,8 @@ _SEE = ("nvidia-smi",)
 
 def check_gpu_memory(machine: Machine) -> Finding:
     """Look at the compute mode, the free memory and the other processes."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     for gpu in machine.gpus:
         if finding := _judge(gpu, describe(gpu, machine)):
             return finding

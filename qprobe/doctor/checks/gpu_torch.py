@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from qprobe.doctor._check import Check, version_of
-from qprobe.doctor.checks._cuda import capability, describe, driver_fix, torch_fix
+from qprobe.doctor.checks._cuda import (
+    capability,
+    describe,
+    driver_fix,
+    driver_is_before,
+    major,
+    torch_fix,
+)
 from qprobe.doctor.rules.faults import find_faults
 from qprobe.doctor.rules.torch import CU118, FAULTS
 from qprobe.documents.finding import Finding, Fix
@@ -64,8 +71,8 @@ def _history(machine: Machine) -> str:
 
 def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | None:
     """A build runs on a driver for the same major version of CUDA, or a later one."""
-    driver, wanted = machine.software.cuda_driver, version_of(cuda)[0]
-    if driver is None or version_of(driver)[:1] >= (wanted,):
+    wanted, driver = major(cuda), machine.software.cuda_driver
+    if wanted is None or not driver_is_before(machine, wanted):
         return None
     least = (
         f"driver {_LEAST_DRIVERS[wanted]} or later" if wanted in _LEAST_DRIVERS else "its driver"
@@ -75,7 +82,7 @@ def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | N
         f"goes up to {driver}.{_history(machine)}"
     )
     summary = f"the driver is too old for CUDA {cuda}"
-    if version_of(driver) < (12,):
+    if driver_is_before(machine, 12):
         return CHECK.fail(
             summary,
             detail,
@@ -129,13 +136,18 @@ def _check_code(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | Non
     )
     fix = torch_fix(machine, f"Install a torch that is built for {_sm(gpu)}.")
     driver = machine.software.cuda_driver
-    if driver is not None and version_of(driver) < version_of(cuda)[:2]:
+    if major(driver) is not None and _pair(driver) < _pair(cuda):
         return CHECK.fail(
             f"PTX of CUDA {cuda} needs a newer driver",
             f"{detail} This driver compiles PTX up to CUDA {driver}.",
             fix,
         )
     return CHECK.warn(f"{_sm(gpu)} runs code for older cards", detail, fix)
+
+
+def _pair(version: str | None) -> tuple[int, ...]:
+    """(13, 0) of "13"."""
+    return (*version_of(version or ""), 0, 0)[:2]
 
 
 def _check_order(machine: Machine) -> Finding | None:

@@ -12,6 +12,8 @@ _GUIDE = "https://docs.nvidia.com/datacenter/tesla/mig-user-guide/"
 
 def check_mig(machine: Machine) -> Finding:
     """Warn of slices: what is told of the card does not hold for them; fail where there is none."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     gpu = next((gpu for gpu in machine.gpus if gpu.mig), None)
     if gpu is None:
         known = [gpu for gpu in machine.gpus if gpu.mig is not None]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from qprobe.doctor._check import Check, version_of
-from qprobe.doctor.checks._cuda import capability, cuda_major, describe, driver_fix
+from qprobe.doctor._check import Check
+from qprobe.doctor.checks._cuda import (
+    cuda_major,
+    describe,
+    driver_fix,
+    driver_is_before,
+    is_before_turing,
+    major,
+)
 from qprobe.doctor.rules.nvrtc import architectures_of, find_versions
 from qprobe.documents import arch
 from qprobe.documents.finding import Finding, Fix
@@ -15,6 +22,8 @@ _LINK = "https://docs.nvidia.com/cuda/archive/12.9.0/cuda-toolkit-release-notes/
 
 def check_nvrtc(machine: Machine) -> Finding:
     """Look at what each compiler builds for; one of them is enough, since it is chosen by the card."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     compilers = _compilers(machine)
     if not compilers:
         return CHECK.warn(
@@ -36,13 +45,13 @@ def check_nvrtc(machine: Machine) -> Finding:
                 Fix(text="Install 12.9 beside it.", commands=(_UNIVERSAL,), link=_LINK),
             )
         driver = machine.software.cuda_driver
-        if driver and not [v for v in fitting if version_of(v)[:1] <= version_of(driver)[:1]]:
+        if all(driver_is_before(machine, major(version) or 0) for version in fitting):
             return CHECK.fail(
                 f"the driver loads no code of {', '.join(fitting)}",
                 f"Driver {machine.software.driver} takes CUDA up to {driver}; code that a later major "
                 "version builds does not load.",
                 driver_fix("Install a newer driver.")
-                if version_of(driver) < (12,)
+                if driver_is_before(machine, 12)
                 else Fix(text="Install NVRTC 12.9, or a newer driver.", commands=(_UNIVERSAL,)),
             )
     return CHECK.ok(f"NVRTC {versions}")
@@ -63,7 +72,7 @@ def _builds(built: tuple[str, ...], gpu: Gpu) -> bool:
 
 
 def _install(machine: Machine) -> str:
-    old = any(capability(gpu) < (7, 5) for gpu in machine.gpus)
+    old = any(is_before_turing(gpu) for gpu in machine.gpus)
     return _UNIVERSAL if old or cuda_major(machine) == 12 else "pip install nvidia-cuda-nvrtc"
 
 

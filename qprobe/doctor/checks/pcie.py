@@ -12,6 +12,8 @@ _IDLE_STATE = 8  # performance states from here on are idle; the link then sleep
 
 def check_pcie(machine: Machine) -> Finding:
     """Compare the link with what card and slot can do; an idle card's generation says nothing."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     told = [gpu for gpu in machine.gpus if gpu.pcie_width and gpu.pcie_width_max]
     if not told:
         return CHECK.skip("the driver does not tell")

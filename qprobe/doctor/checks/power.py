@@ -12,6 +12,8 @@ _TOLERANCE = 0.98  # drivers round
 
 def check_power(machine: Machine) -> Finding:
     """Compare the limit in force with the card's own."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
     told = [
         (gpu, gpu.power_limit_w, gpu.power_limit_default_w)
         for gpu in machine.gpus

@@ -116,7 +116,7 @@ FAULTS = (
         summary="LLM.int8() falls back to float16 on this card",
         detail=(
             "{versions}: {card} has no int8 tensor cores. The weights are dequantized at every call "
-            "and multiplied in float16: right, half the memory, and slower than not quantizing. "
+            "and multiplied in float16: right, in half the memory, and so slower than not quantizing. "
             "0.44.1 is the last that does so. {cost}"
         ),
         fix="Quantize the weights alone: NF4 of bitsandbytes, or W8A16 and W4A16 of qprobe.",

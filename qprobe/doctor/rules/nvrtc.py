@@ -19,9 +19,8 @@ WHEELS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc-cu11
 
 def find_versions(packages: Mapping[str, str]) -> tuple[str, ...]:
     """Of pip's packages that are installed: "13.5", "12.9"."""
-    return tuple(
-        ".".join(map(str, version_of(packages[name])[:2])) for name in WHEELS if name in packages
-    )
+    found = (version_of(packages[name])[:2] for name in WHEELS if name in packages)
+    return tuple(".".join(map(str, version)) for version in found if version)
 
 
 def architectures_of(version: str) -> tuple[str, ...]:
