@@ -109,7 +109,7 @@ class Gpu(Document):
     ecc: Flag | None
     mig: Flag | None
     processes: Count | None
-    """That compute on it now, as far as the driver shows them to this process."""
+    """That compute on it now beside the one that asks, as far as the driver shows them."""
     performance_state: Count | None = None
     """0 is full speed, 8 and above are idle."""
     throttle_reasons: tuple[ThrottleReason, ...] | None = None

@@ -15,6 +15,7 @@ from qprobe.timing.cache import cache_folder
 _CGROUPS = {"kubernetes": r"/kubepods", "podman": r"/libpod", "docker": r"/docker[-/]",
             "lxc": r"/lxc[./]", "containerd": r"/containerd[-/]"}  # fmt: skip
 _NO_LIMIT_BYTES = 2**60  # cgroup v1 writes a number near 2^63 where there is no limit
+NVIDIA = "0x10de"  # vendor on the PCI bus
 _NODES = ("nvidia[0-9]*", "nvidiactl", "nvidia-uvm", "nvidia-caps", "dxg")  # dxg: WSL's
 
 
@@ -58,6 +59,21 @@ def is_writable(folder: Path) -> bool:
         return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
     except OSError:
         return False
+
+
+def list_pci_gpus(root: Path = ROOT) -> tuple[str, ...]:
+    """NVIDIA display controllers on the PCI bus as "10de:1db1", with or without a driver."""
+    cards = []
+    for card in find_files(root / "sys/bus/pci/devices", "*"):
+        try:
+            vendor, kind, model = (
+                (card / name).read_text().strip() for name in ("vendor", "class", "device")
+            )
+        except OSError:
+            continue
+        if vendor == NVIDIA and kind.startswith("0x03"):
+            cards.append(f"{vendor.removeprefix('0x')}:{model.removeprefix('0x')}")
+    return tuple(cards)
 
 
 def _kernel_driver(root: Path) -> str | None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from qprobe.documents.machine import Gpu, ThrottleReason
-from qprobe.kernels.device import ROOT, find_files
+from qprobe.probe.host import list_pci_gpus
 from qprobe.probe.torch_facts import TorchGpu
 
 T = TypeVar("T")
 
-NVIDIA = "0x10de"  # vendor on the PCI bus
 _MOST_MIG_DEVICES = 64  # a bound for a driver that answers nonsense; seven is the most there is
 # Bit n of NVML's mask, in NVML's order.
 _REASONS: tuple[ThrottleReason, ...] = get_args(ThrottleReason)
@@ -139,7 +138,7 @@ def _describe(
         mig_profiles=of("mig_profiles", lambda: _mig_profiles(nvml, handle))
         if mig and mig[0]
         else None,
-        processes=of("processes", lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+        processes=of("processes", lambda: _count_others(nvml, handle)),
         performance_state=of("performance_state", lambda: _performance_state(nvml, handle)),
         throttle_reasons=of("throttle_reasons", lambda: _throttle_reasons(nvml, handle)),
         pcie_generation=number("pcie_generation", "nvmlDeviceGetCurrPcieLinkGeneration"),
@@ -148,6 +147,12 @@ def _describe(
         pcie_width_max=number("pcie_width_max", "nvmlDeviceGetMaxPcieLinkWidth"),
         compute_mode=of("compute_mode", lambda: _compute_mode(nvml, handle)),
     )
+
+
+def _count_others(nvml: Any, handle: Any) -> int:
+    """Processes that compute on the card, but this one."""
+    running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    return sum(process.pid != os.getpid() for process in running)
 
 
 def _performance_state(nvml: Any, handle: Any) -> int:
@@ -212,18 +217,3 @@ _ONLY_NVML = (
     "free_memory_bytes", "sm_clock_hz", "sm_clock_max_hz", "memory_clock_hz", "power_limit_w",
     "ecc", "mig", "processes",
 )  # fmt: skip
-
-
-def list_pci_gpus(root: Path = ROOT) -> tuple[str, ...]:
-    """NVIDIA display controllers on the PCI bus as "10de:1db1", with or without a driver."""
-    cards = []
-    for card in find_files(root / "sys/bus/pci/devices", "*"):
-        try:
-            vendor, kind, model = (
-                (card / name).read_text().strip() for name in ("vendor", "class", "device")
-            )
-        except OSError:
-            continue
-        if vendor == NVIDIA and kind.startswith("0x03"):
-            cards.append(f"{vendor.removeprefix('0x')}:{model.removeprefix('0x')}")
-    return tuple(cards)

@@ -23,7 +23,7 @@ def test_the_founding_case_names_cause_versions_and_lack():
     for words in (
         "peft 0.10.0, bitsandbytes 0.43.1; wanted: peft 0.14 or later",
         "multiplying with an identity matrix, through igemmlt",
-        "Tesla V100-SXM2-16GB has no int8 tensor cores",
+        "Tesla V100-SXM2-16GB has no int8 tensor cores; they are native on 7.2 (Xavier) to 10.0",
         "Modelled from the data sheet",
     ):
         assert words in finding.detail
@@ -126,7 +126,8 @@ def test_a_fault_that_fails_comes_before_one_that_warns():
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 def test_every_fault_is_whole(fault):
     assert re.fullmatch(r"https://[\w.-]+/\S+", fault.source)
-    assert set(re.findall(r"{(\w+)}", fault.detail)) <= {"versions", "card", "cost"}
+    assert set(re.findall(r"{(\w+)}", fault.detail)) <= {"versions", "card", "native", "cost"}
+    assert "{native}" not in fault.detail or fault.where.lacks
     assert ("{cost}" in fault.detail) == bool(fault.instead)
     assert "{card}" not in fault.detail or fault.where.card or fault.where.lacks
     assert fault.fix

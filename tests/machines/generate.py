@@ -243,13 +243,18 @@ def expected(machine: Machine) -> str:
 
 
 def _block(finding: Finding) -> list[str]:
-    lines = [f"{finding.status:5} {finding.id}: {finding.summary}"]
-    if finding.detail:
-        lines.append(f"      {finding.detail}")
+    more = finding.detail.splitlines()
     if finding.fix:
-        lines += [f"      fix: {finding.fix.text}", *(f"      $ {c}" for c in finding.fix.commands)]
-        lines += [f"      see {finding.fix.link}"] if finding.fix.link else []
-    return [*lines, ""]
+        more += [
+            *f"fix: {finding.fix.text}".splitlines(),
+            *(f"$ {c}" for c in finding.fix.commands),
+        ]
+        more += [f"see {finding.fix.link}"] if finding.fix.link else []
+    return [
+        f"{finding.status:5} {finding.id}: {finding.summary}",
+        *(f"      {line}" for line in more),
+        "",
+    ]
 
 
 def main() -> None:

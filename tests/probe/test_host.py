@@ -111,3 +111,22 @@ def test_a_folder_that_is_not_there_is_judged_by_the_one_that_would_hold_it(tmp_
     assert not is_writable(tmp_path / "file/b")
     monkeypatch.setattr(host.os, "access", lambda path, mode: False)
     assert not is_writable(tmp_path / "a")
+
+
+def plant_card(root, slot, vendor, kind, device):
+    folder = root / "sys/bus/pci/devices" / slot
+    folder.mkdir(parents=True)
+    for name, text in (("vendor", vendor), ("class", kind), ("device", device)):
+        (folder / name).write_text(f"{text}\n")
+
+
+def test_cards_without_a_driver_are_found_on_the_pci_bus(tmp_path):
+    plant_card(tmp_path, "0000:00:1e.0", "0x10de", "0x030200", "0x1db1")
+    plant_card(tmp_path, "0000:00:1e.1", "0x10de", "0x040300", "0x10f0")  # its sound
+    plant_card(tmp_path, "0000:00:1f.0", "0x1002", "0x030000", "0x744c")  # another vendor
+    (tmp_path / "sys/bus/pci/devices/0000:00:20.0").mkdir()
+    assert host.list_pci_gpus(tmp_path) == ("10de:1db1",)
+
+
+def test_no_pci_bus_at_all(tmp_path):
+    assert host.list_pci_gpus(tmp_path) == ()

@@ -30,14 +30,14 @@ FAULTS = (
             "{versions}; wanted: peft 0.14 or later. A merge into int8 weights dequantizes them by "
             "multiplying with an identity matrix, through igemmlt: cuBLASLt's int8 product, which "
             "bitsandbytes leaves out (NO_CUBLASLT) for cards before 7.5. {card} has no int8 tensor "
-            "cores. Forward passes do run, in float16. {cost}"
+            "cores; they are native on {native}. Forward passes do run, in float16.\n{cost}"
         ),
         fix=(
-            "In this order: (1) Upgrade PEFT, which from 0.14 on dequantizes element by element, and "
+            "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element, and "
             "what goes with it. The merge then works; what remains is that bitsandbytes from 0.45 on "
             "multiplies in int8 without asking the card, so that its int8 layers fail or crawl here. "
-            "(2) Merge into the model as it was before quantizing, in float16, and quantize the "
-            "result. (3) Quantize the weights alone instead of using int8 products: NF4 "
+            "\n(2) Merge into the model as it was before quantizing, in float16, and quantize the "
+            "result.\n(3) Quantize the weights alone instead of using int8 products: NF4 "
             f"({_NF4}), or W8A16 and W4A16 of qprobe."
         ),
         commands=(_UPGRADE, _PLAN),
@@ -52,11 +52,11 @@ FAULTS = (
         detail=(
             "{versions}; wanted: peft 0.14 or later. A merge into int8 weights multiplies through "
             "igemmlt, cuBLASLt's int8 product. bitsandbytes goes by the number 7.5 and calls it; "
-            "{card} has no tensor cores at all. {cost}"
+            "{card} has no tensor cores at all.\n{cost}"
         ),
         fix=(
-            "In this order: (1) Upgrade PEFT, which from 0.14 on dequantizes element by element. (2) "
-            "Merge into the model as it was before quantizing, and quantize the result. (3) Quantize "
+            "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element.\n"
+            "(2) Merge into the model as it was before quantizing, and quantize the result.\n(3) Quantize "
             "the weights alone: NF4, or W8A16 and W4A16 of qprobe."
         ),
         commands=(_UPGRADE, _PLAN),
@@ -98,8 +98,8 @@ FAULTS = (
         summary="LLM.int8() has no fallback on this card",
         detail=(
             "{versions}: since 0.45 bitsandbytes calls the int8 tensor cores without asking for them; "
-            "{card} has none, so a layer fails or crawls, by its shape. Its documentation asks for "
-            "Turing or later. {cost}"
+            "{card} has none (they are native on {native}), so a layer fails or crawls, by its shape. Its documentation asks for "
+            "Turing or later.\n{cost}"
         ),
         fix=(
             "Quantize the weights alone: NF4 of bitsandbytes, or W8A16 and W4A16 of qprobe, which are "
@@ -117,7 +117,7 @@ FAULTS = (
         detail=(
             "{versions}: {card} has no int8 tensor cores. The weights are dequantized at every call "
             "and multiplied in float16: right, in half the memory, and so slower than not quantizing. "
-            "0.44.1 is the last that does so. {cost}"
+            "0.44.1 is the last that does so.\n{cost}"
         ),
         fix="Quantize the weights alone: NF4 of bitsandbytes, or W8A16 and W4A16 of qprobe.",
         commands=("qprobe bench --device cuda:0",),

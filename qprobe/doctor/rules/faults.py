@@ -30,7 +30,10 @@ class Where:
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. The words may hold {versions}, {card} and {cost}, which the check fills in."""
+    """One fault. The words may hold {versions}, {card}, {native} and {cost}.
+
+    {native} tells who has what `where` says is lacking.
+    """
 
     id: str
     where: Where

@@ -12,7 +12,7 @@ FAULTS = (
         summary="torchao's int4 and float8 do not run on this card",
         detail=(
             "{versions}: its int4 weight-only kernel needs 8.0, its float8 8.9, and its int8 goes "
-            "through torch._int_mm, which has tensor cores for it from 7.5 on; {card} is older. {cost}"
+            "through torch._int_mm, which has tensor cores for it from 7.5 on; {card} is older.\n{cost}"
         ),
         fix="Use W4A16 or W8A16 of qprobe, or NF4 of bitsandbytes.",
         commands=("qprobe bench --device cuda:0",),
