@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := build/demo
+NVDISASM := build/tools/nvdisasm-12.8
 MODEL := $(DEMO)/all-MiniLM-L6-v2
 PEERS := .venv-peers
 PEER_PACKAGES := torchao bitsandbytes optimum-quanto hqq onnx onnxruntime openvino matplotlib
@@ -12,7 +13,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' |
 	{ echo 'qprobe needs Python 3.11 or later as $(PYTHON): make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test readme schemas peers clean
+.PHONY: help demo test gpu readme schemas peers clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -27,11 +28,14 @@ demo: $(STAMP) ## diagnose this machine; plan, explain and verify a real model o
 	say qprobe explain $(DEMO)/plan.json; \
 	say qprobe verify --model $(MODEL) --plan $(DEMO)/plan.json
 
-test: $(STAMP) ## the linter, the type checker and all tests
+test: $(STAMP) $(NVDISASM) ## the linter, the type checker and all tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mypy
 	$(BIN)/python -m pytest
+
+gpu: ## on a machine with an NVIDIA GPU: the tests that need one, then the benchmark, by $(PYTHON) as it is
+	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m tests.gpu
 
 readme: $(STAMP) ## measure here and rewrite the generated blocks of README.md
 	$(BIN)/python -m tests.readme.generate
@@ -49,6 +53,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hf]'
 	@touch $@
+
+# Reads machine code for Pascal and Volta, which the disassembler in the environment has dropped.
+$(NVDISASM): tests/machine_code/fetch_nvdisasm.py | $(STAMP)
+	$(BIN)/python -m tests.machine_code.fetch_nvdisasm
 
 $(PEERS)/.installed: pyproject.toml constraints-peers.txt
 	@$(CHECK_PYTHON)

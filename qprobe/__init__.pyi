@@ -16,6 +16,7 @@ from qprobe.documents.finding import Verdict as Verdict
 from qprobe.documents.machine import Cpu as Cpu
 from qprobe.documents.machine import Fingerprint as Fingerprint
 from qprobe.documents.machine import Gpu as Gpu
+from qprobe.documents.machine import GpuState as GpuState
 from qprobe.documents.machine import Int8SelfTest as Int8SelfTest
 from qprobe.documents.machine import Machine as Machine
 from qprobe.documents.machine import Software as Software
@@ -38,6 +39,7 @@ from qprobe.documents.plan import Rejected as Rejected
 from qprobe.documents.plan import Section as Section
 from qprobe.documents.plans import load_plan as load_plan
 from qprobe.documents.profile import Cell as Cell
+from qprobe.documents.profile import Conditions as Conditions
 from qprobe.documents.profile import KernelFact as KernelFact
 from qprobe.documents.profile import Measurement as Measurement
 from qprobe.documents.profile import Peak as Peak

@@ -77,7 +77,7 @@ def apply_plan(
             f"re-plan here: qprobe plan --model {plan.model.name}",
         )
     dtype: torch.dtype = getattr(torch, section.compute_dtype)
-    steps = _check(plan, section, module, dtype, here.kind)
+    steps = _check(plan, section, module, dtype, target)
     before = held_bytes(module)
     module.to(target)
     changes = _describe_changes(differences, steps)
@@ -129,7 +129,7 @@ def _device_of(module: nn.Module) -> str:
 
 
 def _check(
-    plan: Plan, section: Section, module: nn.Module, dtype: torch.dtype, kind: str
+    plan: Plan, section: Section, module: nn.Module, dtype: torch.dtype, device: str
 ) -> list[_Step]:
     """Every step of the application, each shown to be possible."""
     sites = {site.tensor: site for site in find_sites(module, (a.tensor for a in plan.assignments))}
@@ -153,7 +153,7 @@ def _check(
                 f"{item.tensor} holds NaN or infinity and cannot be quantized",
                 "repair the checkpoint, or pin the layer to NONE",
             )
-        fit = fit_kernels(group, item.n, item.k, dtype, kind)
+        fit = fit_kernels(group, item.n, item.k, dtype, device)
         steps.append(_Step(item, site, group, fit))
     return steps
 

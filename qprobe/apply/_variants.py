@@ -16,10 +16,10 @@ from qprobe.layers._linear import PlannedLinear
 from qprobe.layers._unfold import find_sites, set_module, unfold
 
 
-def make_variant(plan: Plan, alternative: Alternative, module: nn.Module, kind: str) -> nn.Module:
+def make_variant(plan: Plan, alternative: Alternative, module: nn.Module, device: str) -> nn.Module:
     """A model of its own that does what the alternative would; `module` is as stored.
 
-    `kind` is the kind of device ("cpu", "cuda"). What cannot compute there is replaced as
+    `device` is "cpu" or "cuda:N", where the module is. What cannot compute there is replaced as
     `apply_plan` would.
     """
     variant = copy.deepcopy(module)
@@ -29,14 +29,14 @@ def make_variant(plan: Plan, alternative: Alternative, module: nn.Module, kind: 
     choices = {group: choice for choice in alternative.choices for group in choice.groups}
     for item in plan.assignments:
         for slot in slots[item.tensor]:
-            layer = _make(slot.linear, choices[item.group], item, dtype, kind)
+            layer = _make(slot.linear, choices[item.group], item, dtype, device)
             for path in slot.paths:
                 set_module(variant, path, layer)
     return cast_module(variant, dtype, skip=(PlannedLinear,))
 
 
 def _make(
-    linear: nn.Linear, choice: Choice, item: Assignment, dtype: torch.dtype, kind: str
+    linear: nn.Linear, choice: Choice, item: Assignment, dtype: torch.dtype, device: str
 ) -> nn.Linear:
     group = GroupPlan(
         scheme=SCHEMES[choice.scheme],
@@ -45,5 +45,5 @@ def _make(
         reasons=(),
         rejected=(),
     )
-    fit = fit_kernels(group, item.n, item.k, dtype, kind)
+    fit = fit_kernels(group, item.n, item.k, dtype, device)
     return make_layer(linear, group.scheme, group.algorithm, fit.kernels, dtype)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from qprobe.errors import UnavailableError
 from qprobe.kernels.device import default_device, fingerprint
 from qprobe.timing import yardstick
 from qprobe.timing.allocator import keep_freed_memory
+from qprobe.timing.event_clock import EventClock
 from qprobe.timing.interleave import Task, time_interleaved
 from qprobe.timing.progress import Progress, silent
 from qprobe.timing.samples import Samples, ratio_of
@@ -63,6 +66,8 @@ def verify_plan(
     else:
         progress("loading the model", 0.0)
         module, folder = load_module(path_or_module), Path(path_or_module)
+        if plan.targets[plan.primary].fingerprint.kind == "cuda":
+            module.to(default_device())
     _refuse_what_reads_no_text(module)
     check_generates(module, plan.objective.generate)
     text = read_text(None, held_out=True) if text is None else text
@@ -81,7 +86,7 @@ def _verify(
     device = next((str(p.device) for p in module.parameters()), default_device())
     section = plan.section(fingerprint(device))
     applied = apply_plan(plan, copy.deepcopy(module))
-    ids = _tokens(module, folder, text)
+    ids = _tokens(module, folder, text).to(device)
     errors = _Errors(run_forward(module, ids), ids, output_metric(module))
     variants = {APPLIED: applied}
     predicted = {APPLIED: section.predicted.seconds.value}
@@ -89,14 +94,14 @@ def _verify(
         if alternative.choices and alternative.predicted is not None:
             share = 0.1 + 0.2 * index / len(section.alternatives)
             progress(f"making the alternative {alternative.name}", share)
-            kind = section.fingerprint.kind
-            variants[alternative.name] = make_variant(plan, alternative, module, kind)
+            variants[alternative.name] = make_variant(plan, alternative, module, device)
             predicted[alternative.name] = alternative.predicted.seconds.value
     progress("measuring errors", 0.3)
     found = {name: errors.of(variant) for name, variant in variants.items()}
     floor = errors.of(cast_module(copy.deepcopy(module), torch.bfloat16))
     progress(f"timing {len(variants)} variants in turn", 0.4)
-    timed = _time(variants, plan.objective, _vocabulary(module, ids))
+    with _current(device):
+        timed = _time(variants, plan.objective, _vocabulary(module, ids), device)
     slowdown = timed[yardstick.NAME].median / section.yardstick_s
     progress("verified", 1.0)
     passed, why = _judge(plan, section, found[APPLIED].relative_error)
@@ -163,19 +168,28 @@ def _vocabulary(module: nn.Module, ids: Tensor) -> int:
     return getattr(config, "vocab_size", 0) or int(ids.max()) + 1
 
 
+def _current(device: str) -> AbstractContextManager[object]:
+    """Within, a GPU is the one that is asked for the time."""
+    if device == "cpu":
+        return nullcontext()
+    found: AbstractContextManager[object] = torch.cuda.device(device)
+    return found
+
+
 def _time(
-    variants: Mapping[str, nn.Module], objective: Objective, vocabulary: int
+    variants: Mapping[str, nn.Module], objective: Objective, vocabulary: int, device: str
 ) -> dict[str, Samples]:
     keep_freed_memory()
+    clock: Callable[[], float] = time.perf_counter if device == "cpu" else EventClock()
     generator = torch.Generator().manual_seed(1)
     size = (objective.batch, objective.prompt)
-    ids = torch.randint(0, vocabulary, size, generator=generator)
+    ids = torch.randint(0, vocabulary, size, generator=generator).to(device)
 
     def task(variant: nn.Module) -> Task:
-        return Task(lambda _: time_request(variant, ids, objective.generate))
+        return Task(lambda _: time_request(variant, ids, objective.generate), clock=clock)
 
     tasks = {name: task(variant) for name, variant in variants.items()}
-    tasks[yardstick.NAME] = yardstick.make_yardstick()
+    tasks[yardstick.NAME] = yardstick.make_yardstick(torch.device(device), clock)
     return time_interleaved(tasks, budget_s=BUDGET_S, min_samples=MIN_SAMPLES)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +19,7 @@ from qprobe.layers import make_layer
 from qprobe.quantize.scheme import quantize_weight
 
 COMPUTE_DTYPES: tuple[FloatDtype, ...] = ("float32", "bfloat16")
+"""On the processor."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,15 @@ class Stock:
         return self._taken[place]
 
 
-def list_candidates(shape: Shape, device: str) -> Iterator[Candidate]:
+def list_candidates(
+    shape: Shape, device: str, dtypes: Sequence[FloatDtype] = COMPUTE_DTYPES
+) -> Iterator[Candidate]:
     """Every candidate for a shape, those that cannot run here with the reason."""
-    for dtype in COMPUTE_DTYPES:
+    for dtype in dtypes:
         for scheme in SCHEMES.values():
             if scheme.weights is None and dtype != "float32":
                 continue  # NONE in a narrower type is the cast of that type.
-            if (
-                isinstance(scheme.weights, CastWeights)
-                and scheme.weights.dtype not in COMPUTE_DTYPES
-            ):
+            if isinstance(scheme.weights, CastWeights) and scheme.weights.dtype not in dtypes:
                 continue
             yield from _kernels_of(shape, scheme, dtype, device)
 

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from qprobe.bench._candidates import COMPUTE_DTYPES
+import torch
+
+from qprobe.bench._bed import find_bed
+from qprobe.bench._conditions import ReadState
 from qprobe.bench._rest import measure_rest
 from qprobe.bench._run import empty_profile, extend_profile
 from qprobe.bench._speed import scale_rest
@@ -16,7 +19,6 @@ from qprobe.documents.model import Model
 from qprobe.documents.objective import Objective
 from qprobe.documents.profile import Profile, Shape
 from qprobe.errors import UnavailableError
-from qprobe.kernels.device import available_memory_bytes
 from qprobe.kernels.sources import hash_sources
 from qprobe.timing.cache import recall, remember
 from qprobe.timing.progress import Progress, silent
@@ -31,6 +33,7 @@ def ensure_profile(
     path: Path | None = None,
     measure: Literal["auto", "never"] = "auto",
     progress: Progress = silent,
+    read_state: ReadState | None = None,
 ) -> Profile:
     """The device's profile, with the shapes of this model under this objective.
 
@@ -41,7 +44,7 @@ def ensure_profile(
     name = _cache_name(machine, device)
     profile = recall(Profile, name) or empty_profile(machine, device)
     profile = profile.model_copy(
-        update={"free_memory_bytes": available_memory_bytes(), "interrupted": False}
+        update={"free_memory_bytes": find_bed(device).memory_bytes(), "interrupted": False}
     )
     if measure == "never":
         return profile
@@ -50,10 +53,12 @@ def ensure_profile(
         remember(current, name)
 
     missing = [s for s in wanted_shapes(model, objective) if s not in profile.shapes()]
-    profile = extend_profile(profile, missing, progress=progress, keep=keep)
+    profile = extend_profile(
+        profile, missing, device, progress=progress, keep=keep, read_state=read_state
+    )
     # What takes more than token ids is not run here: its rest is modelled, and the plan says so.
     if path is not None and model.reads_only_text and not profile.interrupted:
-        profile = _with_rest(profile, model, objective, path, progress, keep)
+        profile = _with_rest(profile, model, objective, path, device, progress, keep)
     return profile
 
 
@@ -82,13 +87,15 @@ def _with_rest(
     model: Model,
     objective: Objective,
     path: Path,
+    device: str,
     progress: Progress,
     keep: Callable[[Profile], None],
 ) -> Profile:
     """Measure what else a request costs, for each type that the model could compute in."""
     known = {(r.model_hash, r.batch, r.prompt, r.generate, r.dtype) for r in profile.rest}
     request = (model.model_hash, objective.batch, objective.prompt, objective.generate)
-    missing = [dtype for dtype in COMPUTE_DTYPES if (*request, dtype) not in known]
+    dtypes = find_bed(device).compute_dtypes
+    missing = [dtype for dtype in dtypes if (*request, dtype) not in known]
     if not missing:
         return profile
     progress("loading the model to time everything but its linears", 0.0)
@@ -99,9 +106,11 @@ def _with_rest(
     for index, dtype in enumerate(missing):
         progress(f"timing everything but the linears in {dtype}", index / len(missing))
         try:
-            rest, yardstick_s = measure_rest(module, model, objective, dtype)
+            rest, yardstick_s = measure_rest(module, model, objective, dtype, device)
         except KeyboardInterrupt:
             return profile.model_copy(update={"interrupted": True})
+        except torch.OutOfMemoryError:
+            return profile  # What the device cannot hold is modelled, and the plan says so.
         rest = scale_rest(rest, profile.yardstick_s / yardstick_s)
         profile = profile.model_copy(update={"rest": (*profile.rest, rest)})
         keep(profile)

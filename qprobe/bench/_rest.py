@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from qprobe.bench._bed import Bed, Gpu, find_bed
 from qprobe.checkpoint.casting import cast_module
 from qprobe.checkpoint.request import time_request
 from qprobe.documents.base import FloatDtype
@@ -51,21 +52,36 @@ def measure_rest(
     model: Model,
     objective: Objective,
     dtype: FloatDtype,
+    device: str = "cpu",
 ) -> tuple[Rest, float]:
     """Run the model's own forward by a clock that stands still within the linears.
 
     What surrounds a linear is timed as it runs in the model: on data that the linear has just
-    written, in caches that it has used. `module` is as stored and is left as it was. Also gives the
-    seconds of the yardstick: the speed of the machine that the others are at. Touches the clock and
-    the device.
+    written, in caches that it has used. On a GPU, which computes while the host goes on, linears
+    give what they have given before at once. `module` is as stored and is left as it was. Also gives
+    the seconds of the yardstick: the speed of the machine that the others are at. Touches the clock
+    and the device.
     """
+    bed = find_bed(device)
+    with bed.active():
+        return _measure(module, model, objective, dtype, bed)
+
+
+def _measure(
+    module: nn.Module, model: Model, objective: Objective, dtype: FloatDtype, bed: Bed
+) -> tuple[Rest, float]:
     keep_freed_memory()
-    clock = _Stopwatch()
-    timed_module = _with_clock(module, model, getattr(torch, dtype), clock)
+    clock: Callable[[], float]
+    if isinstance(bed, Gpu):
+        clock = bed.clock
+        timed_module = _without_linears(module, model, getattr(torch, dtype)).to(bed.device)
+    else:
+        clock = _Stopwatch()
+        timed_module = _with_clock(module, model, getattr(torch, dtype), clock)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(
         0, model.vocab_size, (objective.batch, objective.prompt), generator=generator
-    )
+    ).to(bed.device)
     prefill: list[float] = []
     decode: list[float] = []
 
@@ -76,7 +92,7 @@ def measure_rest(
 
     tasks = {
         "rest": Task(run, clock=clock, shortest_s=SAMPLE_S),
-        yardstick.NAME: yardstick.make_yardstick(),
+        yardstick.NAME: bed.yardstick(),
     }
     with torch.no_grad():
         timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=MIN_PASSES)
@@ -107,3 +123,27 @@ def _with_clock(
             linear: nn.Module = slot.linear
             linear.forward = clock.leave_out(linear.forward)
     return timed
+
+
+def _without_linears(module: nn.Module, model: Model, dtype: torch.dtype) -> nn.Module:
+    """A copy of the module in `dtype` whose planned linears compute nothing, and hold nothing."""
+    timed = copy.deepcopy(module)
+    sites = find_sites(timed, (linear.tensor for linear in model.linears))
+    for slots in unfold(timed, sites).slots.values():
+        for slot in slots:
+            linear: nn.Module = slot.linear
+            linear.forward = _repeat(slot.linear.out_features)
+            linear.weight = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
+    return cast_module(timed, dtype)
+
+
+def _repeat(features: int) -> Callable[[Tensor], Tensor]:
+    """A linear that gives the same for every input of one shape."""
+    kept: dict[torch.Size, Tensor] = {}
+
+    def forward(x: Tensor) -> Tensor:
+        if x.shape not in kept:
+            kept[x.shape] = torch.randn(*x.shape[:-1], features, device=x.device).to(x.dtype)
+        return kept[x.shape]
+
+    return forward

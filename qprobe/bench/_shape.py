@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from qprobe.bench._bed import Bed, find_bed
 from qprobe.bench._candidates import Candidate, Stock, list_candidates
 from qprobe.bench._verify import check_layer, relative_error
 from qprobe.documents.profile import Measurement, Shape, Skipped
-from qprobe.kernels.device import available_memory_bytes, last_level_cache_bytes
+from qprobe.errors import UnavailableError
 from qprobe.timing import yardstick
 from qprobe.timing.interleave import Task, time_calmly
 
@@ -19,9 +20,8 @@ BUDGET_S = 2.0
 """Seconds of timing for a shape; slow shapes take more, for the least number of samples."""
 MIN_SAMPLES = 7
 MAX_COPIES = 64
-BYTES_PER_WEIGHT = 32
-"""What all candidates of a shape hold together for each weight of a copy."""
-MAX_BYTES = 4 * 2**30
+ASSUMED_BYTES = 4 * 2**30
+"""Of memory that can be taken, where the system does not tell."""
 WARM_M = 256
 """From here on, a matrix product is bound by arithmetic: two copies of the weight will do."""
 SHARED = "shared input"
@@ -42,30 +42,44 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
     Data are random with outlier features, from a fixed seed. Weights are rotated over copies that
     together exceed the last-level cache, inputs over two.
     """
-    generator = torch.Generator().manual_seed(0)
-    linears = [_random_linear(shape, generator) for _ in range(_count_copies(shape))]
-    outliers = 1 + 20 * (torch.rand(shape.k, generator=generator) < 0.01)
-    inputs = [torch.randn(shape.m, shape.k, generator=generator) * outliers for _ in range(2)]
+    bed = find_bed(device)
+    with bed.active(), torch.no_grad():
+        return _measure(shape, bed)
+
+
+def _measure(shape: Shape, bed: Bed) -> MeasuredShape:
+    generator = torch.Generator(bed.device).manual_seed(0)
+    linears = [_random_linear(shape, generator) for _ in range(_count_copies(shape, bed))]
+    outliers = 1 + 20 * (torch.rand(shape.k, generator=generator, device=bed.device) < 0.01)
+    inputs = [_normal(shape.m, shape.k, generator) * outliers for _ in range(2)]
     exact = inputs[0].double() @ linears[0].weight.double().T + linears[0].bias.double()
 
     stock = Stock()
     errors: dict[Candidate, float] = {}
+    host: dict[Candidate, float | None] = {}
     skipped: list[Skipped] = []
-    tasks: dict[str, Task] = {yardstick.NAME: yardstick.make_yardstick()}
-    with torch.no_grad():
-        for candidate in list_candidates(shape, device):
-            if candidate.objection:
-                skipped.append(Skipped(cell=candidate.cell, reason=candidate.objection))
-                continue
-            layers = [candidate.make(linear, stock) for linear in linears]
-            xs = [x.to(candidate.dtype) for x in inputs]
-            y = layers[0](xs[0])
-            if words := check_layer(candidate, layers[0], xs[0], y):
-                skipped.append(Skipped(cell=candidate.cell, reason=words))
-                continue
-            errors[candidate] = relative_error(exact, y)
-            tasks |= _tasks(candidate, layers, xs)
-        timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=MIN_SAMPLES)
+    tasks: dict[str, Task] = {yardstick.NAME: bed.yardstick()}
+    for candidate in list_candidates(shape, bed.name, bed.compute_dtypes):
+        words = candidate.objection
+        if not words:
+            try:
+                layers = [candidate.make(linear, stock) for linear in linears]
+                xs = [x.to(candidate.dtype) for x in inputs]
+                y = layers[0](xs[0])
+                words = check_layer(candidate, layers[0], xs[0], y)
+                if not words:
+                    timing = bed.time_layers(layers, xs)
+            except (RuntimeError, UnavailableError) as refusal:
+                # An operator of torch's, or a compiler, says only when it runs that it cannot.
+                words = f"it does not run here: {' '.join(str(refusal).split()):.300}"
+        if words:
+            skipped.append(Skipped(cell=candidate.cell, reason=words))
+            continue
+        errors[candidate], host[candidate] = relative_error(exact, y), timing.host_s
+        tasks[_name(candidate)] = timing.task
+        if bed.shares_input and candidate.kernel.input != "float":
+            tasks[_name(candidate) + SHARED] = _shared_task(layers, xs[0])
+    timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=MIN_SAMPLES)
 
     measurements = []
     for candidate, error in errors.items():
@@ -79,6 +93,7 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
                 p80_s=samples.quantile(0.8),
                 samples=len(samples.seconds),
                 shared_input_s=None if shared is None else shared.median,
+                host_s=host[candidate],
                 relative_error=error,
             )
         )
@@ -87,20 +102,25 @@ def measure_shape(shape: Shape, device: str) -> MeasuredShape:
 
 def _random_linear(shape: Shape, generator: torch.Generator) -> nn.Linear:
     linear = nn.Linear(shape.k, shape.n, device="meta")
-    weight = torch.randn(shape.n, shape.k, generator=generator) / math.sqrt(shape.k)
+    weight = _normal(shape.n, shape.k, generator) / math.sqrt(shape.k)
     linear.weight = nn.Parameter(weight, requires_grad=False)
-    linear.bias = nn.Parameter(torch.randn(shape.n, generator=generator), requires_grad=False)
+    linear.bias = nn.Parameter(_normal(1, shape.n, generator)[0], requires_grad=False)
     return linear
 
 
-def _count_copies(shape: Shape) -> int:
+def _normal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(rows, columns, generator=generator, device=generator.device)
+
+
+def _count_copies(shape: Shape, bed: Bed) -> int:
     if shape.m >= WARM_M:
         return 2
-    cache = last_level_cache_bytes() or 32 * 2**20
     weights = shape.n * shape.k
-    memory = min(MAX_BYTES, (available_memory_bytes() or MAX_BYTES) // 4)
-    affordable = memory // (weights * BYTES_PER_WEIGHT)
-    return max(2, min(MAX_COPIES, affordable, math.ceil(2 * cache / (weights * 4))))
+    memory = (bed.memory_bytes() or ASSUMED_BYTES) // 4
+    memory = memory if bed.most_bytes is None else min(memory, bed.most_bytes)
+    affordable = int(memory / (weights * bed.held_bytes))
+    wanted = math.ceil(2 * bed.cache_bytes() / (weights * bed.least_bytes))
+    return max(2, min(MAX_COPIES, affordable, wanted))
 
 
 def _name(candidate: Candidate) -> str:
@@ -108,18 +128,11 @@ def _name(candidate: Candidate) -> str:
     return f"{cell.scheme} {cell.kernel} {cell.activation_dtype} "
 
 
-def _tasks(candidate: Candidate, layers: list[nn.Linear], xs: list[Tensor]) -> dict[str, Task]:
-    """The layer on inputs that it has not seen, and on one that another layer has quantized."""
-    count = len(layers)
-
-    def run(counter: int) -> None:
-        layers[counter % count](xs[counter % 2])
+def _shared_task(layers: list[nn.Linear], x: Tensor) -> Task:
+    """The layers on an input that another layer has quantized."""
+    count, prepared = len(layers), layers[-1]
 
     def run_again(counter: int) -> None:
-        layers[counter % count](xs[0])
+        layers[counter % count](x)
 
-    tasks = {_name(candidate): Task(run)}
-    if candidate.kernel.input != "float":
-        prepared = layers[-1]
-        tasks[_name(candidate) + SHARED] = Task(run_again, lambda: prepared(xs[0]))
-    return tasks
+    return Task(run_again, lambda: prepared(x))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -58,6 +58,13 @@ if TYPE_CHECKING:
     help="Tokens to generate.",
 )
 @click.option(
+    "--launch",
+    type=click.Choice(["eager", "graph"]),
+    default="eager",
+    show_default=True,
+    help="On a GPU: kernel by kernel, or captured in a CUDA graph.",
+)
+@click.option(
     "--memory", metavar="SIZE", help="Memory limit, as in 20GiB.  [default: what is free]"
 )
 @click.option(
@@ -83,6 +90,7 @@ def plan(
     batch: int,
     prompt: int,
     generate: int,
+    launch: str,
     memory: str | None,
     max_error: float | None,
     calibrate: str | None,
@@ -99,7 +107,8 @@ def plan(
     from qprobe.flow.interruption import InterruptedWith
     from qprobe.flow.objective import build_objective
 
-    objective = build_objective(batch, prompt, generate, memory, max_error)
+    how: Literal["eager", "graph"] = "graph" if launch == "graph" else "eager"
+    objective = build_objective(batch, prompt, generate, memory, max_error, how)
     status = 0
     try:
         with watch() as progress:

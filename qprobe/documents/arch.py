@@ -40,7 +40,7 @@ _GRID = {
     "cp_async":       "-   -   -   -   -   N   N   N   N   N   N    N    N    N    N",
     "cp_async_bulk":  "-   -   -   -   -   -   -   -   -   N   N    N    N    N    N",
     "griddepcontrol": "-   -   -   -   -   -   -   -   -   N   N    N    N    N    N",
-    "setmaxnreg":     "-   -   -   -   -   -   -   -   -   N   N    N    N    -    -",
+    "setmaxnreg":     "-   -   -   -   -   -   -   -   -   N   N    N    N    N    N",
     "cvt_e4m3":       "-   -   -   -   -   -   -   -   N   N   N    N    N    N    N",
 }  # fmt: skip
 _WORDS: dict[str, Support] = {"N": "native", "e": "emulated", "-": "absent"}

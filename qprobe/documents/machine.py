@@ -128,6 +128,19 @@ class Gpu(Document):
     """The slices that are made and visible, such as "1g.5gb"."""
 
 
+class GpuState(Document):
+    """What a GPU is doing now, as NVML tells; None: it does not."""
+
+    sm_clock_hz: Rate | None
+    memory_clock_hz: Rate | None
+    temperature_c: Count | None
+    power_w: Rate | None
+    throttled: tuple[str, ...] | None
+    """Why its clocks are held down, in NVML's words; empty where they are not."""
+    other_processes: Count | None
+    """That compute on it, this one not counted."""
+
+
 class TorchBuild(Document):
     """What the installed torch was built for."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qprobe.documents.base import Count, Document, Flag, FloatDtype, Positive, Seconds, TopDocument
-from qprobe.documents.machine import Fingerprint, Rate
+from qprobe.documents.machine import Fingerprint, GpuState, Rate
 
 
 class Shape(Document):
@@ -42,6 +42,8 @@ class Measurement(Document):
     samples: Positive
     shared_input_s: Seconds | None
     """Median where an earlier layer has quantized the same input already; None: makes no difference."""
+    host_s: Seconds | None = None
+    """What the host needs to start the call on a GPU, whose own time `median_s` is; None on CPUs."""
     relative_error: Annotated[float, Field(ge=0, strict=True)]
     """‖y−ŷ‖/‖y‖ against the exact product of the unquantized weight, on random data."""
 
@@ -86,10 +88,19 @@ class Rest(Document):
 
 
 class Peak(Document):
-    """Operations per second of a square matrix product."""
+    """Operations per second of a square matrix product, or of a probe that works on registers alone."""
 
     ops_per_s: Rate
     support: Literal["native", "emulated"]
+
+
+class Conditions(Document):
+    """A GPU under load before the measurements and after them, and what is to be said of it."""
+
+    before: GpuState
+    after: GpuState
+    remarks: tuple[str, ...]
+    """One sentence each: clocks that fell, reasons to throttle, other processes; empty where all is well."""
 
 
 class Profile(TopDocument):
@@ -108,6 +119,11 @@ class Profile(TopDocument):
     free_memory_bytes: Count | None
     peaks: dict[str, Peak]
     launch_s: Seconds
+    """Of the smallest linear: on a GPU, what the host needs to start it."""
+    graph_launch_s: Seconds | None = None
+    """Of the smallest linear within a CUDA graph; None on CPUs."""
+    conditions: Conditions | None = None
+    """What the GPU was like while it was measured; None on CPUs."""
     kernels: tuple[KernelFact, ...]
     measurements: tuple[Measurement, ...]
     skipped: tuple[Skipped, ...]

@@ -31,9 +31,12 @@ def bench(
 
     name = default_device() if device is None else parse_device(device)
     wanted = _shapes_of(model) if model is not None else (tuple(shapes) or DEFAULT_SHAPES)
+    from qprobe.flow.gpu_state import state_reader
     from qprobe.probe import probe_machine
 
-    return run_bench(probe_machine(), name, wanted, tuple(m), progress=progress)
+    return run_bench(
+        probe_machine(), name, wanted, tuple(m), progress=progress, read_state=state_reader(name)
+    )
 
 
 def _shapes_of(model: str) -> tuple[tuple[int, int], ...]:

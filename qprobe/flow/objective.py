@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 from qprobe.documents.objective import ErrorLimit, Objective
 from qprobe.errors import InputError
@@ -21,10 +22,11 @@ def build_objective(
     generate: int = 0,
     memory: str | None = None,
     max_error: float | None = None,
+    launch: Literal["eager", "graph"] = "eager",
 ) -> Objective:
     """The objective; an error limit that is given is hard, the default one is soft.
 
-    Raises InputError naming the option that is out of range.
+    `launch` says whether the host starts every kernel by itself or a CUDA graph of them. Raises InputError naming the option that is out of range.
     """
     for option, value, least in (
         ("--batch", batch, 1),
@@ -48,6 +50,7 @@ def build_objective(
         batch=batch,
         prompt=prompt,
         generate=generate,
+        launch=launch,
         memory_limit_bytes=None if memory is None else parse_bytes(memory),
         error_limit=limit,
     )

@@ -140,6 +140,7 @@ def _profiles_here(
 ) -> tuple[list[Profile], bool]:
     """The profiles of the device here and of cached targets, and whether measuring was cut short."""
     from qprobe.bench import ensure_profile
+    from qprobe.flow.gpu_state import state_reader
     from qprobe.kernels.device import default_device, fingerprint, parse_device
     from qprobe.probe import probe_machine
 
@@ -154,7 +155,14 @@ def _profiles_here(
         may_measure = measure != "never"
         machine = probe_machine(bandwidth=may_measure, arithmetic=may_measure)
         found[here] = ensure_profile(
-            model, objective, name, machine, path=path, measure=measure, progress=progress
+            model,
+            objective,
+            name,
+            machine,
+            path=path,
+            measure=measure,
+            progress=progress,
+            read_state=state_reader(name),
         )
         interrupted = found[here].interrupted
     return [found[slug] for slug in wanted], interrupted

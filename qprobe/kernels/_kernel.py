@@ -26,7 +26,12 @@ class LayerSpec:
     max_code: int
     """The largest magnitude that the layer's algorithm stores; 0 where nothing is quantized."""
     device: str
-    """The kind of device that the layer is on: "cpu", "cuda", …"""
+    """Where the layer is: "cpu", "cuda:1", …; "cuda" is the first of its kind."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of that device: "cpu" or "cuda", for instance."""
+        return self.device.partition(":")[0]
 
 
 Pack = Callable[[dict[str, Tensor], LayerSpec], Sequence[Tensor]]
@@ -58,6 +63,9 @@ class Kernel:
     run: Run
     max_rows: int | None = None
     """The largest M that it is meant for, right as it is beyond; None: any."""
+    warm_up: Callable[[LayerSpec], object] = lambda _: None
+    """Has ready what the first call would otherwise wait for, such as a compiler; it may be in a CUDA graph,
+    where nothing can be loaded."""
     rounds_input: bool = False
     """Whether it takes activations as they are and rounds them to 8 bits by itself."""
 
@@ -65,8 +73,8 @@ class Kernel:
         """Every reason against computing this layer here, in one sentence, or ""."""
         if spec.scheme not in self.schemes:
             return f"{self.id} does not compute {spec.scheme}"
-        if self.device not in (spec.device, "any"):
-            return f"{self.id} runs on {self.device}, the layer is on {spec.device}"
+        if self.device not in (spec.kind, "any"):
+            return f"{self.id} runs on {self.device}, the layer is on {spec.kind}"
         if words := SCHEMES[spec.scheme].objection(spec.n, spec.k) or self.absent():
             return words
         limit = self.max_code()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qprobe.kernels.cpp._activations import TYPES, find_quantizer, quantize_rows
+from qprobe.kernels.cuda import quantizer
 
 MAX_CODE = 127
 """Symmetric: −128 is not used."""
@@ -30,10 +31,12 @@ def quantize_tokens(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
         Codes (…, K), contiguous, and scales (…, 1) in float32. A row of zeros gets codes of zero;
         a row with NaN or infinity gets a scale that carries it into the output.
     """
-    quantize = find_quantizer() if form in _NATIVE else None
-    if quantize is not None and x.device.type == "cpu":
+    quantize = find_quantizer() if form in _NATIVE and x.device.type == "cpu" else None
+    if quantize is not None:
         x = x if x.dtype in TYPES else x.to(torch.float32)
         return quantize_rows(quantize, x, getattr(torch, form), ZERO_POINTS[form])
+    if x.is_cuda and quantizer.can_quantize(x, form):
+        return quantizer.quantize_rows(x)
     real = x.to(torch.float32).contiguous()
     largest = LARGEST_FLOAT8 if form == "float8_e4m3fn" else MAX_CODE
     if real.numel() <= SMALL:
@@ -60,6 +63,13 @@ def dequantize_tokens(codes: Tensor, scale: Tensor) -> Tensor:
     return (codes.to(torch.float32).double() - zero_point) * scale.double()
 
 
-@functools.cache
 def _constant(value: float, device: torch.device) -> Tensor:
+    if device.type == "cpu":
+        return _kept_constant(value)
+    # Kept, it could be of the memory of a CUDA graph that is gone.
     return torch.full((), value, dtype=torch.float32, device=device)
+
+
+@functools.cache
+def _kept_constant(value: float) -> Tensor:
+    return torch.full((), value, dtype=torch.float32)

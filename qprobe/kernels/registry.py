@@ -1,4 +1,4 @@
-"""Every kernel, found by listing the folders that hold them."""
+"""Every kernel, found by listing the folders and the sources that hold them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from qprobe._discover import discover
 from qprobe.documents.profile import KernelFact
 from qprobe.documents.scheme import Scheme
 from qprobe.errors import InputError
-from qprobe.kernels import cpp, torch_cpu
+from qprobe.kernels import cpp, torch_cpu, torch_cuda
 from qprobe.kernels._kernel import Kernel
+from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.reference import KERNEL as REFERENCE
 
 
@@ -19,6 +20,8 @@ def all_kernels() -> dict[str, Kernel]:
     kernels: tuple[Kernel, ...] = (
         *discover(cpp, "KERNEL"),
         *discover(torch_cpu, "KERNEL"),
+        *cuda_kernels(),
+        *discover(torch_cuda, "KERNEL"),
         REFERENCE,
     )
     return {kernel.id: kernel for kernel in kernels}
@@ -37,8 +40,9 @@ def get_kernel(kernel_id: str) -> Kernel:
 
 
 def kernels_for(device: str) -> tuple[Kernel, ...]:
-    """The kernels that are written for a kind of device ("cpu", "cuda"), able to run or not."""
-    return tuple(kernel for kernel in all_kernels().values() if kernel.device in (device, "any"))
+    """The kernels that are written for a device ("cpu", "cuda:0") or its kind, able to run or not."""
+    kind = device.partition(":")[0]
+    return tuple(kernel for kernel in all_kernels().values() if kernel.device in (kind, "any"))
 
 
 def choose_algorithm(scheme: Scheme, kernel: Kernel) -> str:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from qprobe.documents.plan import KernelRange
 from qprobe.documents.scheme import Scheme
-from qprobe.errors import PlanMismatchError
+from qprobe.errors import PlanMismatchError, UnavailableError
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.kernels.registry import get_kernel
@@ -68,7 +68,7 @@ class PlannedLinear(nn.Linear):
             self.in_features,
             self.compute_dtype,
             self.scheme.algorithms[self.algorithm],
-            self._device.type,
+            str(self._device),
         )
 
     @property
@@ -117,7 +117,16 @@ class PlannedLinear(nn.Linear):
         self._dispatch = tuple(
             (item.m_max, kernel) for item, kernel in zip(self.ranges, kernels, strict=True)
         )
-        self._packed = tuple(kernels[0].pack(tensors, self.spec))
+        try:
+            self._packed = tuple(kernels[0].pack(tensors, self.spec))
+        except torch.OutOfMemoryError as error:
+            raise UnavailableError(
+                f"no memory on {self._device} to pack a weight of {self.out_features} × "
+                f"{self.in_features} for {kernels[0].id}: {str(error).partition('.')[0]}",
+                "free memory of the device, or plan for less with --memory",
+            ) from error
+        for kernel in kernels:
+            kernel.warm_up(self.spec)
         self._canonical = None
 
     def _select(self, x: Tensor) -> Kernel:
@@ -195,13 +204,14 @@ class PlannedLinear(nn.Linear):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PlannedLinear:
         """Move or cast: storage follows the scheme's own types, the packing is made anew."""
-        tensors = self.canonical()
+        # Where memory runs out here, nothing has changed yet.
+        moved = {name: self._moved(tensor, fn) for name, tensor in self.canonical().items()}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.compute_dtype = fn(torch.empty(0, dtype=self.compute_dtype)).dtype
-        self._canonical = {name: self._moved(tensor, fn) for name, tensor in tensors.items()}
+        self._canonical = moved
         try:
             self._pack()
-        except PlanMismatchError as error:
+        except (PlanMismatchError, UnavailableError) as error:
             logger.warning("a layer falls back to the reference kernel: %s", error)
             self.ranges = (KernelRange(kernel=REFERENCE.id, m_min=1, m_max=None),)
             self._pack()

@@ -76,11 +76,18 @@ def compute_dtypes(model: Model, profile: Profile) -> tuple[FloatDtype, ...]:
     """The activation types to consider, the stored one first.
 
     float16 is not computed on CPUs, and float64 is not cut to float32, for which no scheme stands.
+    On GPUs float16 stands in for bfloat16 where that is emulated; elsewhere models of bfloat16, whose
+    values may exceed its range, are not brought to it.
     """
     measured = {measurement.cell.activation_dtype for measurement in profile.measurements}
     asked: list[FloatDtype] = [model.dtype]
     wider: list[FloatDtype] = ["float32", "bfloat16"]
     asked += [dtype for dtype in wider if not measured or dtype in measured]
+    peak = profile.peaks.get("bfloat16")
+    is_emulated = peak is not None and peak.support == "emulated"
+    fits = model.dtype != "bfloat16" or is_emulated
+    if profile.fingerprint.kind == "cuda" and "float16" in measured and fits:
+        asked.append("float16")
     if profile.fingerprint.kind == "cpu" and model.dtype == "float16":
         asked = [dtype for dtype in asked if dtype != "float16"] or ["float32"]
     if model.dtype == "float64":

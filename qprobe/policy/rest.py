@@ -61,7 +61,8 @@ def _forward(
     width = DTYPE_BYTES[dtype]
     kept = model.kv_elements(objective.prompt, max(0, context - objective.prompt))
     cache = objective.batch * kept * width // model.layers
-    launch_s = profile.launch_s if objective.launch == "eager" else 0.0
+    is_eager = objective.launch == "eager"
+    launch_s = profile.launch_s if is_eager else profile.graph_launch_s or 0.0
     attention = Work(cache, 4 * rows * context * model.hidden_size, dtype)
     one_pass = Work(rows * model.hidden_size * width, 0, dtype)
     return add(

@@ -44,8 +44,9 @@ class GroupClock:
 
     def __init__(self, profile: Profile, objective: Objective) -> None:
         """Index the profile for requests of the objective."""
-        launch_s = profile.launch_s if objective.launch == "eager" else 0.0
-        self._cells = Cells(profile, launch_s)
+        is_eager = objective.launch == "eager"
+        launch_s = profile.launch_s if is_eager else profile.graph_launch_s or 0.0
+        self._cells = Cells(profile, launch_s, is_eager=is_eager)
         self._objective = objective
         self._known: dict[tuple[object, ...], GroupTime | Unavailable] = {}
 

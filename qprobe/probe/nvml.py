@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, get_args
 
-from qprobe.documents.machine import NONE_LISTED, Gpu, ThrottleReason
+from qprobe.documents.machine import NONE_LISTED, Gpu, GpuState, ThrottleReason
 from qprobe.probe.host import list_pci_gpus
 from qprobe.probe.torch_facts import TorchGpu
 
@@ -141,7 +141,7 @@ def _describe(
         mig_profiles=of("mig_profiles", lambda: _mig_profiles(nvml, handle))
         if mig and mig[0]
         else None,
-        processes=of("processes", lambda: _count_others(nvml, handle)),
+        processes=of("processes", lambda: _count_other_processes(nvml, handle)),
         performance_state=of("performance_state", lambda: _performance_state(nvml, handle)),
         throttle_reasons=of("throttle_reasons", lambda: _throttle_reasons(nvml, handle)),
         pcie_generation=number("pcie_generation", "nvmlDeviceGetCurrPcieLinkGeneration"),
@@ -152,7 +152,7 @@ def _describe(
     )
 
 
-def _count_others(nvml: Any, handle: Any) -> int:
+def _count_other_processes(nvml: Any, handle: Any) -> int:
     """Processes that compute on the card, but this one."""
     running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
     return sum(process.pid != os.getpid() for process in running)
@@ -220,3 +220,65 @@ _ONLY_NVML = (
     "free_memory_bytes", "sm_clock_hz", "sm_clock_max_hz", "memory_clock_hz", "power_limit_w",
     "ecc", "mig", "processes",
 )  # fmt: skip
+
+
+THROTTLING = {
+    0x04: "software power cap",
+    0x08: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "hardware power brake",
+}
+"""NVML's bits for reasons that clocks are held down, but for those of an idle GPU or of settings."""
+
+
+def read_state(uuid: str) -> GpuState | None:
+    """What the GPU of that UUID (as torch tells it) is doing now; None where NVML does not answer."""
+    try:
+        import pynvml as nvml
+    except ImportError:
+        return None
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return None
+    try:
+        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}")
+        return _read_state(nvml, handle)
+    except nvml.NVMLError:
+        return None
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _read_state(nvml: Any, handle: Any) -> GpuState:
+    def ask(call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except nvml.NVMLError:
+            return None
+
+    def clock(domain: int) -> float | None:
+        value = ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, domain) * 1e6)
+        return value or None
+
+    celsius = ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+    bits = ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+    processes = ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+    return GpuState(
+        sm_clock_hz=clock(nvml.NVML_CLOCK_SM),
+        memory_clock_hz=clock(nvml.NVML_CLOCK_MEM),
+        temperature_c=celsius,
+        power_w=ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3) or None,
+        throttled=None
+        if bits is None
+        else tuple(words for bit, words in THROTTLING.items() if bits & bit),
+        other_processes=None if processes is None else _count_others([p.pid for p in processes]),
+    )
+
+
+def _count_others(pids: list[int]) -> int:
+    """Processes but this one, which within a container may be listed under another number."""
+    others = [pid for pid in pids if pid != os.getpid()]
+    return len(others) if len(others) < len(pids) else max(0, len(others) - 1)

@@ -55,7 +55,11 @@ def _facts(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "free memory", format_bytes(profile.free_memory_bytes)
     for name, peak in sorted(profile.peaks.items()):
         yield f"peak {name}", f"{format_operations(peak.ops_per_s)}, {peak.support}"
-    yield "launch", format_seconds(profile.launch_s)
+    graph = profile.graph_launch_s
+    captured = f", in a CUDA graph {format_seconds(graph)}" if graph is not None else ""
+    yield "launch", format_seconds(profile.launch_s) + captured
+    if profile.conditions is not None:
+        yield "while measured", "; ".join(profile.conditions.remarks) or "undisturbed"
     for rest in profile.rest:
         decode = (
             f", decode {format_seconds(rest.decode_s_per_token)}/token" if rest.generate else ""

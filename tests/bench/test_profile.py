@@ -12,7 +12,7 @@ from qprobe.bench import ensure_profile, run_bench, wanted_shapes
 from qprobe.checkpoint import read_model
 from qprobe.documents.objective import Objective
 from qprobe.documents.profile import Shape
-from qprobe.errors import InputError, QprobeError, UnavailableError
+from qprobe.errors import InputError, QprobeError
 from qprobe.probe import probe_machine
 from tests.checkpoints import tiny_bert, tiny_llama
 
@@ -61,8 +61,8 @@ def test_impossible_sizes_are_refused(machine, shapes, m):
         run_bench(machine, "cpu", shapes, m)
 
 
-def test_a_device_without_kernels_is_refused(machine):
-    with pytest.raises(UnavailableError, match="cuda:0"):
+def test_a_device_that_the_machine_does_not_have_is_refused(machine):
+    with pytest.raises(InputError, match="knows no device cuda:0"):
         run_bench(machine, "cuda:0", [(8, 8)], [1])
 
 

@@ -16,7 +16,7 @@ def shapes(monkeypatch):
     """The shapes that were measured."""
     seen: list[tuple[int, int]] = []
 
-    def run_bench(_machine, _device, shapes, _m, *, progress):
+    def run_bench(_machine, _device, shapes, _m, **_):
         seen.extend(shapes)
         return factory.profile()
 

@@ -110,7 +110,7 @@ def test_every_scheme_has_a_kernel_of_its_own_and_the_reference_comes_last():
     *own, reference = all_kernels().values()
     assert reference.id == "reference"
     assert reference.schemes == set(SCHEMES)
-    assert all(kernel.id.startswith("cpu.") for kernel in own)
+    assert all(kernel.id.startswith(f"{kernel.device}.") for kernel in own)
 
 
 def test_the_reference_computes_every_scheme_without_objection():

@@ -121,7 +121,7 @@ int nvmlDeviceGetPerformanceState(const void *device, unsigned *state) {
 int nvmlDeviceGetCurrentClocksThrottleReasons(const void *device, unsigned long long *mask) {
     ALLOW();
     LOSE(device);
-    *mask = index_of(device) ? 0x1 : 0x4 | 0x40 | 1ull << 40;
+    *mask = index_of(device) ? 0x1 : 0x4 | 0x20 | 1ull << 40;
     return SUCCESS;
 }
 int nvmlDeviceGetCurrPcieLinkGeneration(const void *device, unsigned *generation) {
@@ -174,3 +174,20 @@ int nvmlDeviceGetMigDeviceHandleByIndex(const void *device, unsigned place, cons
     return SUCCESS;
 }
 #endif
+int nvmlDeviceGetHandleByUUID(const char *uuid, const void **device) {
+    for (int i = 0; i < 2; i++) {
+        if (strcmp(uuid, i ? "GPU-beef" : "GPU-100") == 0) {
+            *device = &devices[i];
+            return SUCCESS;
+        }
+    }
+    return NOT_FOUND;
+}
+int nvmlDeviceGetTemperature(const void *device, unsigned sensor, unsigned *celsius) {
+    *celsius = 61;
+    return SUCCESS;
+}
+int nvmlDeviceGetPowerUsage(const void *device, unsigned *milliwatts) {
+    *milliwatts = 251500;
+    return index_of(device) ? NOT_SUPPORTED : SUCCESS;
+}

@@ -22,17 +22,23 @@ answer = probe_gpus((), unanswered)
 print(json.dumps([[gpu.model_dump() for gpu in answer.gpus], answer.driver, answer.cuda_driver,
                   unanswered]))
 """
+STATE = """
+import json
+from qprobe.probe.nvml import read_state
+states = [read_state(uuid) for uuid in ("100", "GPU-beef", "no-such")]
+print(json.dumps([None if state is None else state.model_dump() for state in states]))
+"""
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 
-def ask(library_folder, code=ASK):
+def ask(library_folder, script=ASK):
     """Ask in a process that finds libnvidia-ml.so.1 in `library_folder` only."""
     environment = os.environ | {
         "LD_LIBRARY_PATH": str(library_folder),
         "PYTHONPATH": str(Path(nvml.__file__).parents[2]),
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -70,7 +76,7 @@ def test_a_v100_is_described_in_si_units(answer):
         "mig": None,
         "processes": 0,
         "performance_state": 0,
-        "throttle_reasons": ["power_cap", "hardware_thermal"],
+        "throttle_reasons": ["power_cap", "software_thermal"],
         "power_limit_default_w": 300.0,
         "pcie_generation": 1,
         "pcie_generation_max": 3,
@@ -192,3 +198,36 @@ def test_torch_fills_in_what_nvml_does_not_tell(tmp_path):
     assert [gpu["sm_count"] for gpu in gpus] == [None, 22]
     assert "gpus.1.sm_count" not in unanswered
     assert "beef" not in str(gpus)  # the identifier is not kept
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_the_state_of_a_gpu_and_why_its_clocks_are_held_down(tmp_path):
+    volta, turing, absent = ask(build(tmp_path), STATE)
+    assert volta == {
+        "sm_clock_hz": 1.38e9,
+        "memory_clock_hz": 1.38e9,
+        "temperature_c": 61,
+        "power_w": 251.5,
+        "throttled": ["software power cap", "software thermal slowdown"],
+        "other_processes": 0,
+    }
+    assert (turing["sm_clock_hz"], turing["power_w"], turing["throttled"]) == (None, None, [])
+    assert absent is None
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+@pytest.mark.parametrize("options", [("-DMISMATCH",), None], ids=["mismatch", "no library"])
+def test_without_nvml_there_is_no_state(tmp_path, options):
+    if options is None and shutil.which("nvidia-smi"):
+        pytest.skip("an NVIDIA driver is installed here")
+    folder = tmp_path if options is None else build(tmp_path, *options)
+    assert ask(folder, STATE) == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("pids", "others"),
+    [([], 0), ([os.getpid()], 0), ([os.getpid(), 7], 1), ([7], 0), ([7, 8], 1)],
+)
+def test_this_process_is_not_another(pids, others):
+    """Within a container it may be listed under the number that it has outside."""
+    assert nvml._count_others(pids) == others

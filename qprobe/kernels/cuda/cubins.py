@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from qprobe.kernels.cuda.nvrtc import Choice, Compiler, compile_source
 from qprobe.timing.cache import cache_folder
 
 MAGIC = b"qprobe cubin 1\n"
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -39,13 +41,24 @@ def load_cubin(source: Path, build: Build, choice: Choice, cache: Path | None = 
 def _key(source: Path, build: Build, choice: Choice) -> str:
     """SHA-256, 16 hex digits, of all that decides what the machine code is."""
     digest = hashlib.sha256()
-    for path in (source, *sorted(source.parent.glob("*.cuh"))):
+    for path in _included(source):
         content = path.read_bytes()
         digest.update(f"{path.name}\0{len(content)}\0".encode())
         digest.update(content)
     for word in (*build.macros(), choice.target, *_identity(choice.compiler)):
         digest.update(f"{word}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def _included(source: Path) -> list[Path]:
+    """The source and all that it includes from its folder, directly or not."""
+    found = [source]
+    for path in found:
+        for name in INCLUDE.findall(path.read_text(encoding="utf-8")):
+            header = source.parent / name
+            if header not in found and header.is_file():
+                found.append(header)
+    return found
 
 
 def _identity(compiler: Compiler) -> tuple[str, str]:

@@ -44,11 +44,12 @@ def explain(detail: ErrorDetails, head: Head, known: Callable[[list[str]], tuple
     keys = [str(key) for key in detail["loc"] if key not in (ALL, EACH)]
     if not keys:
         return detail["msg"].removeprefix("Value error, ")
-    numbers = [n for n, text in head.lines if re.search(rf'(?<![\w"]){re.escape(keys[0])}\b', text)]
-    where = f"line {numbers[0]}: " if numbers else ""
     key = ".".join(keys)
     if detail["type"] == "missing":
-        return f"{where}`{key}` is missing"
+        return f"`{key}` is missing"
+    begins = re.compile(rf"\[?{re.escape(keys[0])}\b")
+    numbers = [number for number, text in head.lines if begins.match(text)]
+    where = f"line {numbers[0]}: " if numbers else ""
     if detail["type"] == "extra_forbidden":
         return f"{where}unknown key `{key}`{suggest(keys[-1], known(keys[:-1]))}"
     return f"{where}`{key}`: {detail['msg'].removeprefix('Value error, ')}, not {detail['input']!r}"

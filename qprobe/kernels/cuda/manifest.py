@@ -39,7 +39,7 @@ class MachineCode(Document):
     """What must be in the machine code, and what it may use at most."""
 
     needs: tuple[str, ...] = ()
-    """Beginnings of opcodes, as `nvdisasm` writes them: "IMMA.16832"."""
+    """Opcodes of `nvdisasm`, by name and beginnings of parts: "LDG.128" is in LDG.E.128.CONSTANT."""
     at_least: Positive = 1
     """How often each is there: compilers unroll differently, so that it is never an exact number."""
     forbids: tuple[str, ...] = ()
@@ -115,10 +115,10 @@ class Manifest(Document):
             for axis in ("schemes", "activations", "architectures"):
                 outer, inner = getattr(self, axis), getattr(part, axis) or ()
                 _refuse_twice(f"{axis} of {who}", inner)
-                _refuse(f"of the kernel's {axis} in {who}", inner, outer)
+                _refuse(f"member of the kernel's {axis}, in {who}", inner, outer)
             if isinstance(part.sass, dict):
                 named = part.architectures or self.architectures
-                _refuse(f"architecture in sass of {who}", tuple(part.sass), named)
+                _refuse(f"architecture of {who}", tuple(part.sass), named)
                 if left_out := [target for target in named if target not in part.sass]:
                     raise ValueError(f"sass of {who} says nothing of {', '.join(left_out)}")
         return self
@@ -129,9 +129,8 @@ class Manifest(Document):
         if lacking := arch.missing(self.requires, capability):
             raise ValueError(f"{who} lists {target}, where {', '.join(lacking)} is not native")
         wanted = arch.target_for(capability, self.requires)
-        if wanted != target and target == capability:
-            needs = ", ".join(sorted(arch.SPECIFIC.intersection(self.requires)))
-            raise ValueError(f'{who} lists "{target}", but {needs} needs "{wanted}"')
+        if wanted != target:
+            raise ValueError(f'{who} lists "{target}", but is built for "{wanted}" by its requires')
 
 
 def find_kernels(folder: Path | None = None) -> dict[str, Path]:
@@ -158,13 +157,15 @@ def parse_manifest(source: str, file: str) -> Manifest:
     try:
         return Manifest.model_validate(head.content)
     except ValidationError as error:
-        words = "; ".join(explain(detail, head, _known_keys) for detail in error.errors())
+        # A misspelt key is a missing one too: the first of these says what to do.
+        details = sorted(error.errors(), key=lambda detail: detail["type"] == "missing")
+        words = "; ".join(explain(detail, head, _known_keys) for detail in details)
         raise InputError(f"{file}: {words}", HINT) from None
 
 
 def _known_keys(inside: list[str]) -> tuple[str, ...]:
     """The keys that are allowed in a table of the manifest, which the keys around it name."""
-    models = {"tile": Tile, "sass": MachineCode, "variants": Variant}
+    models: dict[str, type[Document]] = {"tile": Tile, "sass": MachineCode, "variants": Variant}
     found = [models[key] for key in inside if key in models]
     return tuple((found[-1] if found else Manifest).model_fields)
 

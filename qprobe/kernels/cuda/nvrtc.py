@@ -21,6 +21,8 @@ UNIVERSAL = "pip install nvidia-cuda-nvrtc-cu12==12.9.86"
 """The last version that builds for every card from Maxwell on to the first of Blackwell."""
 NEWEST = "pip install --upgrade nvidia-cuda-nvrtc"
 UNIVERSAL_LAST = (12, 1)
+FIRST_SPECIFIC = (12, 0)
+"""11.8 builds for 9.0, but not for 9.0a, and does not say so."""
 MESSAGE_LINES = 8
 
 
@@ -46,7 +48,8 @@ class Compiler:
         """
         target = arch.target_for(capability, features)
         if target != capability:
-            return target if capability in self.architectures else None
+            is_known = self.version >= FIRST_SPECIFIC and capability in self.architectures
+            return target if is_known else None
         runs = [built for built in self.architectures if arch.runs_on(built, capability)]
         return runs[-1] if runs else None
 
@@ -69,6 +72,12 @@ def find_compilers() -> tuple[Compiler, ...]:
 def find_broken() -> dict[Path, str]:
     """NVRTC libraries that cannot be loaded, with the system's words. Reads the disk and loads the libraries."""
     return {path: words for path, words in _ask_all().items() if isinstance(words, str)}
+
+
+def forget() -> None:
+    """Ask again, as after an installation."""
+    _ask_all.cache_clear()
+    find_compilers.cache_clear()
 
 
 def describe_compilers() -> list[dict[str, Any]]:

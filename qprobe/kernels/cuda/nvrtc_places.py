@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+TOOLKITS = Path("/usr/local")
+SYSTEM = (Path("/usr/lib"), Path("/usr/lib64"))
+
 Kind = Literal["wheel", "torch", "toolkit", "system"]
 
 
@@ -35,7 +38,7 @@ def _places() -> Iterator[tuple[Path, str, Kind]]:
     for entry in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
         if entry:
             yield Path(entry), "libnvrtc.so*", "system"
-    for folder in (Path("/usr/lib"), Path("/usr/lib64")):
+    for folder in SYSTEM:
         yield folder, "libnvrtc.so*", "system"
         yield folder, "*-linux-gnu/libnvrtc.so*", "system"
 
@@ -44,4 +47,4 @@ def _toolkits() -> Iterator[Path]:
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         if value := os.environ.get(variable):
             yield Path(value)
-    yield from sorted(Path("/usr/local").glob("cuda*"))
+    yield from sorted(TOOLKITS.glob("cuda*"))

@@ -1,0 +1,123 @@
+// What the int8 products share: from sums of integers to y = sum · x_scale[row] · scales[column] + bias[column].
+//
+// Their x (M, K) and packed (N, K) are rows of int8 codes, K a multiple of 16 (padded with zeros, which add nothing).
+
+#pragma once
+
+#include "prims.cuh"
+
+// Eight or four results, written at once; fewer bytes than 16 only of four in 16 bits.
+QP_DEVICE void qp_store_neighbours(float* to, const float (&v)[8]) {
+#pragma unroll
+  for (int i = 0; i < 8; i += 4)
+    qp_store16(to + i, make_uint4(qp_float_to_bits(v[i]), qp_float_to_bits(v[i + 1]), qp_float_to_bits(v[i + 2]),
+                                  qp_float_to_bits(v[i + 3])));
+}
+
+QP_DEVICE void qp_store_neighbours(float* to, const float (&v)[4]) {
+  qp_store16(to, make_uint4(qp_float_to_bits(v[0]), qp_float_to_bits(v[1]), qp_float_to_bits(v[2]),
+                            qp_float_to_bits(v[3])));
+}
+
+#if QP_ACT != QP_FLOAT32
+QP_DEVICE void qp_store_neighbours(qp_act* to, const float (&v)[8]) {
+  qp_store16(to, make_uint4(qp_act2_from_floats(v[0], v[1]), qp_act2_from_floats(v[2], v[3]),
+                            qp_act2_from_floats(v[4], v[5]), qp_act2_from_floats(v[6], v[7])));
+}
+
+QP_DEVICE void qp_store_neighbours(qp_act* to, const float (&v)[4]) {
+  qp_store8(to, make_uint2(qp_act2_from_floats(v[0], v[1]), qp_act2_from_floats(v[2], v[3])));
+}
+#endif
+
+// Scale and bias of neighbouring columns.
+template <int kCount>
+struct qp_columns {
+  float scale[kCount], bias[kCount];
+  int first, count;
+};
+
+// `bias` may be null. Columns from n on are left out.
+template <int kCount>
+QP_DEVICE qp_columns<kCount> qp_load_columns(const float* scales, const qp_act* bias, int first, int n) {
+  qp_columns<kCount> columns;
+  columns.first = first;
+  columns.count = n - first < kCount ? n - first : kCount;
+#pragma unroll
+  for (int i = 0; i < kCount; i++) {
+    const bool is_there = i < columns.count;
+    columns.scale[i] = is_there ? scales[first + i] : 0.0f;
+    columns.bias[i] = is_there && bias ? qp_act_to_float(bias[first + i]) : 0.0f;
+  }
+  return columns;
+}
+
+// Writes the results of a row at those columns; all at once where rows of y are aligned to them.
+template <int kCount>
+QP_DEVICE void qp_store_row(const qp_columns<kCount>& columns, qp_act* y, int64_t row, int n, float x_scale,
+                            const int (&sums)[kCount]) {
+  float results[kCount];
+#pragma unroll
+  for (int i = 0; i < kCount; i++)
+    results[i] = static_cast<float>(sums[i]) * (x_scale * columns.scale[i]) + columns.bias[i];
+  qp_act* to = y + row * n + columns.first;
+  if (columns.count == kCount && n % kCount == 0) {
+    qp_store_neighbours(to, results);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; i++)
+      if (i < columns.count) to[i] = qp_act_from_float(results[i]);
+  }
+}
+
+// The sums of the parts of K that other blocks computed are added by the last one: integers add up in any order.
+// `scratch` holds, for each tile and part, 16 bytes of each thread at a time. Says whether this block is the last.
+template <int kRows, int kQuads>
+QP_DEVICE bool qp_add_parts(int (&sums)[kRows][kQuads][4], uint4* scratch, uint32_t* counters, int split) {
+  constexpr int kVectors = kRows * kQuads;
+  const int64_t tile = static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
+  uint4* parts = scratch + tile * split * kVectors * QP_THREADS + threadIdx.x;
+  uint4* own = parts + static_cast<int64_t>(blockIdx.z) * kVectors * QP_THREADS;
+#pragma unroll
+  for (int v = 0; v < kVectors; v++) {
+    const int(&s)[4] = sums[v / kQuads][v % kQuads];
+    qp_store16(own + v * QP_THREADS, make_uint4(s[0], s[1], s[2], s[3]));
+  }
+  if (!qp_is_last_block(counters + tile, split)) return false;
+  for (int part = 0; part < split; part++) {
+    if (part == static_cast<int>(blockIdx.z)) continue;
+    const uint4* other = parts + static_cast<int64_t>(part) * kVectors * QP_THREADS;
+#pragma unroll
+    for (int v = 0; v < kVectors; v++) {
+      const uint4 more = qp_load16_fresh(other + v * QP_THREADS);
+      int(&s)[4] = sums[v / kQuads][v % kQuads];
+      s[0] += more.x, s[1] += more.y, s[2] += more.z, s[3] += more.w;
+    }
+  }
+  return true;
+}
+
+// The part of K of this block: its tiles along K, of which there may be none.
+struct qp_part {
+  int first_k, tiles;
+};
+
+QP_DEVICE qp_part qp_choose_part(int k, int split) {
+  const int all = (k + QP_TILE_K - 1) / QP_TILE_K, each = (all + split - 1) / split;
+  const int first = blockIdx.z * each, left = all - first;
+  return {first * QP_TILE_K, left < each ? left : each};
+}
+
+// Which tile of y this block computes. Blocks that run at the same time share rows and columns as far as they can,
+// so that L2 serves most of what they read: they go down kBand tiles of M before they go on to the next along N.
+struct qp_place {
+  int m, n;
+};
+
+QP_DEVICE qp_place qp_choose_tile() {
+  constexpr int kBand = 8;
+  const int id = blockIdx.y * gridDim.x + blockIdx.x, tiles_a_band = kBand * gridDim.x;
+  const int band = id / tiles_a_band, first = band * kBand, left = gridDim.y - first;
+  const int height = left < kBand ? left : kBand, within = id - band * tiles_a_band;
+  return {(first + within % height) * QP_TILE_M, within / height * QP_TILE_N};
+}

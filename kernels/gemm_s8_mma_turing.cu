@@ -1,0 +1,33 @@
+// y = x · Wᵀ of int8 codes on the tensor cores of 7.5, which multiply 8 × 8 × 16; there are no asynchronous copies.
+//: entry = "gemm_s8_mma_turing"
+//: role = "gemm"
+//: schemes = ["W8A8"]
+//: packing = "rows_s8"
+//: input = "int8"
+//: activations = ["float16", "bfloat16", "float32"]
+//: requires = ["imma_8816", "ldmatrix"]
+//: architectures = ["7.5"]
+//: tile = { m = 128, n = 128, k = 64 }
+//: threads = 256
+//: arguments = ["x", "x_scale", "packed", "scales", "bias", "y", "scratch", "counters", "m", "n", "k", "split"]
+//: sass = { needs = ["IMMA.8816", "LDSM.16.M88.4", "STS.128", "LDG.E.128"], at_least = 3, max_registers = 255 }
+//:
+//: [variants.m128n128]
+//: shared_bytes = 32768
+//: defines = { QP_STAGES = 2, QP_WARPS_N = 4, QP_BLOCKS = 1 }
+//:
+//: [variants.m32n64]
+//: max_rows = 128
+//: tile = { m = 32, n = 64, k = 64 }
+//: threads = 128
+//: shared_bytes = 12288
+//: defines = { QP_STAGES = 2, QP_WARPS_N = 2, QP_BLOCKS = 4 }
+
+#include "gemm_s8_mma.cuh"
+
+QP_KERNEL __launch_bounds__(QP_THREADS, QP_BLOCKS)
+gemm_s8_mma_turing(const int8_t* __restrict__ x, const float* __restrict__ x_scale, const int8_t* __restrict__ packed,
+                   const float* __restrict__ scales, const qp_act* __restrict__ bias, qp_act* __restrict__ y,
+                   uint4* __restrict__ scratch, uint32_t* __restrict__ counters, int m, int n, int k, int split) {
+  gemm_s8(x, x_scale, packed, scales, bias, y, scratch, counters, m, n, k, split);
+}

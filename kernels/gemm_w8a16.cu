@@ -1,0 +1,30 @@
+// y = x · Wᵀ + b on tensor cores for 8-bit integer weights with a scale for each output feature.
+//: entry = "gemm_w8a16"
+//: role = "gemm"
+//: schemes = ["W8A16", "W8A8"]
+//: packing = "mma_w8"
+//: activations = ["float16", "bfloat16"]
+//: requires = ["hmma_1688"]
+//: architectures = ["7.5", "8.0", "8.6", "9.0", "10.0", "12.0"]
+//: max_rows = 128
+//: tile = { m = 16, n = 128, k = 128 }
+//: threads = 256
+//: arguments = ["x", "packed", "scales", "bias", "y", "scratch", "counters", "m", "n", "k", "split"]
+//: sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 128 }
+//: [variants]
+//: m8 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 8, n = 128, k = 128 }, shared_bytes = 10240, architectures = ["8.0", "9.0"] }
+//: m16 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 16, n = 128, k = 128 }, shared_bytes = 20480, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: m32 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 32, n = 128, k = 128 }, shared_bytes = 40960, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 255 } }
+//: m64 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 3 }, schemes = ["W8A16", "W8A8"], tile = { m = 64, n = 128, k = 128 }, shared_bytes = 61440, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 255 } }
+//: m8_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 8, n = 128, k = 128 }, shared_bytes = 5120, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDG.128"], at_least = 4, max_registers = 128 } }
+//: m16_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 16, n = 128, k = 128 }, shared_bytes = 10240, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDG.128"], at_least = 4, max_registers = 128 } }
+//: m32_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 32, n = 128, k = 128 }, shared_bytes = 20480, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDG.128"], at_least = 4, max_registers = 255 } }
+
+#include "gemm_weights.cuh"
+
+QP_KERNEL __launch_bounds__(QP_THREADS, kBlocks) gemm_w8a16(
+    const qp_act* __restrict__ x, const uint4* __restrict__ packed, const void* __restrict__ scales,
+    const qp_act* __restrict__ bias, qp_act* __restrict__ y, float* scratch, uint32_t* counters, int m, int n, int k,
+    int split) {
+  qp_gemm(x, packed, scales, nullptr, bias, y, scratch, counters, m, n, k, split);
+}

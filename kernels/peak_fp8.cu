@@ -1,0 +1,40 @@
+// How fast this card multiplies 8-bit floating-point numbers (e4m3) on tensor cores by mma.sync: see peak.cuh.
+//: entry = "peak_fp8"
+//: role = "peak"
+//: requires = ["qmma_16832_fp8"]
+//: architectures = ["8.9", "12.0"]
+//: tile = { m = 1024, n = 8, k = 32 }
+//: grid = ["split"]
+//: threads = 256
+//: arguments = ["y", "iterations"]
+//: sass = { needs = ["QMMA.16832"], at_least = 8, max_registers = 96 }
+
+#include "peak.cuh"
+
+static_assert(QP_TILE_M == QP_THREADS / 32 * kChains * 16 && QP_TILE_K == 32, "16 rows for each warp and chain");
+
+// Four neighbours along k: 1, 1.5, 2 and 3 of x, up or down, and ±1 of w; over all k their products sum up to −3. As
+// e4m3, 0x38 is 1, 0x3c 1.5, 0x40 2, 0x44 3, and 0xb8 −1.
+QP_DEVICE uint32_t operand(int i, bool is_weight) {
+  if (is_weight) return i % 2 && i < 7 ? 0xb838b838u : 0x38b838b8u;
+  return i % 4 < 2 ? 0x44403c38u : 0x383c4044u;
+}
+
+QP_KERNEL __launch_bounds__(QP_THREADS) peak_fp8(float* __restrict__ y, int iterations) {
+  const int t = threadIdx.x & 3;
+  const uint32_t low = operand(t, false), high = operand(t + 4, false);
+  const uint32_t a[4] = {low, low, high, high};
+  const uint32_t b[2] = {operand(t, true), operand(t + 4, true)};
+  float sums[kChains][4];
+#pragma unroll
+  for (int c = 0; c < kChains; c++) sums[c][0] = sums[c][1] = sums[c][2] = sums[c][3] = 0.0f;
+#pragma unroll 4
+  for (int i = 0; i < iterations; i++) {
+#pragma unroll
+    for (int c = 0; c < kChains; c++) qp_mma_e4m3_16x8x32(sums[c], a, b);
+  }
+  float total = 0.0f;
+#pragma unroll
+  for (int c = 0; c < kChains; c++) total += sums[c][0] + sums[c][1] + sums[c][2] + sums[c][3];
+  y[blockIdx.x * QP_THREADS + threadIdx.x] = total;
+}

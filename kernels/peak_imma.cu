@@ -1,0 +1,33 @@
+// How fast this card multiplies 8-bit integers on tensor cores by mma.sync: see peak.cuh.
+//: entry = "peak_imma"
+//: role = "peak"
+//: architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]
+//: tile = { m = 1024, n = 8, k = 32 }
+//: grid = ["split"]
+//: threads = 256
+//: arguments = ["y", "iterations"]
+//: sass = { needs = ["IMMA"], at_least = 8, max_registers = 96 }
+
+#include "peak.cuh"
+
+static_assert(QP_TILE_M == QP_THREADS / 32 * kChains * 16 && QP_TILE_K == 32, "16 rows for each warp and chain");
+
+QP_KERNEL __launch_bounds__(QP_THREADS) peak_imma(int* __restrict__ y, int iterations) {
+  // Registers of the second half of k follow those of the first; rows g and g + 8 are the same.
+  const int t = threadIdx.x & 3;
+  const uint32_t low = qp_peak_word(t, false), high = qp_peak_word(t + 4, false);
+  const uint32_t a[4] = {low, low, high, high};
+  const uint32_t b[2] = {qp_peak_word(t, true), qp_peak_word(t + 4, true)};
+  int sums[kChains][4];
+#pragma unroll
+  for (int c = 0; c < kChains; c++) sums[c][0] = sums[c][1] = sums[c][2] = sums[c][3] = 0;
+#pragma unroll 4
+  for (int i = 0; i < iterations; i++) {
+#pragma unroll
+    for (int c = 0; c < kChains; c++) qp_mma_s8_16x8x32(sums[c], a, b);
+  }
+  int total = 0;
+#pragma unroll
+  for (int c = 0; c < kChains; c++) total += sums[c][0] + sums[c][1] + sums[c][2] + sums[c][3];
+  y[blockIdx.x * QP_THREADS + threadIdx.x] = total;
+}

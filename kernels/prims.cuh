@@ -1,0 +1,556 @@
+// Everything that a kernel cannot say in plain C++: all inline PTX, and all that differs between a GPU and the
+// emulator of tests/emulator, which offers the same names and is taken instead under QP_EMULATE.
+//
+// No CUDA header is included, so that NVRTC needs none: float16 and bfloat16 are bit patterns here, one in a uint16_t
+// or two in a uint32_t, the lower half first. A primitive that an architecture lacks is not declared for it.
+// `-DQP_ACT=…`, one of the three numbers below, says what `qp_act` is, the type of activations.
+
+#pragma once
+
+#define QP_FLOAT32 0
+#define QP_BFLOAT16 1
+#define QP_FLOAT16 2
+
+#ifdef QP_EMULATE
+#include "cuda_emulator.h"
+#else
+
+#ifdef __CUDACC_RTC__
+typedef signed char int8_t;
+typedef unsigned char uint8_t;
+typedef short int16_t;
+typedef unsigned short uint16_t;
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long long int64_t;
+typedef unsigned long long uint64_t;
+#else
+#include <cstdint>
+#endif
+
+#define QP_DEVICE static __device__ __forceinline__
+#define QP_KERNEL extern "C" __global__ void
+// QP_SHARED(float, tile, [32][33]); declares static shared memory, which the emulator poisons.
+#define QP_SHARED(type, name, extents) __shared__ __align__(16) type name extents
+#define QP_SHARED_DYNAMIC(name) extern __shared__ __align__(1024) unsigned char name[]
+#define QP_CONSTANT_TABLE static __device__ const
+
+// ---- Loads and stores of 16, 8 and 4 bytes, which must be aligned ----
+
+// Through the read-only cache: for memory that no thread writes during the launch.
+QP_DEVICE uint4 qp_load16(const void* address) {
+  uint4 v;
+  asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(address));
+  return v;
+}
+
+QP_DEVICE uint2 qp_load8(const void* address) {
+  uint2 v;
+  asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(address));
+  return v;
+}
+
+QP_DEVICE uint32_t qp_load4(const void* address) {
+  uint32_t v;
+  asm("ld.global.nc.u32 %0, [%1];" : "=r"(v) : "l"(address));
+  return v;
+}
+
+// As qp_load16, of bytes that are read once: they do not displace what L1 holds.
+QP_DEVICE uint4 qp_load16_once(const void* address) {
+  uint4 v;
+#if __CUDA_ARCH__ >= 800
+  asm("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(address));
+#elif __CUDA_ARCH__ >= 700
+  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(address));
+#else
+  v = qp_load16(address);
+#endif
+  return v;
+}
+
+// From L2, past L1: for what another block has written.
+QP_DEVICE float qp_load_fresh(const float* address) {
+  float v;
+  asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(v) : "l"(address) : "memory");
+  return v;
+}
+
+QP_DEVICE uint4 qp_load16_fresh(const void* address) {
+  uint4 v;
+  asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(address) : "memory");
+  return v;
+}
+
+QP_DEVICE void qp_store16(void* address, uint4 v) { *reinterpret_cast<uint4*>(address) = v; }
+QP_DEVICE void qp_store8(void* address, uint2 v) { *reinterpret_cast<uint2*>(address) = v; }
+QP_DEVICE void qp_store4(void* address, uint32_t v) { *reinterpret_cast<uint32_t*>(address) = v; }
+
+// Of bytes that nobody reads soon.
+QP_DEVICE void qp_store16_once(void* address, uint4 v) {
+  asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};"
+               :: "l"(address), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+}
+
+// The same of shared memory.
+QP_DEVICE uint4 qp_load16_shared(const void* address) { return *reinterpret_cast<const uint4*>(address); }
+QP_DEVICE uint2 qp_load8_shared(const void* address) { return *reinterpret_cast<const uint2*>(address); }
+QP_DEVICE void qp_store16_shared(void* address, uint4 v) { *reinterpret_cast<uint4*>(address) = v; }
+
+// ---- Synchronization ----
+
+QP_DEVICE void qp_sync() { __syncthreads(); }
+QP_DEVICE void qp_sync_warp() { __syncwarp(); }
+QP_DEVICE void qp_fence_device() { __threadfence(); }
+
+// Adds 1, or goes back to 0 from `last`; gives what was there before.
+QP_DEVICE uint32_t qp_atomic_increment(uint32_t* address, uint32_t last) {
+  uint32_t before;
+  asm volatile("atom.global.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(address), "r"(last) : "memory");
+  return before;
+}
+
+QP_DEVICE uint32_t qp_atomic_add(uint32_t* address, uint32_t v) {
+  uint32_t before;
+  asm volatile("atom.global.add.u32 %0, [%1], %2;" : "=r"(before) : "l"(address), "r"(v) : "memory");
+  return before;
+}
+
+// ---- Shuffles among the 32 lanes of a full warp ----
+
+QP_DEVICE float qp_shuffle_xor(float v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
+QP_DEVICE int qp_shuffle_xor(int v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
+QP_DEVICE uint32_t qp_shuffle_xor(uint32_t v, int mask) { return __shfl_xor_sync(0xffffffffu, v, mask); }
+QP_DEVICE float qp_shuffle_down(float v, int lanes) { return __shfl_down_sync(0xffffffffu, v, lanes); }
+QP_DEVICE float qp_shuffle(float v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
+QP_DEVICE int qp_shuffle(int v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
+QP_DEVICE uint32_t qp_shuffle(uint32_t v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
+
+// ---- Conversions, to nearest even ----
+
+QP_DEVICE float qp_half_to_float(uint16_t bits) {
+  float v;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"(bits));
+  return v;
+}
+
+QP_DEVICE uint16_t qp_float_to_half(float v) {
+  uint16_t bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(v));
+  return bits;
+}
+
+QP_DEVICE float qp_bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
+QP_DEVICE uint32_t qp_float_to_bits(float v) { return __float_as_uint(v); }
+
+QP_DEVICE uint16_t qp_float_to_bfloat16(float v) {
+#if __CUDA_ARCH__ >= 800
+  uint16_t bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(v));
+  return bits;
+#else
+  const uint32_t bits = qp_float_to_bits(v);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fff;
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+#endif
+}
+
+// Two at once: the first goes to the lower half.
+QP_DEVICE uint32_t qp_floats_to_half2(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  uint32_t bits;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+#else
+  return qp_float_to_half(low) | static_cast<uint32_t>(qp_float_to_half(high)) << 16;
+#endif
+}
+
+QP_DEVICE uint32_t qp_floats_to_bfloat162(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  uint32_t bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+#else
+  return qp_float_to_bfloat16(low) | static_cast<uint32_t>(qp_float_to_bfloat16(high)) << 16;
+#endif
+}
+
+// To the nearest even integer; what int32 cannot hold is clamped, NaN is 0.
+QP_DEVICE int qp_round_to_int(float v) { return __float2int_rn(v); }
+
+// ---- Bits ----
+
+// Any function of three bits, as its truth table: 0xf0, 0xcc and 0xaa are a, b and c.
+template <int kTable>
+QP_DEVICE uint32_t qp_lop3(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t v;
+  asm("lop3.b32 %0, %1, %2, %3, %4;" : "=r"(v) : "r"(a), "r"(b), "r"(c), "n"(kTable));
+  return v;
+}
+
+// Four bytes of the eight of b:a, each chosen by a nibble of `selector`, whose highest bit asks for the byte's sign only.
+QP_DEVICE uint32_t qp_prmt(uint32_t a, uint32_t b, uint32_t selector) {
+  uint32_t v;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(selector));
+  return v;
+}
+
+// c + the sum of four products of signed bytes.
+QP_DEVICE int qp_dp4a(uint32_t a, uint32_t b, int c) {
+#if __CUDA_ARCH__ >= 610
+  int v;
+  asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(c));
+  return v;
+#else
+#pragma unroll
+  for (int i = 0; i < 32; i += 8) c += static_cast<int8_t>(a >> i) * static_cast<int8_t>(b >> i);
+  return c;
+#endif
+}
+
+// ---- Arithmetic on pairs of 16-bit numbers ----
+
+QP_DEVICE uint32_t qp_half2_fma(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t v;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(c));
+  return v;
+}
+
+QP_DEVICE uint32_t qp_half2_add(uint32_t a, uint32_t b) {
+  uint32_t v;
+  asm("add.f16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
+  return v;
+}
+
+QP_DEVICE uint32_t qp_half2_sub(uint32_t a, uint32_t b) {
+  uint32_t v;
+  asm("sub.f16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
+  return v;
+}
+
+QP_DEVICE uint32_t qp_half2_mul(uint32_t a, uint32_t b) {
+  uint32_t v;
+  asm("mul.f16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
+  return v;
+}
+
+#if __CUDA_ARCH__ >= 800
+QP_DEVICE uint32_t qp_bfloat162_fma(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t v;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(c));
+  return v;
+}
+
+// add, sub and mul of bfloat16 pairs exist since 9.0 only; each is exactly a fused multiply-add.
+QP_DEVICE uint32_t qp_bfloat162_add(uint32_t a, uint32_t b) { return qp_bfloat162_fma(a, 0x3f803f80u, b); }
+QP_DEVICE uint32_t qp_bfloat162_sub(uint32_t a, uint32_t b) { return qp_bfloat162_fma(b, 0xbf80bf80u, a); }
+QP_DEVICE uint32_t qp_bfloat162_mul(uint32_t a, uint32_t b) { return qp_bfloat162_fma(a, b, 0x80008000u); }
+#endif
+
+// ---- Copies from global to shared memory that do not pass through registers ----
+//
+// They land when the copying thread has waited for their group. Before 8.0 there are none: the same names copy at
+// once, and commit and wait do nothing.
+
+QP_DEVICE uint32_t qp_shared_address(const void* shared) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+}
+
+#if __CUDA_ARCH__ >= 800
+#define QP_HAS_ASYNC_COPY 1
+
+// 16 bytes, of which the last 16 − `bytes` are zeros that are not read.
+QP_DEVICE void qp_copy_async16(void* shared, const void* global, int bytes = 16) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;"
+               :: "r"(qp_shared_address(shared)), "l"(global), "r"(bytes) : "memory");
+}
+
+// As qp_copy_async16, of bytes that are read once: L2 lets go of them first.
+QP_DEVICE void qp_copy_async16_once(void* shared, const void* global, int bytes = 16) {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;"
+               :: "r"(qp_shared_address(shared)), "l"(global), "r"(bytes), "l"(policy) : "memory");
+}
+
+// 4 bytes, of which the last 4 − `bytes` are zeros that are not read.
+QP_DEVICE void qp_copy_async4(void* shared, const void* global, int bytes = 4) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               :: "r"(qp_shared_address(shared)), "l"(global), "r"(bytes) : "memory");
+}
+
+QP_DEVICE void qp_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits until at most kPending of this thread's groups have not landed.
+template <int kPending>
+QP_DEVICE void qp_copy_wait() {
+  asm volatile("cp.async.wait_group %0;" :: "n"(kPending) : "memory");
+}
+#else
+#define QP_HAS_ASYNC_COPY 0
+QP_DEVICE void qp_copy_async16(void* shared, const void* global, int bytes = 16) {
+  if (bytes == 16) {
+    qp_store16_shared(shared, qp_load16(global));
+  } else {
+    for (int i = 0; i < 16; i++)
+      static_cast<uint8_t*>(shared)[i] = i < bytes ? static_cast<const uint8_t*>(global)[i] : 0;
+  }
+}
+QP_DEVICE void qp_copy_async16_once(void* shared, const void* global, int bytes = 16) {
+  qp_copy_async16(shared, global, bytes);
+}
+QP_DEVICE void qp_copy_async4(void* shared, const void* global, int bytes = 4) {
+  for (int i = 0; i < 4; i++)
+    static_cast<uint8_t*>(shared)[i] = i < bytes ? static_cast<const uint8_t*>(global)[i] : 0;
+}
+QP_DEVICE void qp_copy_commit() {}
+template <int kPending>
+QP_DEVICE void qp_copy_wait() {}
+#endif
+
+// ---- 8×8 matrices of 16-bit elements from shared memory, one row of 16 bytes by each lane's address ----
+//
+// Lane l receives of matrix i the elements (l/4, 2·(l%4)) and the next one in r[i]; lanes 8·i … 8·i+7 give the rows
+// of matrix i. `_trans` transposes each matrix.
+
+#if __CUDA_ARCH__ >= 750
+QP_DEVICE void qp_ldmatrix_x1(uint32_t (&r)[1], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];"
+               : "=r"(r[0]) : "r"(qp_shared_address(row)) : "memory");
+}
+
+QP_DEVICE void qp_ldmatrix_x2(uint32_t (&r)[2], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+               : "=r"(r[0]), "=r"(r[1]) : "r"(qp_shared_address(row)) : "memory");
+}
+
+QP_DEVICE void qp_ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(qp_shared_address(row)) : "memory");
+}
+
+QP_DEVICE void qp_ldmatrix_x2_trans(uint32_t (&r)[2], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+               : "=r"(r[0]), "=r"(r[1]) : "r"(qp_shared_address(row)) : "memory");
+}
+
+QP_DEVICE void qp_ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(qp_shared_address(row)) : "memory");
+}
+#endif
+
+// ---- Tensor cores: d += a · bᵀ by one warp ----
+//
+// With g = lane/4 and t = lane%4, `a` holds rows g and g+8 and `b` row g (a column of the product); a register holds
+// consecutive elements along k from t·(elements a register): a[0] row g, a[1] row g+8, a[2] and a[3] the same from the
+// middle of k; b[0], b[1] likewise. d[0], d[1] are row g, columns 2t and 2t+1; d[2], d[3] row g+8.
+
+#define QP_MMA_4_4_2(instruction, constraint)                                                                  \
+  asm volatile(instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                  \
+               : "+" constraint(d[0]), "+" constraint(d[1]), "+" constraint(d[2]), "+" constraint(d[3])        \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+
+#if __CUDA_ARCH__ >= 750
+// d[0], d[1]: row g; a and b: row g, 4 signed bytes from k = 4t.
+QP_DEVICE void qp_mma_s8_8x8x16(int (&d)[2], uint32_t a, uint32_t b) {
+  asm volatile("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
+               : "+r"(d[0]), "+r"(d[1]) : "r"(a), "r"(b));
+}
+
+QP_DEVICE void qp_mma_s8_16x8x32(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  QP_MMA_4_4_2("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32", "r");
+#else
+  int low[2] = {d[0], d[1]}, high[2] = {d[2], d[3]};
+  qp_mma_s8_8x8x16(low, a[0], b[0]);
+  qp_mma_s8_8x8x16(high, a[1], b[0]);
+  qp_mma_s8_8x8x16(low, a[2], b[1]);
+  qp_mma_s8_8x8x16(high, a[3], b[1]);
+  d[0] = low[0], d[1] = low[1], d[2] = high[0], d[3] = high[1];
+#endif
+}
+
+// 4-bit integers, 8 a register.
+QP_DEVICE void qp_mma_s4_8x8x32(int (&d)[2], uint32_t a, uint32_t b) {
+  asm volatile("mma.sync.aligned.m8n8k32.row.col.s32.s4.s4.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
+               : "+r"(d[0]), "+r"(d[1]) : "r"(a), "r"(b));
+}
+
+QP_DEVICE void qp_mma_s4_16x8x64(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  QP_MMA_4_4_2("mma.sync.aligned.m16n8k64.row.col.s32.s4.s4.s32", "r");
+#else
+  int low[2] = {d[0], d[1]}, high[2] = {d[2], d[3]};
+  qp_mma_s4_8x8x32(low, a[0], b[0]);
+  qp_mma_s4_8x8x32(high, a[1], b[0]);
+  qp_mma_s4_8x8x32(low, a[2], b[1]);
+  qp_mma_s4_8x8x32(high, a[3], b[1]);
+  d[0] = low[0], d[1] = low[1], d[2] = high[0], d[3] = high[1];
+#endif
+}
+
+// a[0]: row g, a[1]: row g+8, each 2 elements from k = 2t; b: row g.
+QP_DEVICE void qp_mma_f16_16x8x8(float (&d)[4], const uint32_t (&a)[2], uint32_t b) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(b));
+}
+
+QP_DEVICE void qp_mma_f16_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  QP_MMA_4_4_2("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "f");
+#else
+  const uint32_t first[2] = {a[0], a[1]}, second[2] = {a[2], a[3]};
+  qp_mma_f16_16x8x8(d, first, b[0]);
+  qp_mma_f16_16x8x8(d, second, b[1]);
+#endif
+}
+#endif
+
+#if __CUDA_ARCH__ >= 800
+QP_DEVICE void qp_mma_bf16_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  QP_MMA_4_4_2("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "f");
+}
+#endif
+
+#if __CUDA_ARCH__ >= 890
+QP_DEVICE void qp_mma_e4m3_16x8x32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  QP_MMA_4_4_2("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32", "f");
+}
+#endif
+
+// ---- wgmma: d += a · bᵀ by 128 threads, both operands in shared memory, 9.0a only ----
+//
+// Thread (warp w of the group, lane) holds d[4·j + i]: row 16·w + lane/4 + 8·(i/2), column 8·j + 2·(lane%4) + i%2.
+// d holds the result only after qp_wgmma_finish, and must not be touched from the fence until then.
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+// A tile of rows of 128 bytes whose 16-byte chunks are swizzled by the row (chunk ^ row%8): groups of 8 rows lie
+// 1024 bytes apart, and the tile starts at a multiple of 1024. Adding bytes along k to the pointer moves along k.
+QP_DEVICE uint64_t qp_wgmma_descriptor(const void* shared) {
+  const uint64_t start = (qp_shared_address(shared) & 0x3ffffu) >> 4;
+  return start | (1ull << 16) | (static_cast<uint64_t>(1024 >> 4) << 32) | (1ull << 62);
+}
+
+QP_DEVICE void qp_wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+QP_DEVICE void qp_wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+
+template <int kPending>
+QP_DEVICE void qp_wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(kPending) : "memory");
+}
+
+// Waits for all products, and keeps what is made of the accumulators behind the wait: the compiler takes them for the
+// result of the last product, and would use them as soon as that was issued.
+template <int kCount>
+QP_DEVICE void qp_wgmma_finish(int (&d)[kCount]) {
+  qp_wgmma_wait<0>();
+#pragma unroll
+  for (int i = 0; i < kCount; i++) asm volatile("" : "+r"(d[i]) :: "memory");
+}
+
+// Makes this thread's writes to shared memory visible to wgmma.
+QP_DEVICE void qp_fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+#define QP_D4(i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])
+#define QP_D16(i) QP_D4(i), QP_D4(i + 4), QP_D4(i + 8), QP_D4(i + 12)
+#define QP_D64(i) QP_D16(i), QP_D16(i + 16), QP_D16(i + 32), QP_D16(i + 48)
+
+QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+      "}, %64, %65, 1;"
+      : QP_D64(0) : "l"(a), "l"(b));
+}
+
+QP_DEVICE void qp_wgmma_s8_64x256x32(int (&d)[128], uint64_t a, uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n256k32.s32.s8.s8 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
+      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
+      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+      "}, %128, %129, 1;"
+      : QP_D64(0), QP_D64(64) : "l"(a), "l"(b));
+}
+#endif
+
+#endif  // QP_EMULATE
+
+// ---- The same on a GPU and in the emulator ----
+
+QP_DEVICE float qp_bfloat16_to_float(uint16_t bits) { return qp_bits_to_float(static_cast<uint32_t>(bits) << 16); }
+
+// The sum over a warp, in every lane; the order is the same in each.
+QP_DEVICE float qp_warp_sum(float v) {
+#pragma unroll
+  for (int mask = 16; mask > 0; mask /= 2) v += qp_shuffle_xor(v, mask);
+  return v;
+}
+
+// The larger of two; NaN if either is NaN.
+QP_DEVICE float qp_larger(float a, float b) { return a > b || a != a ? a : b; }
+
+QP_DEVICE float qp_warp_max(float v) {
+#pragma unroll
+  for (int mask = 16; mask > 0; mask /= 2) v = qp_larger(v, qp_shuffle_xor(v, mask));
+  return v;
+}
+
+// Whether this block is the last of `blocks` to arrive at `counter`, which is 0 before the first and after the last.
+// What every block wrote before is visible to the last one, read by qp_load_fresh or qp_load16_fresh. All threads of
+// the block call it and get the same answer.
+QP_DEVICE bool qp_is_last_block(uint32_t* counter, uint32_t blocks) {
+  QP_SHARED(uint32_t, arrived, [1]);
+  qp_fence_device();
+  qp_sync();
+  if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) arrived[0] = qp_atomic_increment(counter, blocks - 1);
+  qp_sync();
+  const bool is_last = arrived[0] == blocks - 1;
+  if (is_last) qp_fence_device();
+  return is_last;
+}
+
+// ---- Activations in the type that the kernel is built for ----
+
+#ifdef QP_ACT
+#if QP_ACT == QP_FLOAT32
+typedef float qp_act;
+QP_DEVICE float qp_act_to_float(qp_act v) { return v; }
+QP_DEVICE qp_act qp_act_from_float(float v) { return v; }
+#elif QP_ACT == QP_FLOAT16
+typedef uint16_t qp_act;
+QP_DEVICE float qp_act_to_float(qp_act v) { return qp_half_to_float(v); }
+QP_DEVICE qp_act qp_act_from_float(float v) { return qp_float_to_half(v); }
+QP_DEVICE uint32_t qp_act2_from_floats(float low, float high) { return qp_floats_to_half2(low, high); }
+#if __CUDA_ARCH__ >= 750
+QP_DEVICE void qp_mma_act_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  qp_mma_f16_16x8x16(d, a, b);
+}
+#endif
+#elif QP_ACT == QP_BFLOAT16
+typedef uint16_t qp_act;
+QP_DEVICE float qp_act_to_float(qp_act v) { return qp_bfloat16_to_float(v); }
+QP_DEVICE qp_act qp_act_from_float(float v) { return qp_float_to_bfloat16(v); }
+QP_DEVICE uint32_t qp_act2_from_floats(float low, float high) { return qp_floats_to_bfloat162(low, high); }
+#if __CUDA_ARCH__ >= 800
+QP_DEVICE void qp_mma_act_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  qp_mma_bf16_16x8x16(d, a, b);
+}
+#endif
+#else
+#error "QP_ACT must be 0 (float32), 1 (bfloat16) or 2 (float16)"
+#endif
+#endif

@@ -1,0 +1,172 @@
+"""What layers are timed on: the processor, or a GPU. Everything that differs between the two is here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from qprobe.bench._candidates import COMPUTE_DTYPES
+from qprobe.documents.base import FloatDtype
+from qprobe.kernels.device import available_memory_bytes, last_level_cache_bytes
+from qprobe.timing import yardstick
+from qprobe.timing.event_clock import EventClock
+from qprobe.timing.graphs import capture, host_seconds
+from qprobe.timing.interleave import Task
+
+T = TypeVar("T")
+
+ASSUMED_CACHE_BYTES = 32 * 2**20
+GPU_SAMPLE_S = 4e-3
+"""A sample that begins with an idle GPU waits for the first launch, some 10 µs."""
+WARM_S = 0.3
+QUEUED = 20
+LEAST_CALLS = 16
+"""In a graph, so that starting it does not count."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How a layer is timed, in turn with others."""
+
+    task: Task
+    """By a clock that tells the seconds of one call."""
+    host_s: float | None
+    """What the host needs to start a call; None where it computes it as well."""
+
+
+class Bed(Protocol):
+    """A device and its clock."""
+
+    name: str
+    device: torch.device
+    compute_dtypes: tuple[FloatDtype, ...]
+    """Types of activations that are worth trying."""
+    held_bytes: float
+    """What all candidates of a shape hold together for each weight of a copy."""
+    least_bytes: float
+    """Of a weight as it is read: copies of this size shall exceed the last-level cache."""
+    most_bytes: int | None
+    """Of all copies together; None: a quarter of what is free."""
+    shares_input: bool
+    """Whether layers that read one tensor are seen to quantize it once."""
+
+    def cache_bytes(self) -> int:
+        """What the last-level cache holds."""
+
+    def memory_bytes(self) -> int | None:
+        """What can still be taken; None: unknown."""
+
+    def yardstick(self) -> Task:
+        """The fixed piece of work."""
+
+    def time_layers(self, layers: Sequence[nn.Linear], xs: Sequence[Tensor]) -> Timing:
+        """Equal layers in turn, on inputs in turn."""
+
+    def ask_under_load(self, ask: Callable[[], T]) -> T:
+        """What somebody says while the device works as hard as it can."""
+
+    def active(self) -> AbstractContextManager[object]:
+        """Within, this is the device that work goes to."""
+
+
+class Processor:
+    """The CPU, by the system's clock."""
+
+    name = "cpu"
+    device = torch.device("cpu")
+    compute_dtypes: tuple[FloatDtype, ...] = COMPUTE_DTYPES
+    held_bytes, least_bytes = 32.0, 4.0
+    most_bytes: int | None = 4 * 2**30
+    shares_input = True
+
+    def cache_bytes(self) -> int:
+        return last_level_cache_bytes() or ASSUMED_CACHE_BYTES
+
+    def memory_bytes(self) -> int | None:
+        return available_memory_bytes()
+
+    def yardstick(self) -> Task:
+        return yardstick.make_yardstick()
+
+    def time_layers(self, layers: Sequence[nn.Linear], xs: Sequence[Tensor]) -> Timing:
+        count, inputs = len(layers), len(xs)
+
+        def run(counter: int) -> None:
+            layers[counter % count](xs[counter % inputs])
+
+        return Timing(Task(run), None)
+
+    def ask_under_load(self, ask: Callable[[], T]) -> T:
+        return ask()
+
+    def active(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+
+class Gpu:
+    """An NVIDIA GPU, by its own clock; calls run back to back, captured in a graph."""
+
+    compute_dtypes: tuple[FloatDtype, ...] = ("float32", "bfloat16", "float16")
+    held_bytes, least_bytes = 96.0, 0.5
+    most_bytes: int | None = None
+    shares_input = False
+    """In a graph each layer quantizes its input by itself."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is "cuda:N"; starts its clock."""
+        self.name, self.device = name, torch.device(name)
+        with torch.cuda.device(self.device):
+            self.clock = EventClock()
+            self._pool = torch.cuda.graph_pool_handle()
+
+    def cache_bytes(self) -> int:
+        return torch.cuda.get_device_properties(self.device).L2_cache_size
+
+    def memory_bytes(self) -> int | None:
+        free: int = torch.cuda.mem_get_info(self.device)[0]
+        # What torch holds and does not use can be taken as well.
+        held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return free + held
+
+    def yardstick(self) -> Task:
+        return yardstick.make_yardstick(self.device, self.clock)
+
+    def time_layers(self, layers: Sequence[nn.Linear], xs: Sequence[Tensor]) -> Timing:
+        count = max(len(layers), LEAST_CALLS)
+        calls = [lambda i=i: layers[i % len(layers)](xs[i % len(xs)]) for i in range(count)]
+        host_s = host_seconds(calls)
+        replay = capture(calls, self._pool)
+        task = Task(
+            lambda _: replay(),
+            shortest_s=GPU_SAMPLE_S / count,
+            clock=lambda: self.clock() / count,
+        )
+        return Timing(task, host_s)
+
+    def ask_under_load(self, ask: Callable[[], T]) -> T:
+        with self.active():
+            task = self.yardstick()
+            end = time.perf_counter() + WARM_S
+            while time.perf_counter() < end:
+                task.run(0)
+                self.clock()
+            for _ in range(QUEUED):
+                task.run(0)
+            answer = ask()
+            self.clock()
+        return answer
+
+    def active(self) -> AbstractContextManager[object]:
+        device: AbstractContextManager[object] = torch.cuda.device(self.device)
+        return device
+
+
+def find_bed(device: str) -> Bed:
+    """The bed of "cpu" or "cuda:N"."""
+    return Processor() if device == "cpu" else Gpu(device)

@@ -1,0 +1,144 @@
+"""What the roofline needs to know of a GPU: how fast it copies, multiplies, and is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from qprobe.bench._bed import Gpu
+from qprobe.documents import arch
+from qprobe.documents.profile import Peak
+from qprobe.kernels import gpus
+from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda.probes import copy_on, list_peaks
+from qprobe.timing.graphs import capture, host_seconds
+from qprobe.timing.interleave import Task, time_interleaved
+
+SIDE = 4096
+LARGE_SIDE = 8192
+"""What it takes to fill a large card."""
+LARGE_SMS = 60
+LEAST_BYTES = 256 * 2**20
+BUDGET_S = 0.4
+SMALL = 8
+NODES = 100
+
+FEATURES: dict[str, tuple[str, ...]] = {
+    "float16": ("hmma_884", "hmma_1688", "hmma_16816"),
+    "bfloat16": ("hmma_16816_bf16",),
+    "int8": ("imma_8816", "imma_16832", "dp4a"),
+    "float8_e4m3fn": ("qmma_16832_fp8", "wgmma", "tcgen05_f8f6f4"),
+}
+"""What multiplies a type in hardware, any of them; float32 is everywhere."""
+
+Support = Literal["native", "emulated"]
+
+
+@dataclass(frozen=True)
+class GpuFacts:
+    """What was measured."""
+
+    copy_bandwidth_bytes_per_s: float
+    peaks: dict[str, Peak]
+    launch_s: float
+    graph_launch_s: float
+
+
+def measure_gpu(bed: Gpu) -> GpuFacts:
+    """Touches the GPU and its clock; takes some seconds."""
+    with bed.active(), torch.no_grad():
+        eager, graph = _measure_launch(bed)
+        return GpuFacts(
+            copy_bandwidth_bytes_per_s=measure_copy(bed),
+            peaks=_measure_products(bed) | _measure_probes(bed),
+            launch_s=eager,
+            graph_launch_s=graph,
+        )
+
+
+def measure_copy(bed: Gpu) -> float:
+    """Bytes per second, read and written ones both, of what the caches cannot hold.
+
+    By our own kernel where it can be launched, else by torch's.
+    """
+    size = max(LEAST_BYTES, 4 * bed.cache_bytes())
+    size = min(size, (bed.memory_bytes() or size) // 8) // 1024 * 1024
+    source = torch.randint(0, 127, (size,), dtype=torch.int8, device=bed.device)
+    target = torch.empty_like(source)
+    tasks = {"torch": Task(lambda _: target.copy_(source), clock=bed.clock)}
+    if not driver.current().find_obstacle():
+        tasks["ours"] = Task(lambda _: copy_on(source, target), clock=bed.clock)
+    timed = time_interleaved(tasks, budget_s=BUDGET_S, prune=False)
+    return 2 * size / min(samples.median for samples in timed.values())
+
+
+def _measure_products(bed: Gpu) -> dict[str, Peak]:
+    """Operations per second of a square product through torch, by type; a type that fails has none."""
+    capability = gpus.spell(gpus.capability_of(bed.name))
+    is_large = torch.cuda.get_device_properties(bed.device).multi_processor_count >= LARGE_SMS
+    side = LARGE_SIDE if is_large and float(capability) >= 8 else SIDE
+    tasks = {}
+    for name, product in _products(side, bed.device):
+        try:
+            product()
+        except RuntimeError:
+            continue  # Not on this card, or not by this torch: there is no peak to know.
+        tasks[name] = Task(lambda _, product=product: product(), clock=bed.clock)  # type: ignore[misc]
+    timed = time_interleaved(tasks, budget_s=BUDGET_S, min_samples=3, prune=False)
+    card = torch.cuda.get_device_name(bed.device)
+    return {
+        name: Peak(
+            ops_per_s=2 * side**3 / samples.median, support=support_of(name, capability, card)
+        )
+        for name, samples in timed.items()
+    }
+
+
+def _products(side: int, device: torch.device) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """Name of a type → a product of random matrices of it."""
+    real = torch.randn(side, side, device=device)
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        x = real.to(dtype)
+        yield str(dtype)[6:], lambda x=x: functional.linear(x, x)  # type: ignore[misc]
+    codes = torch.randint(-127, 128, (side, side), dtype=torch.int8, device=device)
+    yield "int8", lambda: torch._int_mm(codes, codes.t())
+    narrow, one = real.to(torch.float8_e4m3fn), torch.ones((), device=device)
+    yield (
+        "float8_e4m3fn",
+        lambda: torch._scaled_mm(narrow, narrow.t(), one, one, out_dtype=torch.bfloat16),
+    )
+
+
+def support_of(unit: str, capability: str, card: str) -> Support:
+    """Whether a card multiplies a type in hardware; one of an unknown architecture is believed to."""
+    answers = {arch.support(f, capability, card) for f in FEATURES.get(unit, ())}
+    return "native" if not answers or answers & {"native", None} else "emulated"
+
+
+def _measure_probes(bed: Gpu) -> dict[str, Peak]:
+    """What each unit reaches with everything in registers, by the name of the probe."""
+    if driver.current().find_obstacle():
+        return {}
+    probes = list_peaks(bed.device)
+    tasks = {p.name: Task(lambda _, p=p: p.run(), clock=bed.clock) for p in probes}  # type: ignore[misc]
+    if not tasks:
+        return {}
+    timed = time_interleaved(tasks, budget_s=BUDGET_S, min_samples=3, prune=False)
+    return {p.name: Peak(ops_per_s=p.ops / timed[p.name].median, support=p.support) for p in probes}
+
+
+def _measure_launch(bed: Gpu) -> tuple[float, float]:
+    """Seconds of the smallest linear: of the host for one, and of the GPU for one among many in a graph."""
+    x = torch.zeros(1, SMALL, dtype=torch.float16, device=bed.device)
+    weight = torch.zeros(SMALL, SMALL, dtype=torch.float16, device=bed.device)
+    calls = [lambda: functional.linear(x, weight)] * NODES
+    eager = host_seconds(calls)
+    replay = capture(calls)
+    task = Task(lambda _: replay(), clock=lambda: bed.clock() / NODES, shortest_s=1e-4)
+    timed = time_interleaved({"graph": task}, budget_s=0.05, min_samples=5)
+    return eager, timed["graph"].median

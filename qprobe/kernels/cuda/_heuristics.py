@@ -1,0 +1,55 @@
+"""Which build of a kernel computes a shape, and into how many parts it cuts K. Heuristics of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qprobe.kernels.cuda.builds import Build
+from qprobe.kernels.cuda.manifest import Role, Tile
+
+WAVES = 2
+"""Blocks of a streaming product that each multiprocessor should have: while one waits for memory, another computes."""
+LEAST_K: dict[Role, int] = {"gemv": 1024, "gemm": 512}
+"""Weights along K of a part: with fewer, filling the pipeline costs more than is won."""
+MOST_PARTS = 16
+"""Each part writes and reads its sums once more."""
+
+
+def choose_among(builds: Iterable[Build], sm_count: int, m: int, n: int) -> Build | None:
+    """The build for M rows, of those for one card, scheme and type of activations.
+
+    Builds that are meant for so many rows at most stream the weight once for each block of rows: the
+    least height that covers M is best. The others are bound by arithmetic: what counts is the waves
+    of blocks and what each computes, and of equals the larger blocks read less.
+    """
+    found = list(builds)
+    limits = {b.max_rows for b in found if b.max_rows is not None}
+    if fitting := [limit for limit in limits if limit >= m]:
+        few = [build for build in found if build.max_rows == min(fitting)]
+    elif unlimited := [build for build in found if build.max_rows is None]:
+        return min(unlimited, key=lambda build: _work(build.tile, sm_count, m, n))
+    else:
+        few = [build for build in found if build.max_rows == max(limits, default=0)]
+    return min(few, key=lambda build: (-(-m // build.tile.m), build.tile.m), default=None)
+
+
+def _work(tile: Tile, sm_count: int, m: int, n: int) -> tuple[int, int]:
+    area = tile.m * tile.n
+    return -(-count_tiles(tile, m, n) // sm_count) * area, -area
+
+
+def choose_split(build: Build, role: Role, sm_count: int, m: int, n: int, k: int) -> int:
+    """The parts of K for an M × N product; 1 where its blocks fill the card.
+
+    Products that stream the weight want several blocks on each multiprocessor; those bound by
+    arithmetic want one on each, because every part costs its sums in memory.
+    """
+    wanted = (WAVES if build.max_rows is not None else 1) * sm_count
+    blocks = count_tiles(build.tile, m, n)
+    parts = wanted // blocks if blocks < sm_count else 1
+    return max(1, min(parts, k // LEAST_K.get(role, k + 1), MOST_PARTS))
+
+
+def count_tiles(tile: Tile, m: int, n: int) -> int:
+    """Blocks that cover y (M, N)."""
+    return -(-m // tile.m) * -(-n // tile.n)

@@ -1,0 +1,111 @@
+"""Makes a kernel of the registry from every CUDA source that computes layers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from qprobe._discover import discover
+from qprobe.documents import arch
+from qprobe.kernels._kernel import Kernel, LayerSpec, Pack, Unpack, any_code
+from qprobe.kernels.cuda import driver, packing
+from qprobe.kernels.cuda._products import BY_ROLE
+from qprobe.kernels.cuda._stored import add_label
+from qprobe.kernels.cuda.arguments import INT32_MAX
+from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.portfolio import Source, sources_of
+
+
+def cuda_kernels() -> tuple[Kernel, ...]:
+    """A kernel for each source, those that ask most of an architecture first: they are written for it.
+
+    Empty where there are no sources.
+    """
+    sources = sorted(
+        sources_of(*BY_ROLE), key=lambda source: (-len(source.manifest.requires), source.name)
+    )
+    return tuple(_make(source) for source in sources)
+
+
+def _make(source: Source) -> Kernel:
+    manifest = source.manifest
+    pack, unpack = _packings()[manifest.packing or ""]
+    return Kernel(
+        id=f"cuda.{source.name}",
+        schemes=frozenset(manifest.schemes),
+        device="cuda",
+        packing=f"cuda_{manifest.packing}",
+        input=manifest.input,
+        absent=lambda: _absent(source),
+        max_code=any_code,
+        refuse=lambda spec: _refuse(source, spec),
+        pack=_labelled(pack),
+        unpack=lambda packed, spec: unpack(packed[:-1], spec),
+        run=BY_ROLE[manifest.role](source),
+        warm_up=lambda spec: _warm_up(source, spec),
+        max_rows=manifest.max_rows,
+    )
+
+
+@functools.cache
+def _packings() -> dict[str, tuple[Pack, Unpack]]:
+    """Name of a packing → what packs and unpacks."""
+    pairs = zip(discover(packing, "pack"), discover(packing, "unpack"), strict=True)
+    return {pack.__module__.rpartition(".")[2]: (pack, unpack) for pack, unpack in pairs}
+
+
+def _labelled(pack: Pack) -> Callable[[dict[str, Tensor], LayerSpec], Sequence[Tensor]]:
+    return lambda tensors, spec: add_label(pack(tensors, spec), spec)
+
+
+def _absent(source: Source) -> str:
+    """Why no card of this machine can run the kernel; "" if one can."""
+    current = driver.current()
+    if words := current.find_obstacle():
+        return words
+    words = ""
+    for card in current.cards():
+        words = lacks(source, card) or current.find_build_obstacle(card, source.manifest.requires)
+        if not words:
+            return ""
+    return words
+
+
+def _refuse(source: Source, spec: LayerSpec) -> str:
+    card = driver.find_card(_index(spec.device))
+    words = lacks(source, card)
+    if words := words or driver.current().find_build_obstacle(card, source.manifest.requires):
+        return words
+    if not source.find_builds(spec.scheme, spec.activation_dtype, card.capability):
+        dtypes = ", ".join(source.manifest.activations)
+        return (
+            f"for {card.name} it is not built for {spec.activation_dtype} and {spec.scheme} "
+            f"(elsewhere for {dtypes})"
+        )
+    if spec.n * spec.k > INT32_MAX:
+        return f"it indexes {INT32_MAX} weights at most; N = {spec.n} times K = {spec.k} is more"
+    return ""
+
+
+def _warm_up(source: Source, spec: LayerSpec) -> None:
+    """Compile and load every build that the layer may need, whatever the rows."""
+    index = _index(spec.device)
+    card = driver.find_card(index)
+    for build in source.find_builds(spec.scheme, spec.activation_dtype, card.capability):
+        driver.current().load(source, build.name, index)
+
+
+def lacks(source: Source, card: Card) -> str:
+    """Which features of the kernel the card does not have in hardware; "" if it has all."""
+    lacking = arch.missing(source.manifest.requires, card.capability, card.name)
+    if not lacking:
+        return ""
+    kinds = {arch.support(feature, card.capability, card.name) for feature in lacking}
+    how = "emulates" if kinds == {"emulated"} else "lacks"
+    return f"{card.name} (compute capability {card.capability}) {how} {', '.join(lacking)}"
+
+
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)

@@ -1,0 +1,167 @@
+"""Loads kernels onto NVIDIA GPUs and launches them, through CuPy, which nothing else imports.
+
+CuPy serves for the driver alone: compiling is ours, memory is torch's, and so is the stream. A
+launch allocates nothing and waits for nothing, so that it can be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from qprobe.errors import UnavailableError
+from qprobe.kernels import gpus
+from qprobe.kernels.cuda.builds import Build
+from qprobe.kernels.cuda.cubins import load_cubin
+from qprobe.kernels.cuda.driver import Blocks, Card, Launch
+from qprobe.kernels.cuda.nvrtc import choose_compiler
+from qprobe.kernels.cuda.portfolio import Source
+
+OLDEST_CUPY = 14
+DEFAULT_SHARED_BYTES = 48 * 2**10
+"""What a kernel gets without asking for more."""
+
+
+class CupyDriver:
+    """The GPUs that torch can use, driven through CuPy."""
+
+    @functools.cached_property
+    def _obstacle(self) -> str:
+        if words := gpus.no_gpu() or cupy_obstacle(installed_cupys()):
+            return words
+        return _try_cupy()
+
+    def find_obstacle(self) -> str:
+        """Why no kernel can be launched here. CuPy is imported only where there is a GPU for it."""
+        return self._obstacle
+
+    @functools.cached_property
+    def _cards(self) -> tuple[Card, ...]:
+        found = []
+        for index, capability in enumerate(gpus.all_capabilities()):
+            facts = torch.cuda.get_device_properties(index)
+            found.append(
+                Card(index, facts.name, gpus.spell(capability), facts.multi_processor_count)
+            )
+        return tuple(found)
+
+    def cards(self) -> tuple[Card, ...]:
+        """Every GPU that torch sees, in torch's order."""
+        return self._cards
+
+    def find_build_obstacle(self, card: Card, features: tuple[str, ...]) -> str:
+        """Why no NVRTC here builds for the card, with what to install; "" if one does."""
+        return _build_obstacle(card.capability, features)
+
+    def load(self, source: Source, build: str, index: int) -> Launch:
+        """The build on a card, which takes a while the first time: compiled, or from the cache."""
+        return _load(source, build, index)
+
+
+CUPY = CupyDriver()
+
+
+def installed_cupys() -> dict[str, str]:
+    """Distribution → version of every CuPy; asks the metadata, imports nothing."""
+    found = {}
+    for distribution in metadata.distributions():
+        name = str(distribution.metadata["Name"] or "").lower().replace("_", "-")
+        if re.fullmatch(r"cupy(-cuda\d+x)?", name):
+            found[name] = distribution.version
+    return found
+
+
+def cupy_obstacle(found: dict[str, str]) -> str:
+    """Why the installed CuPy will not do, by its name and version; "" if it may."""
+    right = f"cupy-cuda{_cuda_major()}x"
+    if not found:
+        return f"CuPy is not installed: pip install {right}"
+    if len(found) > 1:
+        names = " ".join(sorted(found))
+        return f"{len(found)} CuPys overwrite each other: pip uninstall -y {names}, then pip install {right}"
+    ((name, version),) = found.items()
+    if int(version.partition(".")[0]) < OLDEST_CUPY:
+        return f"{name} {version} is older than {OLDEST_CUPY}: pip install --upgrade {right}"
+    return ""
+
+
+def _cuda_major() -> str:
+    """Of the CUDA that torch was built for: CuPy should be for the same."""
+    return str(torch.version.cuda or "13").partition(".")[0]
+
+
+def _try_cupy() -> str:
+    """Why CuPy does not start here; "" if it does."""
+    try:
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+        version = cupy.cuda.runtime.driverGetVersion()
+    except (ImportError, OSError, RuntimeError) as error:
+        words = " ".join(str(error).split())
+        return (
+            f"CuPy does not start ({words:.200}): install cupy-cuda{_cuda_major()}x, or the one for "
+            "the CUDA that the driver goes up to, and no other"
+        )
+    if not count:
+        return "CuPy finds no NVIDIA GPU, torch does: install a CuPy for the CUDA of the driver"
+    return "" if version else "CuPy finds no driver"
+
+
+@functools.cache
+def _build_obstacle(capability: str, features: tuple[str, ...]) -> str:
+    try:
+        choose_compiler(capability, features, _driver_cuda())
+    except UnavailableError as error:
+        return f"{error}: {error.hint}" if error.hint else str(error)
+    return ""
+
+
+@functools.cache
+def _driver_cuda() -> tuple[int, int]:
+    """The CUDA version that the driver goes up to."""
+    import cupy
+
+    version = cupy.cuda.runtime.driverGetVersion()
+    return version // 1000, version % 1000 // 10
+
+
+@functools.cache
+def _load(source: Source, build_name: str, index: int) -> Launch:
+    import cupy
+
+    driver, build = cupy.cuda.driver, source.builds[build_name]
+    capability, features = CUPY.cards()[index].capability, source.manifest.requires
+    image = load_cubin(source.path, build, choose_compiler(capability, features, _driver_cuda()))
+    torch.cuda.init()
+    with torch.cuda.device(index), cupy.cuda.Device(index):
+        # Both have made the same context current: the card's primary one.
+        module = driver.moduleLoadData(image)
+        function = driver.moduleGetFunction(module, source.manifest.entry)
+        if build.shared_bytes > DEFAULT_SHARED_BYTES:
+            most = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            driver.funcSetAttribute(function, most, build.shared_bytes)
+    return _bind(driver.launchKernel, function, build, index)
+
+
+def _bind(launch_kernel: Any, function: int, build: Build, index: int) -> Launch:
+    """A launch on torch's current stream of the card, whichever card is current."""
+    threads, shared = build.threads, build.shared_bytes
+    stream_of: Callable[[int], int] = torch._C._cuda_getCurrentRawStream
+    current = torch.cuda.current_device
+
+    def launch(blocks: Blocks, arguments: int) -> None:
+        x, y, z = blocks
+        stream = stream_of(index)
+        if current() == index:
+            launch_kernel(function, x, y, z, threads, 1, 1, shared, stream, arguments, 0)
+            return
+        with torch.cuda.device(index):
+            launch_kernel(function, x, y, z, threads, 1, 1, shared, stream, arguments, 0)
+
+    return launch

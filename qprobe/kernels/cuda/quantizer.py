@@ -1,0 +1,65 @@
+"""Activations to int8 codes on a GPU, in one pass over each row."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+import torch
+from torch import Tensor
+
+from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda.launch import Call
+from qprobe.kernels.cuda.portfolio import Source, sources_of
+
+TENSORS = ("x", "y", "y_scale")
+SHAPES = 1024
+MOST_ELEMENTS = 2**31 - 1
+
+
+def can_quantize(x: Tensor, form: str) -> bool:
+    """Whether the kernel takes these activations, and can be launched on their device."""
+    if form != "int8" or not x.numel() or x.numel() > MOST_ELEMENTS:
+        return False
+    return _source() is not None and not driver.current().find_obstacle()
+
+
+def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes (…, K) int8 and scales (…, 1) float32 of x (…, K)."""
+    source = _source()
+    if source is None:
+        raise TypeError("this qprobe has no kernel that quantizes activations")
+    k, device = x.shape[-1], x.device
+    index = device.index or 0
+    if not _has_build(source, x.dtype, index):
+        x = x.to(torch.float32)
+    rows = x.reshape(-1, k).contiguous()
+    rows = rows if rows.data_ptr() % 16 == 0 else rows.clone()
+    codes = torch.empty(x.shape, dtype=torch.int8, device=device)
+    scales = torch.empty(*x.shape[:-1], 1, dtype=torch.float32, device=device)
+    call = _ready(source, x.dtype, len(rows), k, index, threading.get_ident())
+    call.run(rows, codes, scales)
+    return codes, scales
+
+
+@functools.cache
+def _source() -> Source | None:
+    return next(iter(sources_of("quantize")), None)
+
+
+@functools.cache
+def _has_build(source: Source, dtype: torch.dtype, index: int) -> bool:
+    return bool(source.find_builds(None, dtype, driver.find_card(index).capability))
+
+
+@functools.lru_cache(maxsize=SHAPES)
+def _ready(source: Source, dtype: torch.dtype, m: int, k: int, index: int, _thread: int) -> Call:
+    """A call made ready; for each thread its own."""
+    build = source.find_builds(None, dtype, driver.find_card(index).capability)[0]
+    return Call(source, build.name, index, {"m": m, "k": k, "n": k}, TENSORS)
+
+
+def forget() -> None:
+    """Drop everything that was made ready: the cards are others now."""
+    _ready.cache_clear()
+    _has_build.cache_clear()

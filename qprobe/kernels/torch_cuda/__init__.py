@@ -1,0 +1,1 @@
+"""Kernels that are operators of the CUDA build of torch."""

@@ -1,0 +1,168 @@
+"""The way from a GPU to its profile and plan, with the emulator as the card and planted clocks."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from qprobe.bench import _bed, _gpu, _rest, _run, _shape, ensure_profile, run_bench
+from qprobe.bench._bed import Gpu
+from qprobe.documents.files import load_document, save_document
+from qprobe.documents.machine import Fingerprint, GpuState
+from qprobe.documents.objective import Objective
+from qprobe.documents.profile import Profile
+from qprobe.kernels import gpus, registry
+from qprobe.kernels.cuda import _products, driver
+from qprobe.kernels.cuda.probes import PeakProbe
+from qprobe.kernels.torch_cuda import _operators
+from qprobe.policy import make_plan
+from qprobe.render.profile import profile_text
+from qprobe.timing import yardstick
+from tests import documents_factory as factory
+from tests.kernels.cuda.emulated import EmulatedDriver
+from tests.kernels.torch_cuda.stand_ins import ALL
+from tests.render import samples
+
+DEVICE = "cuda:0"
+CARD = Fingerprint(
+    slug="planted-a100",
+    kind="cuda",
+    name="Planted A100",
+    features=("sm_80",),
+    units=4,
+    memory_bytes=2**34,
+    software={"torch": torch.__version__, "cuda": "13.0"},
+)
+SHAPES = [(16, 128)]
+KERNELS = ("cuda.gemv_w4a16", "cuda.gemm_s8_mma", "cuda.gemm_s8_wgmma", "cuda.int_mm", "cuda.int4pack",
+           "reference")  # fmt: skip
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine whose GPU computes in the emulator, at once by its own clock but for the copy."""
+    emulated = EmulatedDriver()
+    monkeypatch.setattr(driver, "current", lambda: emulated)
+    _products.forget()
+
+    def begin(self, name):
+        self.name, self.device, self.clock, self._pool = (
+            name,
+            torch.device("cpu"),
+            time.perf_counter,
+            None,
+        )
+
+    monkeypatch.setattr(Gpu, "__init__", begin)
+    monkeypatch.setattr(Gpu, "cache_bytes", lambda _: 2**12)
+    monkeypatch.setattr(Gpu, "memory_bytes", lambda _: 2**30)
+    monkeypatch.setattr(Gpu, "active", lambda _: nullcontext())
+    for module in (_bed, _gpu):
+        monkeypatch.setattr(
+            module, "capture", lambda calls, _pool=None: lambda: [c() for c in calls]
+        )
+        monkeypatch.setattr(module, "host_seconds", lambda calls: (calls[0](), 7e-6)[1])
+    monkeypatch.setattr(_bed, "WARM_S", 0.0)
+    monkeypatch.setattr(_bed, "GPU_SAMPLE_S", 1e-6)
+    monkeypatch.setattr(_bed, "LEAST_CALLS", 1)
+    monkeypatch.setattr(_bed, "QUEUED", 1)
+    for name, small in (("SIDE", 64), ("LEAST_BYTES", 2**16), ("NODES", 4), ("BUDGET_S", 0.01)):
+        monkeypatch.setattr(_gpu, name, small)
+    monkeypatch.setattr(_gpu, "list_peaks", lambda _: [PeakProbe("peak_dp4a", "native", 10, int)])
+    for name, small in (("MAX_COPIES", 2), ("MIN_SAMPLES", 2), ("BUDGET_S", 0.01)):
+        monkeypatch.setattr(_shape, name, small)
+    monkeypatch.setattr(_rest, "BUDGET_S", 0.01)
+    monkeypatch.setattr(yardstick, "BUDGET_S", 0.01)
+    monkeypatch.setattr(yardstick, "ELEMENTS", 64)
+    monkeypatch.setattr(yardstick, "SIDE", 8)
+    facts = SimpleNamespace(multi_processor_count=4, name="Planted A100")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: facts)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: facts.name)
+    monkeypatch.setattr(gpus, "no_gpu", lambda: "")
+    monkeypatch.setattr(gpus, "all_capabilities", lambda: ((8, 0),))
+    monkeypatch.setattr(gpus, "capability_of", lambda _: (8, 0))
+    for name, stand_in in ALL.items():
+        monkeypatch.setattr(_operators, name, stand_in)
+    everywhere = {
+        name: replace(registry.get_kernel(name), device="any", warm_up=lambda _: None)
+        for name in KERNELS
+    }
+    monkeypatch.setattr(registry, "all_kernels", lambda: everywhere)
+    monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
+    yield samples.machine().model_copy(update={"fingerprints": {DEVICE: CARD}})
+    _products.forget()
+
+
+def state(**changes):
+    calm = {"sm_clock_hz": 1.4e9, "memory_clock_hz": 1.2e9, "temperature_c": 40, "power_w": 90.0,
+            "throttled": (), "other_processes": 0}  # fmt: skip
+    return GpuState(**calm | changes)
+
+
+def test_the_profile_of_a_gpu_is_whole(machine, tmp_path):
+    states = iter([state(), state(sm_clock_hz=1e9, other_processes=2)])
+    profile = run_bench(machine, DEVICE, SHAPES, [1], read_state=lambda: next(states))
+    assert profile.fingerprint == CARD
+    assert profile.copy_bandwidth_bytes_per_s > 0
+    assert {"float32", "float16", "bfloat16", "peak_dp4a"} <= set(profile.peaks)
+    assert profile.launch_s == 7e-6
+    assert profile.graph_launch_s > 0
+    assert len(profile.conditions.remarks) == 2
+    kernels = {m.cell.kernel for m in profile.measurements}
+    assert kernels == set(KERNELS) - {"cuda.gemm_s8_wgmma"}
+    assert {m.cell.activation_dtype for m in profile.measurements} == {
+        "float32",
+        "bfloat16",
+        "float16",
+    }
+    assert all(m.host_s == 7e-6 for m in profile.measurements)
+    assert [s.reason for s in profile.skipped if "wrong numbers" in s.reason] == []
+    reasons = {s.cell.kernel: s.reason for s in profile.skipped}
+    assert "lacks wgmma" in reasons["cuda.gemm_s8_wgmma"]
+    save_document(profile, tmp_path / "profile.json")
+    assert load_document(Profile, tmp_path / "profile.json") == profile
+    text = profile_text(profile, 200)
+    assert "the SM clock fell from 1400 to 1000 MHz" in text
+    assert "in a CUDA graph" in text
+
+
+def test_kernels_above_their_rows_are_not_timed(machine):
+    profile = run_bench(machine, DEVICE, SHAPES, [9])
+    reasons = {s.cell.kernel: s.reason for s in profile.skipped}
+    assert reasons["cuda.gemv_w4a16"] == "cuda.gemv_w4a16 is meant for M up to 8"
+
+
+def test_a_plan_follows_from_the_cache_of_the_gpu(machine):
+    model = factory.model([factory.linear("w", 16, 128, dtype="float16")], dtype="float16")
+    asked = Objective(prompt=2, launch="graph")
+    profile = ensure_profile(model, asked, DEVICE, machine)
+    again = ensure_profile(model, asked, DEVICE, machine, measure="never")
+    assert again.measurements == profile.measurements
+    plan = make_plan(model, profile, asked, factory.sensitivity(model))
+    section = plan.targets["planted-a100"]
+    assert section.compute_dtype in ("float16", "bfloat16", "float32")
+    for group in section.groups.values():
+        for item in group.kernels:
+            assert item.kernel == "reference" or item.kernel.startswith("cuda.")
+
+
+def test_states_are_asked_for_under_load(machine):
+    bed, order = Gpu(DEVICE), []
+    task = bed.yardstick()
+    fake = SimpleNamespace(run=lambda _: order.append("work"))
+    bed.yardstick = lambda: fake
+    bed.clock = lambda: order.append("wait") or 0.0
+    assert bed.ask_under_load(lambda: order.append("ask") or "answer") == "answer"
+    assert order[-2:] == ["ask", "wait"]
+    assert order[-3] == "work"
+    assert task is not fake
+
+
+def test_an_unknown_card_is_refused(machine):
+    from qprobe.errors import InputError
+
+    with pytest.raises(InputError, match="knows no device cuda:1"):
+        _run.empty_profile(machine, "cuda:1")

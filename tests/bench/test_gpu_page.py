@@ -1,0 +1,117 @@
+"""The report of a GPU from planted samples, and what `make gpu` does without one."""
+
+import subprocess
+import sys
+
+import pytest
+
+from qprobe.documents.machine import Fingerprint
+from qprobe.documents.profile import Peak
+from qprobe.kernels.gpus import no_gpu
+from tests.bench.gpu import ROOT, describe_commit
+from tests.bench.gpu_page import gpu_page
+from tests.bench.gpu_report import GpuCell, GpuReport, GpuRow, LaunchCost
+
+DEVICE = Fingerprint(
+    slug="h100",
+    kind="cuda",
+    name="NVIDIA H100",
+    features=("sm_90",),
+    units=132,
+    memory_bytes=80 * 2**30,
+    software={"torch": "2.11"},
+)
+
+
+def row(kind, label, scheme, seconds, size=0, dtype="bfloat16", **more):
+    return GpuRow(kind=kind, label=label, scheme=scheme, dtype=dtype, status="timed",
+                  weight_bytes=size, error=1e-2, host_s=6e-6, seconds=(seconds,) * 7, **more)  # fmt: skip
+
+
+def report(**changes):
+    small = GpuCell(
+        m=1, n=8192, k=16384, copies=4,
+        rows=(
+            row("baseline", "reference", "BF16", 100e-6, 268e6),
+            row("bundled", "cuda.gemv_w4a16", "W4A16", 25e-6, 69e6),
+            row("peer", "gemlite int4", "W4A16", 30e-6, 69e6),
+            GpuRow(kind="torch", label="cuda.int4pack", scheme="W4A16", dtype="bfloat16",
+                   status="failed", reason="no luck"),
+        ),
+    )  # fmt: skip
+    large = GpuCell(
+        m=4096, n=4096, k=4096, copies=2,
+        rows=(
+            row("bundled", "cuda.gemm_s8_wgmma", "W8A8", 100e-6),
+            row("torch", "cuda.int_mm", "W8A8", 80e-6),
+        ),
+    )  # fmt: skip
+    fields = {
+        "commit": "abc",
+        "dirty": False,
+        "device": DEVICE,
+        "versions": {"torch": "2.11", "gemlite": None},
+        "copy_bandwidth_bytes_per_s": 3e12,
+        "peaks": {"peak_wgmma": Peak(ops_per_s=1.6e15, support="native")},
+        "cache_bytes": 50 * 2**20,
+        "launch": LaunchCost(bare_s=3e-6, layer_s=11e-6),
+        "conditions": None,
+        "wall_s": 200.0,
+        "cells": (small, large),
+        "left_out": ("M = 2, N = 8, K = 8",),
+    }
+    return GpuReport(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "| W4A16 at M = 1, N = 8192, K = 16384: share of the copy | 0.92 | reached (≥ 0.85) |",
+        "| W4A16 bfloat16 at M = 1, N = 8192, K = 16384: times 16 bits | 4.00 | reached (≥ 3.0) |",
+        "| cuda.gemm_s8_wgmma at M = 4096, N = 4096, K = 4096: share of peak_wgmma | 0.86 | reached (≥ 0.7) |",
+        "| cuda.gemm_s8_wgmma at M = 4096, N = 4096, K = 4096: speed over torch._int_mm | 0.80 | missed (≥ 0.9) |",
+        "| a layer over a bare launch | 8.0 µs | missed (≤ 5 µs) |",
+        "- cuda.int4pack W4A16 bfloat16 was not timed: no luck",
+        "There was no time for M = 2, N = 8, K = 8.",
+        "Clocks, throttling and other processes are unknown: NVML did not answer.",
+    ],
+)
+def test_marks_are_reached_or_missed_by_the_samples(line):
+    assert line in gpu_page(report()).splitlines()
+
+
+def test_the_fastest_comes_first_with_its_ratio():
+    lines = gpu_page(report()).splitlines()
+    first = lines.index("## M = 1, N = 8192, K = 16384") + 4
+    assert lines[first].startswith(
+        "| cuda.gemv_w4a16 | W4A16 | bfloat16 | 25.00 | 4.00 (4.00–4.00)"
+    )
+
+
+def test_a_tree_with_changes_is_told():
+    assert "with changes that are not committed" in gpu_page(report(dirty=True))
+
+
+def test_the_commit_may_be_told_by_the_environment(monkeypatch):
+    monkeypatch.setenv("QPROBE_COMMIT", "0123456789abcdef")
+    assert describe_commit() == ("0123456789", False)
+    monkeypatch.setenv("QPROBE_DIRTY", "1")
+    assert describe_commit() == ("0123456789", True)
+
+
+@pytest.mark.parametrize("module", ["tests.gpu", "tests.bench.gpu"])
+def test_without_a_gpu_nothing_is_measured_and_that_is_a_failure(module):
+    if not no_gpu():
+        pytest.skip("there is a GPU")
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "nothing was measured" in done.stdout
+    assert no_gpu() in done.stdout
+    assert done.stderr == ""

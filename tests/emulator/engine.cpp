@@ -1,0 +1,156 @@
+// Runs the blocks of a launch: in which order threads and blocks run, and what is said when none can.
+
+#include "engine.h"
+
+#include <cstdio>
+
+namespace qp_emulator {
+
+Launch* launch;
+const Schedule* schedule;
+unsigned bank_conflicts;
+
+namespace {
+
+// Each is bad in its own way. In turn: all warps advance together, two blocks at a time. Eager: the first warps are
+// far ahead. Reversed: the last ones are. Random: anything, with lanes out of step.
+constexpr Schedule kSchedules[] = {
+    {"in_turn", 2, false, false, false, true},
+    {"eager", 1, true, false, false, false},
+    {"reversed", 3, true, true, false, true},
+    {"random", 3, false, false, true, false},
+};
+
+void start(Block& started, size_t number, size_t slot) {
+  const size_t index = schedule->is_reversed ? launch->blocks - 1 - number : number;
+  const size_t plane = size_t{grid_extents.x} * grid_extents.y;
+  started.index = {unsigned(index % grid_extents.x), unsigned(index % plane / grid_extents.x), unsigned(index / plane)};
+  started.arrived = 0;
+  started.alive = launch->threads;
+  started.has_unfenced_writes = false;
+  started.fibers.resize(launch->threads);
+  started.warps.resize((launch->threads + kWarp - 1) / kWarp);
+  started.warpgroups.assign((launch->threads + kWarpgroup - 1) / kWarpgroup, Warpgroup{});
+  for (unsigned t = 0; t < launch->threads; t++) {
+    prepare_fiber(started.fibers[t], t, slot * launch->threads + t);
+    started.warpgroups[t / kWarpgroup].size++;
+  }
+  for (unsigned w = 0; w < started.warps.size(); w++) {
+    started.warps[w].size = min(kWarp, launch->threads - w * kWarp);
+    started.warps[w].arrived = 0;
+  }
+  start_memory(started, launch->dynamic_bytes);
+}
+
+// Lets every thread of a warp that can run do so until it waits; says whether one could.
+bool run_warp(Block& its_block, unsigned warp) {
+  const unsigned size = its_block.warps[warp].size;
+  unsigned first = schedule->is_reversed ? size - 1 : 0, step = schedule->is_reversed ? size - 1 : 1;
+  if (schedule->is_random) {
+    first = launch->random() % size;
+    step = launch->random() % 2 ? 1 : size - 1;
+  }
+  bool could = false;
+  for (unsigned i = 0; i < size && launch->failure.empty(); i++) {
+    Fiber& next = its_block.fibers[warp * kWarp + (first + i * step) % size];
+    if (next.waits != Waits::kForNothing) continue;
+    could = true;
+    resume(its_block, next);
+  }
+  return could;
+}
+
+bool can_run(const Block& its_block, unsigned warp) {
+  for (unsigned i = 0; i < its_block.warps[warp].size; i++)
+    if (its_block.fibers[warp * kWarp + i].waits == Waits::kForNothing) return true;
+  return false;
+}
+
+std::string describe_deadlock(const Block& its_block) {
+  unsigned at_barrier = 0, at_warp = 0, at_group = 0, ended = 0;
+  for (const Fiber& each : its_block.fibers) {
+    at_barrier += each.waits == Waits::kForBlock;
+    at_warp += each.waits == Waits::kForWarp;
+    at_group += each.waits == Waits::kForWarpgroup;
+    ended += each.waits == Waits::kForever;
+  }
+  const char* operation = "";
+  for (const Warp& warp : its_block.warps)
+    if (warp.arrived) operation = warp.operation;
+  char words[300];
+  std::snprintf(words, sizeof words,
+                "block (%u, %u, %u): nobody can go on: %u threads wait in qp_sync, %u in an operation of their warp "
+                "(%s), %u in qp_wgmma_wait, and %u have ended", its_block.index.x, its_block.index.y,
+                its_block.index.z, at_barrier, at_warp, operation, at_group, ended);
+  return words;
+}
+
+void run_blocks() {
+  std::vector<Block> blocks(min<size_t>(schedule->blocks_at_once, launch->blocks));
+  size_t running = 0;
+  for (Block& each : blocks) {
+    start(each, launch->started, running++);
+    launch->started++;
+  }
+  while (running && launch->failure.empty()) {
+    bool could = false;
+    for (Block& each : blocks) {
+      if (!each.alive) continue;
+      for (unsigned w = 0; w < each.warps.size() && launch->failure.empty(); w++) {
+        const unsigned warp = schedule->is_reversed ? each.warps.size() - 1 - w : w;
+        if (schedule->is_random && launch->random() % 4) {
+          could = could || can_run(each, warp);
+          continue;
+        }
+        while (run_warp(each, warp)) {
+          could = true;
+          if (!schedule->runs_warps_until_they_wait || !launch->failure.empty()) break;
+        }
+      }
+      if (each.alive || !launch->failure.empty()) continue;
+      if (launch->started < launch->blocks) start(each, launch->started++, &each - blocks.data());
+      else running--;
+      could = true;
+    }
+    if (could || !launch->failure.empty()) continue;
+    for (const Block& each : blocks)
+      if (each.alive) launch->failure = describe_deadlock(each);
+  }
+}
+
+}  // namespace
+
+}  // namespace qp_emulator
+
+// How often rows of ldmatrix had to wait for one another in the last launch.
+extern "C" unsigned qp_emulator_bank_conflicts() { return qp_emulator::bank_conflicts; }
+
+// Runs a launch. Returns 0, or 1 with what went wrong in `words`.
+extern "C" int qp_emulator_launch(void (*call)(void**), const unsigned* grid, const unsigned* threads,
+                                  size_t dynamic_bytes, const char* schedule_name, unsigned seed, unsigned seconds,
+                                  void** arguments, char* words, size_t words_bytes) {
+  using namespace qp_emulator;
+  bank_conflicts = 0;
+  schedule = nullptr;
+  for (const Schedule& each : kSchedules)
+    if (!std::strcmp(each.name, schedule_name)) schedule = &each;
+  if (!schedule) {
+    std::snprintf(words, words_bytes, "there is no schedule %s", schedule_name);
+    return 1;
+  }
+  Launch launched{};
+  launched.call = call;
+  launched.arguments = arguments;
+  launched.dynamic_bytes = dynamic_bytes;
+  launched.threads = threads[0] * threads[1] * threads[2];
+  launched.blocks = size_t{grid[0]} * grid[1] * grid[2];
+  launched.random.seed(seed);
+  launch = &launched;
+  grid_extents = {grid[0], grid[1], grid[2]};
+  block_extents = {threads[0], threads[1], threads[2]};
+  fiber = nullptr;
+  run_guarded(run_blocks, seconds);
+  launch = nullptr;
+  std::snprintf(words, words_bytes, "%s", launched.failure.c_str());
+  return launched.failure.empty() ? 0 : 1;
+}

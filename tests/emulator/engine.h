@@ -1,0 +1,143 @@
+// What the parts of the emulator know of each other: fibers, warps, warpgroups and blocks.
+
+#pragma once
+
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda_emulator.h"
+
+namespace qp_emulator {
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kWarpgroup = 128;
+// Not a number in every floating type, and -1 in the integers.
+constexpr unsigned char kGarbage = 0xff;
+
+enum class Waits { kForNothing, kForBlock, kForWarp, kForWarpgroup, kForever };
+
+struct Copy {
+  unsigned char* shared;
+  int size;
+  unsigned char bytes[16];
+};
+
+// A product of a warpgroup, from the first thread that asks for it until the wait.
+struct Product {
+  int columns;
+  uint64_t a, b;
+  unsigned askers;
+  std::vector<int> values;
+};
+
+struct Fiber {
+  unsigned thread;
+  Waits waits;
+  void* stack_pointer;
+  char* stack;
+  void* sanitizer_state;
+
+  std::vector<Copy> open_copies;
+  std::deque<std::vector<Copy>> copies;
+
+  // Accumulators that wgmma owns, as they were when it took them, and the products to be added: (number, accumulators).
+  std::map<int*, std::vector<int>> owned;
+  std::deque<std::pair<size_t, int*>> products;
+  std::deque<size_t> product_groups;  // The number of products issued before each commit that is not waited for.
+  size_t products_issued;
+  int wait_leaves;
+  bool has_fenced_registers;
+  bool has_unfenced_writes;
+};
+
+struct Lane {
+  uint32_t in[8];
+  const void* address;
+  uint32_t out[4];
+};
+
+struct Warp {
+  unsigned size, arrived;
+  const char* operation;
+  Lane lanes[kWarp];
+};
+
+struct Warpgroup {
+  unsigned size, arrived;
+  std::deque<Product> products;
+  size_t products_retired;
+};
+
+// A piece of shared memory. Its borders show whether somebody wrote there; the address sanitizer needs none.
+struct Shared {
+  std::unique_ptr<unsigned char, decltype(&std::free)> storage{nullptr, &std::free};
+  unsigned char* start = nullptr;
+  size_t bytes = 0;
+};
+
+struct Block {
+  Extents index;
+  std::vector<Fiber> fibers;
+  std::vector<Warp> warps;
+  std::vector<Warpgroup> warpgroups;
+  unsigned arrived, alive;
+  bool has_unfenced_writes;
+
+  Shared dynamic;
+  std::map<const void*, Shared> objects;
+};
+
+struct Schedule {
+  const char* name;
+  unsigned blocks_at_once;
+  bool runs_warps_until_they_wait;
+  bool is_reversed;
+  bool is_random;
+  bool reads_wgmma_operands_late;
+};
+
+// What is being run.
+struct Launch {
+  void (*call)(void**);
+  void** arguments;
+  size_t dynamic_bytes;
+  unsigned threads;
+  size_t blocks, started;
+  std::mt19937 random;
+  std::string failure;
+};
+
+extern Launch* launch;
+extern Block* block;
+extern Fiber* fiber;
+extern const Schedule* schedule;
+// Of ldmatrix, in this launch.
+extern unsigned bank_conflicts;
+
+// Makes a fiber that will run the launch's kernel on the stack of that number.
+void prepare_fiber(Fiber& started, unsigned thread, size_t stack_number);
+// Goes on with a fiber until it waits.
+void resume(Block& its_block, Fiber& resumed);
+// The running fiber goes back to the schedule; for the last time, or not.
+void leave(bool forever);
+
+// The running fiber stops until `wake` of the same kind.
+void wait(Waits what);
+void wake(Waits what, unsigned first_thread, unsigned threads);
+
+// Memory of the block: whether all bytes are its own.
+bool is_shared(const void* address, size_t bytes);
+
+void start_memory(Block& started, size_t dynamic_bytes);
+void check_borders();
+
+// Runs it, and turns faults of memory and a time of processor that runs out into the launch's failure.
+void run_guarded(void (*run)(), unsigned seconds);
+void end_copies();
+
+}  // namespace qp_emulator

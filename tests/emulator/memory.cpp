@@ -1,0 +1,119 @@
+// Shared memory, and the copies to it that land late.
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "engine.h"
+
+namespace qp_emulator {
+
+void check_aligned(const void* address, int bytes, const char* what) {
+  if (reinterpret_cast<uintptr_t>(address) % bytes == 0) return;
+  char words[120];
+  std::snprintf(words, sizeof words, "a %s of %d bytes at %p, which is not aligned to them", what, bytes, address);
+  fail(words);
+}
+
+namespace {
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kBorder = 0;
+#else
+constexpr size_t kBorder = 4096;
+#endif
+constexpr unsigned char kBorderByte = 0xcb;
+
+// Allocated anew for each block, with not a byte to spare, so that the address sanitizer sees what lies beyond.
+Shared allocate(size_t bytes) {
+  void* made = nullptr;
+  if (posix_memalign(&made, 1024, max<size_t>(bytes + 2 * kBorder, 1))) std::abort();
+  Shared shared;
+  shared.storage.reset(static_cast<unsigned char*>(made));
+  shared.start = shared.storage.get() + kBorder;
+  shared.bytes = bytes;
+  std::memset(made, kBorderByte, bytes + 2 * kBorder);
+  std::memset(shared.start, kGarbage, bytes);
+  return shared;
+}
+
+bool is_whole(const Shared& shared) {
+  for (size_t i = 0; i < kBorder; i++)
+    if (shared.start[-1 - ptrdiff_t(i)] != kBorderByte || shared.start[shared.bytes + i] != kBorderByte) return false;
+  return true;
+}
+
+bool lies_in(const Shared& shared, const void* address, size_t bytes) {
+  const auto* first = static_cast<const unsigned char*>(address);
+  return first >= shared.start && first + bytes <= shared.start + shared.bytes;
+}
+
+}  // namespace
+
+void start_memory(Block& started, size_t dynamic_bytes) {
+  started.objects.clear();
+  started.dynamic = allocate(dynamic_bytes);
+}
+
+// At the end of the last thread of the block.
+void check_borders() {
+  bool are_whole = is_whole(block->dynamic);
+  for (const auto& [identity, object] : block->objects) are_whole &= is_whole(object);
+  if (!are_whole) fail("its block wrote before or behind its shared memory");
+}
+
+unsigned char* shared_dynamic() { return block->dynamic.start; }
+
+void* shared_object(const void* identity, size_t bytes) {
+  Shared& object = block->objects[identity];
+  if (!object.storage) object = allocate(bytes);
+  return object.start;
+}
+
+bool is_shared(const void* address, size_t bytes) {
+  if (lies_in(block->dynamic, address, bytes)) return true;
+  for (const auto& [identity, object] : block->objects)
+    if (lies_in(object, address, bytes)) return true;
+  return false;
+}
+
+namespace {
+
+void land(const Copy& copy) {
+  std::memcpy(copy.shared, copy.bytes, copy.size);
+  fiber->has_unfenced_writes = true;
+}
+
+}  // namespace
+
+void copy_async(void* shared, const void* global, int size, int bytes, bool is_late) {
+  check_aligned(shared, size, "copy to shared memory");
+  check_aligned(global, size, "copy from global memory");
+  if (bytes < 0 || bytes > size) fail("an asynchronous copy of fewer bytes than 0 or more than its size");
+  if (!is_shared(shared, size)) fail("an asynchronous copy to where there is no shared memory");
+  Copy copy{static_cast<unsigned char*>(shared), size, {}};
+  std::memcpy(copy.bytes, global, bytes);
+  if (!is_late) return land(copy);
+  // Until it lands, nobody may count on what was there before.
+  std::memset(shared, kGarbage, size);
+  fiber->open_copies.push_back(copy);
+}
+
+void copy_commit() {
+  fiber->copies.push_back(std::move(fiber->open_copies));
+  fiber->open_copies.clear();
+}
+
+void copy_wait(int pending) {
+  while (fiber->copies.size() > static_cast<size_t>(pending)) {
+    for (const Copy& copy : fiber->copies.front()) land(copy);
+    fiber->copies.pop_front();
+  }
+}
+
+void end_copies() {
+  if (!fiber->open_copies.empty()) fail("it ends with asynchronous copies that it did not commit");
+  for (const auto& group : fiber->copies)
+    if (!group.empty()) fail("it ends with asynchronous copies that it did not wait for");
+}
+
+}  // namespace qp_emulator

@@ -1,0 +1,112 @@
+"""Bugs put into kernels on purpose: each one that is real must be found by what checks the kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qprobe.kernels.sources import find_sources
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of the text of a source of one kernel."""
+
+    kernel: str
+    bug: str
+    old: str
+    new: str
+    source: str = ""
+    """The file that is changed; "" for the kernel's own."""
+    words: str = ""
+    """What the emulator says; "" where the result is wrong, or anything is said."""
+    sanitized: bool = False
+    """Whether it takes the address sanitizer: it reads what it must not, and does not use it."""
+
+    def write(self, folder: Path) -> Path:
+        """The changed kernel, with all headers beside it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        kernel = find_sources() / f"{self.kernel}.cu"
+        for path in (kernel, *kernel.parent.glob("*.cuh")):
+            (folder / path.name).write_bytes(path.read_bytes())
+        changed = folder / (self.source or kernel.name)
+        text = changed.read_text()
+        if self.old not in text:
+            raise AssertionError(f"{self.bug}: {changed.name} has no {self.old!r}")
+        changed.write_text(text.replace(self.old, self.new))
+        return folder / kernel.name
+
+
+def _mma(bug: str, old: str, new: str, words: str = "", sanitized: bool = False) -> Mutant:
+    return Mutant("gemm_s8_mma", bug, old, new, "gemm_s8_mma.cuh", words, sanitized)
+
+
+def _shared(bug: str, old: str, new: str, words: str = "") -> Mutant:
+    return Mutant("gemm_s8_mma", bug, old, new, "gemm_s8.cuh", words)
+
+
+def _dp4a(bug: str, old: str, new: str, words: str = "", sanitized: bool = False) -> Mutant:
+    return Mutant("gemm_s8_dp4a", bug, old, new, "", words, sanitized)
+
+
+def _wgmma(bug: str, old: str, new: str, words: str = "") -> Mutant:
+    return Mutant("gemm_s8_wgmma", bug, old, new, "", words)
+
+
+def _quantizer(bug: str, old: str, new: str, words: str = "") -> Mutant:
+    return Mutant("quantize_tokens", bug, old, new, "", words)
+
+
+MUTANTS = (
+    _mma(
+        "no barrier between copies and reads",
+        "        arrive(held, from, shared + after * kStageBytes);\n        qp_sync();",
+        "        arrive(held, from, shared + after * kStageBytes);",
+    ),
+    _mma("no barrier before the first read", "  arrive(held, from, shared);\n  qp_sync();", "  arrive(held, from, shared);"),
+    _mma("a barrier that half the warps skip", "        qp_sync();\n      }", "        if (warp < 2) qp_sync();\n      }", "nobody can go on"),
+    _mma("waits for one group too few", "qp_copy_wait<QP_STAGES - 2>()", "qp_copy_wait<QP_STAGES - 1>()"),
+    _mma("does not wait for copies", "{ qp_copy_wait<QP_STAGES - 2>(); }", "{}", "did not wait for"),
+    _mma("does not commit copies", "    advance(from);\n    qp_copy_commit();\n#pragma", "    advance(from);\n#pragma", "did not commit"),
+    _mma("copies to the buffer that is read", "shared + next * kStageBytes", "shared + now * kStageBytes"),
+    _mma("reads x with another swizzle", "place<false>(row, step * 2 + (lane >> 4))", "place<false>(row, (step * 2 + (lane >> 4)) ^ 1)"),
+    _mma("writes weights with the key of the first row", "(i * kRowsAtOnce >> 3 & 3) *", "0 *"),
+    _mma("reads rows that are not aligned", "stage + place<false>(row, step", "stage + 8 + place<false>(row, step", "not aligned"),
+    _mma("gives the wrong rows to ldmatrix", "i * 16 + (lane & 15)", "i * 16 + (lane & 7)"),
+    _mma("takes the halves of k for one another", "to.b[pair * 2][0] = r[0], to.b[pair * 2][1] = r[1];", "to.b[pair * 2][0] = r[1], to.b[pair * 2][1] = r[0];"),
+    _mma("multiplies in half a warp", "      multiply(sums,", "      if (lane < 16) multiply(sums,", "its warp is divided"),
+    _mma("takes rows of the result for columns", "[half % 2 * 2 + i % 2]", "[i % 2 * 2 + half % 2]"),
+    _mma("scales by another row", "x_scale[row]", "x_scale[row - first_row]"),
+    _mma("writes rows beyond M", "      if (row >= m) continue;\n", "", "behind y"),
+    _mma("multiplies what lies beyond K", " && from.k_left > 0 ? kChunk", " ? kChunk"),
+    _mma("reads rows of x beyond M", "i * kRowsAtOnce < from.x_rows && from.k_left > 0 ? kChunk", "from.k_left > 0 ? kChunk", sanitized=True),
+    _shared("writes columns beyond N", "if (i < columns.count) to[i] =", "to[i] =", "behind y"),
+    _shared("scales by another column", "scales[first + i] : 0.0f", "scales[i] : 0.0f"),
+    _shared("writes 16 bytes where rows are not aligned", "columns.count == kCount && n % kCount == 0", "columns.count == kCount", "not aligned"),
+    _shared("every part of K from the start", "{first * QP_TILE_K, left", "{0, left"),
+    _shared("adds its own part twice", "    if (part == static_cast<int>(blockIdx.z)) continue;\n", ""),
+    _shared("counts one block too few", "qp_is_last_block(counters + tile, split)", "qp_is_last_block(counters + tile, split - 1)"),
+    _dp4a("no barrier in the loop", "    }\n    qp_sync();\n  }", "    }\n  }"),
+    _dp4a("no barrier before the loop", "  }\n  qp_sync();\n  for", "  }\n  for"),
+    _dp4a("writes to the buffer that is read", "put<kCopiesX, QP_TILE_M>(x_words[(t + 1) & 1]", "put<kCopiesX, QP_TILE_M>(x_words[t & 1]"),
+    _dp4a("confuses neighbours", "to[0] = v.x, to[1] = v.y, to[2]", "to[0] = v.y, to[1] = v.x, to[2]"),
+    _dp4a("reads rows beyond the end", "row < kRows && first_row + row < rows && at < k", "row < kRows && at < k", sanitized=True),
+    _dp4a("writes beyond shared memory", "    if (row >= kRows) continue;\n", "", sanitized=True),
+    _wgmma("does not wait for the last products", "  qp_wgmma_finish(sums);\n", "", "before a wgmma"),
+    _wgmma("never waits in the loop", "    qp_wgmma_wait<1>();\n", ""),
+    _wgmma("waits for one product too few", "qp_wgmma_wait<1>", "qp_wgmma_wait<2>"),
+    _wgmma("no fence of the registers", "    qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
+    _wgmma("no fence of the copies", "    qp_fence_async_proxy();\n", "", "without qp_fence_async_proxy"),
+    _wgmma("no barrier", "    qp_sync();\n", ""),
+    _wgmma("waits for one group of copies too few", "qp_copy_wait<kAhead - 1>", "qp_copy_wait<kAhead>"),
+    _wgmma("fills a buffer too early", "kAhead = QP_STAGES - 2", "kAhead = QP_STAGES - 1"),
+    _wgmma("swizzles by the wrong row", "(chunk ^ (w_row & 7))", "(chunk ^ (row & 7))"),
+    _wgmma("moves on by half of k", "at < QP_TILE_K; at += 32", "at < QP_TILE_K; at += 64"),
+    _wgmma("another warpgroup's rows", "stage + group * 64 * QP_TILE_K + at", "stage + at"),
+    _quantizer("no barrier", "  qp_sync();\n", ""),
+    _quantizer("truncates", "qp_round_to_int(value(vector, word * 4 + i) * inverse)", "static_cast<int>(value(vector, word * 4 + i) * inverse)"),
+    _quantizer("forgets a vector", "int at = threadIdx.x + kHeld * QP_THREADS; at < vectors; at += QP_THREADS)\n    largest", "int at = threadIdx.x + (kHeld + 1) * QP_THREADS; at < vectors; at += QP_THREADS)\n    largest"),
+    _quantizer("the largest of one warp", "for (int i = 1; i < kWarps; i++)", "for (int i = 1; i < 2; i++)"),
+    _quantizer("loads rows that are not aligned", "const bool in_vectors = k % kVector == 0;", "const bool in_vectors = true;"),
+    Mutant("copy", "copies beyond the end", "if (at < n) qp_store16_once", "qp_store16_once", words="behind y"),
+)  # fmt: skip

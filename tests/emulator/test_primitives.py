@@ -1,0 +1,48 @@
+"""The emulator reproduces the golden vectors of every primitive, which tests/gpu asks of a card."""
+
+import numpy as np
+import pytest
+
+from qprobe.kernels.cuda.builds import builds
+from qprobe.kernels.cuda.manifest import read_manifest
+from tests.emulator.golden import answer
+from tests.gpu.primitives import SOURCE, read_golden
+
+GOLDEN = read_golden()
+BUILDS = {build.variant: build for build in builds(read_manifest(SOURCE))}
+
+
+def test_there_is_a_vector_for_every_primitive():
+    assert sorted(GOLDEN) == sorted(BUILDS)
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_golden_vectors_are_reproduced(name):
+    vector = GOLDEN[name]
+    assert len(np.unique(vector.y)) > min(len(vector.y) // 16, 100), "the answer tells little"
+    # The oldest architecture composes some primitives of others.
+    for capability in {BUILDS[name].architectures[0], BUILDS[name].architectures[-1]}:
+        assert np.array_equal(answer(name, vector.x, capability), vector.y), capability
+
+
+def rows_of(words, lanes_a_row, registers, dtype):
+    """Registers of the lanes of fragments (rows g, columns t) as rows of elements along k."""
+    parts = words.reshape(8, lanes_a_row, registers).transpose(0, 2, 1)
+    return np.ascontiguousarray(parts).view(dtype).reshape(8, -1)
+
+
+@pytest.mark.parametrize("name", ["mma_s8_16x8x32", "mma_f16_16x8x16"])
+def test_products_are_those_of_matrices(name):
+    """By the layout of fragments that the PTX ISA prescribes, written once more, in other words."""
+    is_integer = name.startswith("mma_s8")
+    dtype, number = (np.int8, np.int32) if is_integer else (np.float16, np.float32)
+    x = GOLDEN[name].x.reshape(32, 10)
+    a = np.concatenate([rows_of(x[:, [0, 2]], 4, 2, dtype), rows_of(x[:, [1, 3]], 4, 2, dtype)])
+    b = rows_of(x[:, 4:6], 4, 2, dtype)
+    before = np.ascontiguousarray(x[:, 6:]).view(number)
+    product = a.astype(np.float64) @ b.astype(np.float64).T
+    found = GOLDEN[name].y.reshape(32, 4).view(number)
+    for lane in range(32):
+        g, t = divmod(lane, 4)
+        wanted = product[[g, g, g + 8, g + 8], [2 * t, 2 * t + 1] * 2] + before[lane]
+        assert np.array_equal(found[lane], wanted)

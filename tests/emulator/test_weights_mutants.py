@@ -1,0 +1,164 @@
+"""Bugs put into the kernels for packed weights on purpose: each one is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from qprobe.kernels.cuda.manifest import find_kernels, read_manifest
+from tests.emulator.build import compile_all
+from tests.emulator.launch import default_capability, find_build
+from tests.emulator.mutants import Mutant
+from tests.emulator.sanitized import find_sanitizer, run_sanitized
+from tests.emulator.weights_trials import find_fault
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A bug, and the build of the kernel that shows it."""
+
+    mutant: Mutant
+    variant: str
+    activation: str
+
+    def __str__(self) -> str:
+        return f"{self.mutant.kernel}: {self.mutant.bug}"
+
+
+def _plant(kernel, source, variant, activation):
+    def plant(bug, old, new, words="", sanitized=False):
+        mutant = Mutant(kernel, bug, old, new, source, words, sanitized)
+        return Planted(mutant, variant, activation)
+
+    return plant
+
+
+_gemv = _plant("gemv_w4a16", "gemv.cuh", "g128_m4", "float16")
+_groups = _plant("gemv_w4a16", "gemv.cuh", "g32_m1", "float16")
+_codes = _plant("gemv_w4a16", "weights.cuh", "g128_m1", "bfloat16")
+_floats = _plant("gemv_w4a16", "weights.cuh", "nf4_m1", "float16")
+_bytes = _plant("gemv_w8a16", "weights.cuh", "m1", "float16")
+_rows = _plant("gemv_w8a16", "gemv.cuh", "m1", "float16")
+_gemm = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m16", "float16")
+_small = _plant("gemm_w4a16", "gemm_weights.cuh", "g32_m8", "bfloat16")
+_table = _plant("gemm_w4a16", "gemm_weights.cuh", "nf4_m8", "bfloat16")
+_turing = _plant("gemm_w4a16", "gemm_weights.cuh", "g64_m16_turing", "float16")
+_octets = _plant("gemm_w8a16", "gemm_weights.cuh", "m32", "bfloat16")
+_whole = _plant("dequantize_w4", "dequantize.cuh", "g32", "float16")
+_lookup = _plant("dequantize_w4", "dequantize.cuh", "nf4", "float16")
+_whole8 = _plant("dequantize_w8", "dequantize.cuh", "int8", "float16")
+
+PLANTED = (
+    _gemv("no barrier before x is replaced", "    qp_sync();\n    qp_fill_panel", "    qp_fill_panel"),
+    _gemv("no barrier before x is read", "is_aligned);\n    qp_sync();\n", "is_aligned);\n"),
+    _groups("no barrier before memory is used again", "  qp_sync();\n#pragma unroll\n  for (int row = 0; row < kRows; row++)\n#pragma", "#pragma unroll\n  for (int row = 0; row < kRows; row++)\n#pragma"),
+    _gemv("no barrier before warps are added", "    }\n  qp_sync();\n  float sum = 0;", "    }\n  float sum = 0;"),
+    _gemv("lanes of a row are not added", "      v += qp_shuffle_xor(v, 2);\n", ""),
+    _gemv("a barrier that some warps skip", "    qp_sync();\n    const int end", "    if (warp < 4) qp_sync();\n    const int end", "nobody can go on"),
+    _gemv("another feature's zero point", "qp_byte_to_float(chunk.zeros[group], j, 0)", "qp_byte_to_float(chunk.zeros[group], 0, 0)"),
+    _gemv("no zero points", " - zero * sums.plain[row]", ""),
+    _gemv("a bias that is not taken off", "part - sums.biased[row]", "part"),
+    _gemv("writes rows beyond M", " || row >= m || feature", " || feature", "behind y"),
+    _gemv("writes features beyond N", "row >= m || feature >= n", "row >= m"),
+    _gemv("counts one block too few", "counters + tile, split)", "counters + tile, split - 1)"),
+    _gemv("adds its own part twice", "  sum = 0;\n  if (is_mine)", "  if (is_mine)"),
+    _gemv("every part of K from the start", "tiles, first + warp, lane)", "tiles, warp, lane)"),
+    _gemv("takes the rows of x for one another", "panel + row * kPanel + tile", "panel + (kRows - 1 - row) * kPanel + tile"),
+    _groups("another lane's scales", "/ kFeatures + lane / 4;", "/ kFeatures + lane / 8;"),
+    _groups("the first group's scales for all", "chunk.scales[group].x", "chunk.scales[0].x"),
+    _groups("scales that stay behind", "from.scales += kWarps * kChunkGroups", "from.scales += kChunkGroups"),
+    _groups("does not load the next scales", "      if (has_next) qp_load_group(chunk, next, group);\n", ""),
+    _groups("does not load the next words", "    if (has_next) qp_load_tile(chunk, next, tile);\n", ""),
+    _codes("codes in their order", "i % 2 ? 16 + i / 2 * 4 : i / 2 * 4", "i * 4"),
+    _gemv("biases for one another", "qp_bias(j) * v[j]", "qp_bias(j ^ 2) * v[j]"),
+    _codes("bfloat16 pairs for one another", "return qp_bits_to_float(pair << 16);", "return qp_bits_to_float(pair & 0xffff0000u);"),
+    _floats("nibbles of a byte for one another", "4 * (i ^ 1)", "4 * i"),
+    _floats("a wrong quantile", "-0.18477343022823334f", "-0.19477343022823334f"),
+    _bytes("bytes in their order", "i == 1 ? 2 : i == 2 ? 1 : i", "i"),
+    _bytes("features for one another", "j % 2 * 2 + 1)", "j % 2 + 1)"),
+    _rows("another feature's scale", "(scales)[feature]", "(scales)[threadIdx.x % kStrip]"),
+    _rows("reads x beyond its end", "      if (k + i < end) v[i]", "      v[i]", sanitized=True),
+    _gemm("no barrier in the loop", "    qp_sync();\n    const int ahead", "    const int ahead"),
+    _gemm("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
+    _gemm("does not wait for copies", "    qp_copy_wait<kStages - 2>();\n", ""),
+    _gemm("copies to the stage that is read", "free = slot == 0 ? kStages - 1 : slot - 1", "free = slot"),
+    _gemm("no barrier before halves are added", "  qp_sync();\n  if (half == 1)", "  if (half == 1)"),
+    _gemm("no barrier between halves", "  qp_sync();\n  if (half == 0)", "  if (half == 0)"),
+    _gemm("operands in another order", "{upper[0], lower[0], upper[1], lower[1]}", "{upper[0], upper[1], lower[0], lower[1]}"),
+    _gemm("multiplies in half a warp", "    qp_multiply_stage(", "    if (lane < 16) qp_multiply_stage("),
+    _gemm("another feature's scale", "scale[2 * j + c / 2]", "scale[2 * j + c % 2]"),
+    _gemm("another feature's zero point", "0x4040u | j << 8 | j", "0x4040u"),
+    _gemm("the zero points of the first group", "*reinterpret_cast<const uint32_t*>(zeros + at)", "*reinterpret_cast<const uint32_t*>(zeros)"),
+    _gemm("rows for columns", "lane % 4 * 2 + i % 2;", "lane % 4 + i % 2 * 4;"),
+    _gemm("writes rows beyond M", "if (row < of.m) y[", "y[", "behind y"),
+    _gemm("writes features beyond N", "    if (feature >= of.n) continue;\n", ""),
+    _gemm("every part of K from the start", "(first * kHalves + half) * kChunkTiles", "half * kChunkTiles"),
+    _gemm("a scratch for one tile", "static_cast<size_t>(tile) * split * kPart + strip", "strip"),
+    _gemm("reads rows of x beyond M", "row < of.m && column < of.k;\n    qp_copy", "column < of.k;\n    qp_copy", sanitized=True),
+    _gemm("reads words beyond the end", "next, to_load > 0, memory", "next, true, memory", sanitized=True),
+    _small("the scales of the first half for both", "scales + (half * kChunk + tile * kTile) / kGroup", "scales + (tile * kTile) / kGroup"),
+    _small("closes half as many groups", "(tile + 1) % kGroupTiles == 0", "(tile + 1) % (2 * kGroupTiles) == 0"),
+    _small("scales beyond the weight", "at < whole;", "true;", sanitized=True),
+    _table("pairs for one another", "kNormalFloat[i / 32 >> 4], kNormalFloat[i / 32 & 15]", "kNormalFloat[i / 32 & 15], kNormalFloat[i / 32 >> 4]"),
+    _turing("no barrier in the loop", "    qp_sync();\n    const int ahead", "    const int ahead"),
+    _octets("the wrong excess", "0x43804380u", "0x43004300u"),
+    _octets("no scale", "sum * scale + add", "sum + add"),
+    _whole("the scales of the first group", "group = (tile0 + tile) / kGroupTiles", "group = tile0 / kGroupTiles"),
+    _whole("writes beyond N", "lane / 4 < n && column < k", "column < k"),
+    _whole("writes beyond K", "lane / 4 < n && column < k", "lane / 4 < n"),
+    _lookup("rounds the scale", "w[i] *= scale[j];", "w[i] = qp_act_to_float(qp_act_from_float(w[i] * qp_act_to_float(qp_act_from_float(scale[j]))));"),
+    _lookup("no barrier", "    qp_sync();\n", ""),
+    _whole8("writes 16 bytes where rows are not aligned", "% 16 == 0 && k % kAlong == 0", "% 16 < 16", "not aligned"),
+)  # fmt: skip
+PLAIN = [planted for planted in PLANTED if not planted.mutant.sanitized]
+SANITIZED = [planted for planted in PLANTED if planted.mutant.sanitized]
+TRIED = sorted({(p.mutant.kernel, p.variant, p.activation) for p in PLANTED})
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Every mutant's source, compiled two at a time."""
+    folder = tmp_path_factory.mktemp("mutants")
+    written = {planted: planted.mutant.write(folder / str(i)) for i, planted in enumerate(PLANTED)}
+    wanted = []
+    for planted in PLAIN:
+        path = written[planted]
+        build = find_build(read_manifest(path), planted.variant, planted.activation)
+        wanted.append((path, build, default_capability(build)))
+    compile_all(wanted)
+    return written
+
+
+@pytest.mark.parametrize("planted", PLAIN, ids=str)
+def test_found(planted, sources):
+    fault = find_fault(sources[planted], planted.variant, planted.activation)
+    assert fault
+    assert planted.mutant.words in fault
+
+
+@pytest.mark.skipif(find_sanitizer() is None, reason="this compiler came without libasan")
+@pytest.mark.parametrize("planted", SANITIZED, ids=str)
+def test_found_by_the_sanitizer(planted, sources):
+    done = run_sanitized(
+        *("-m", "tests.emulator.weights_trials"),
+        *(str(sources[planted]), planted.variant, planted.activation),
+    )
+    assert "ERROR: AddressSanitizer" in done.stderr, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("kernel", "variant", "activation"), TRIED)
+def test_nothing_is_found_where_nothing_is_wrong(kernel, variant, activation):
+    assert find_fault(find_kernels()[kernel], variant, activation) == ""
+
+
+@pytest.mark.skipif(find_sanitizer() is None, reason="this compiler came without libasan")
+def test_nothing_is_touched_that_is_not_the_kernels_own():
+    """Each kernel over awkward shapes, built with the address sanitizer."""
+    names = [f"{kernel}-{variant}-{activation}-" for kernel, variant, activation in TRIED]
+    done = run_sanitized(
+        *("-m", "pytest", "-q", "tests/emulator", "-p", "no:cacheprovider"),
+        *("-k", f"(any_shape or of_the_definition) and ({' or '.join(names)})"),
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    assert f"{len(TRIED)} passed" not in done.stdout or "no tests" not in done.stdout

@@ -1,0 +1,134 @@
+"""Products with packed weights: any shape, any order of threads, within the rounding of their type."""
+
+import ctypes
+
+import numpy as np
+import pytest
+import torch
+
+from tests.emulator.build import compile_all
+from tests.emulator.floats import EPSILON, round_to, to_bits
+from tests.emulator.launch import SCHEDULES, default_capability
+from tests.emulator.weights import exact_weight, find_cases, make_x, multiply, step_sizes
+
+CASES = find_cases("gemv", "gemm")
+all_cases = pytest.mark.parametrize("case", CASES, ids=str)
+# One of each source and variant: types differ in conversions alone, schemes of one variant in zero points.
+BUILDS = {(case.path, case.build.variant): case for case in CASES}
+each_build = pytest.mark.parametrize("case", BUILDS.values(), ids=str)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(request):
+    """Everything that is tested, compiled two at a time."""
+    chosen = [
+        item.callspec.params["case"]
+        for item in request.session.items
+        if item.getparent(pytest.Module) is request.node and hasattr(item, "callspec")
+    ]
+    wanted = {str(c): (c.path, c.build, default_capability(c.build)) for c in chosen}
+    compile_all(list(wanted.values()))
+
+
+def awkward_shapes(case):
+    """Of one, odd, one less and more than a tile, K of one group, of several, and beyond a panel or stage."""
+    tile, group = case.build.tile, case.group
+    return [
+        (1, 1, group),
+        (2, 7, 3 * group),
+        (tile.m, 65, tile.k + group),
+        (tile.m + 1, tile.n - 1, 5 * group),
+        (2 * tile.m + 1, 8, 128),
+        (9, tile.n + 2, 2 * group),
+    ]
+
+
+def allowed(case, x, weight, bias, exact):
+    """Half a unit of the result's type, and what sums in float32 may lose."""
+    epsilon = EPSILON[case.build.activation]
+    size = np.abs(x) @ np.abs(weight).T + (0 if bias is None else np.abs(bias))
+    loss = 2**-20 * size
+    if case.path.stem == "gemv_w4a16" and case.scheme != "NF4":
+        # A code stands for itself and 256 more (16 for float32), which is taken off the sum again: what that
+        # loses does not shrink with the code, but is a small part of its step.
+        steps = step_sizes(case.scheme, *weight.shape)
+        loss += (2**-18 if case.build.activation == "float32" else 2**-16) * (np.abs(x) @ steps.T)
+    if case.path.stem.startswith("gemm") and case.scheme == "NF4":
+        loss += epsilon / 2 * size
+    return epsilon / 2 * np.abs(exact) + loss + 1e-30
+
+
+def check(case, m, n, k, *, has_bias=True, **how):
+    activation = case.build.activation
+    x, weight = make_x(m, k, activation), exact_weight(case.scheme, n, k)
+    bias = None
+    if has_bias:
+        bias = round_to(np.random.default_rng(n).standard_normal(n), activation)
+    exact = x @ weight.T + (0 if bias is None else bias)
+    y = multiply(case, x, n, bias=bias, **how)
+    assert np.all(np.abs(y - exact) <= allowed(case, x, weight, bias, exact)), (m, n, k, how)
+
+
+@all_cases
+def test_products_are_right_for_any_shape(case):
+    for m, n, k in awkward_shapes(case):
+        check(case, m, n, k, has_bias=n != 7)
+
+
+@each_build
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_order_of_threads_does_not_matter(case, schedule):
+    tile = case.build.tile
+    m, n, k = tile.m + 1, 40, tile.k + 3 * case.group
+    x = make_x(m, k, case.build.activation)
+    y = multiply(case, x, n, schedule=schedule, seed=m)
+    assert np.array_equal(y, multiply(case, x, n, schedule="eager"))
+
+
+@each_build
+@pytest.mark.parametrize("schedule", ["in_turn", "reversed", "random"])
+def test_parts_of_k_add_up_in_one_order(case, schedule):
+    tile = case.build.tile
+    for split, m, n, k in ((2, 1, 33, tile.k + case.group), (7, tile.m + 1, 9, 4 * case.group)):
+        check(case, m, n, k, split=split, schedule=schedule)
+        x = make_x(m, k, case.build.activation)
+        y = multiply(case, x, n, split=split, schedule=schedule)
+        assert np.array_equal(y, multiply(case, x, n, split=split))
+
+
+@each_build
+def test_not_a_number_and_infinity_stay_in_their_rows(case):
+    m, n, k = 4, 40, 2 * case.group
+    x = make_x(m, k, case.build.activation)
+    clean = multiply(case, x, n)
+    x[1, 3], x[2, k - 1] = np.nan, np.inf
+    y = multiply(case, x, n)
+    assert np.isnan(y[1]).all()
+    assert not np.isfinite(y[2, 1:]).any()
+    assert np.array_equal(y[[0, 3]], clean[[0, 3]])
+
+
+@each_build
+def test_rows_of_x_may_lie_anywhere(case):
+    activation = case.build.activation
+    m, n, k = 3, 5, 3 * case.group
+    x = make_x(m, k, activation)
+    bits = to_bits(x, activation)
+    room = np.zeros(bits.nbytes + 32, np.uint8)
+    address = (room.ctypes.data + 31) // 16 * 16 + bits.itemsize
+    ctypes.memmove(address, bits.ctypes.data, bits.nbytes)
+    y = multiply(case, x, n, x_address=address)
+    assert np.array_equal(y, multiply(case, x, n))
+
+
+@each_build
+def test_columns_do_not_mix(case):
+    """The product with a row of the identity is a column of the weight, exactly."""
+    n, k = 70, 4 * case.group
+    picked = torch.randperm(k, generator=torch.Generator().manual_seed(k))[:9].tolist()
+    x = np.eye(k)[picked]
+    exact = round_to(exact_weight(case.scheme, n, k)[:, picked].T, case.build.activation)
+    y = multiply(case, x, n)
+    # Sums of one code are exact; NormalFloat's values are rounded to the type by the GEMM.
+    unit = EPSILON[case.build.activation] if case.scheme == "NF4" else 0
+    assert np.all(np.abs(y - exact) <= unit * np.abs(exact))

@@ -1,0 +1,1 @@
+"""CUDA kernels, as far as no card is needed."""

@@ -1,0 +1,57 @@
+"""A driver whose cards are the emulator: kernels run on the memory of processor tensors."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+
+from qprobe.documents import arch
+from qprobe.kernels.cuda.driver import Blocks, Card, Launch
+from qprobe.kernels.cuda.portfolio import Source
+from tests.emulator.build import EmulatorError, load_engine, load_kernel
+
+LIMIT_S = 120
+CARD = Card(0, "Emulated", "8.0", 4)
+
+
+@dataclass
+class EmulatedDriver:
+    """One card; what was launched is kept, in order."""
+
+    card: Card = CARD
+    schedule: str = "eager"
+    launched: list[tuple[str, str, Blocks]] = field(default_factory=list)
+
+    def find_obstacle(self) -> str:
+        return ""
+
+    def cards(self) -> tuple[Card, ...]:
+        return (self.card,)
+
+    def find_build_obstacle(self, _card: Card, _features: tuple[str, ...]) -> str:
+        return ""
+
+    def load(self, source: Source, build_name: str, _index: int) -> Launch:
+        build = source.builds[build_name]
+        target = arch.target_for(self.card.capability, source.manifest.requires)
+        call = load_kernel(source.path, build, target)
+
+        def launch(blocks: Blocks, arguments: int) -> None:
+            self.launched.append((source.name, build_name, blocks))
+            words = ctypes.create_string_buffer(600)
+            failed = load_engine().qp_emulator_launch(
+                call,
+                (ctypes.c_uint * 3)(*blocks),
+                (ctypes.c_uint * 3)(build.threads, 1, 1),
+                ctypes.c_size_t(build.shared_bytes),
+                self.schedule.encode(),
+                ctypes.c_uint(0),
+                ctypes.c_uint(LIMIT_S),
+                ctypes.c_void_p(arguments),
+                words,
+                ctypes.c_size_t(len(words)),
+            )
+            if failed:
+                raise EmulatorError(f"{source.name}: {words.value.decode()}")
+
+        return launch

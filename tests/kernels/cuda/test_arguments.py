@@ -1,0 +1,77 @@
+"""Arguments have the bytes that the kernel reads, in its order; launches have the blocks that cover the problem."""
+
+import ctypes
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qprobe.errors import InputError
+from qprobe.kernels.cuda.arguments import ARGUMENTS, addresses, pack_arguments
+from qprobe.kernels.cuda.grid import count_blocks
+from qprobe.kernels.cuda.manifest import Tile
+
+NAMES = ["x", "packed", "bias", "y", "m", "n"]
+VALUES = {"y": 2**47, "x": 2**63 + 16, "packed": 4096, "bias": None, "n": 2**31 - 1, "m": 0}
+
+
+def test_addresses_have_8_bytes_and_counts_4_in_the_order_of_the_kernel():
+    packed = pack_arguments(NAMES, VALUES)
+    assert [ctypes.sizeof(value) for value in packed] == [8, 8, 8, 8, 4, 4]
+    assert [value.value for value in packed] == [2**63 + 16, 4096, None, 2**47, 0, 2**31 - 1]
+    pointers = addresses(packed)
+    read = ctypes.c_int32.from_address(pointers[5]).value
+    assert read == 2**31 - 1
+    assert ctypes.c_uint64.from_address(pointers[0]).value == 2**63 + 16
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("m", 2**31, "m = 2147483648 does not fit"),
+        ("m", -1, "m = -1 does not fit"),
+        ("m", 1.0, "m is 1.0, not an integer"),
+        ("m", True, "m is True, not an integer"),
+        ("m", None, "m is None, not an integer"),
+        ("x", None, "x is None, not an address"),
+        ("x", 0, "x is the address 0x0"),
+        ("x", 2**64, "x is the address 0x10000000000000000"),
+        ("bias", -8, "bias is the address -0x8"),
+        ("y", "here", "y is 'here', not an address"),
+        ("biass", 8, "and no biass; did you mean bias?"),
+        ("group", 8, "the kernel takes x, packed, bias, y, m, n, and no group"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(name, value, words):
+    with pytest.raises(InputError) as caught:
+        pack_arguments(NAMES, VALUES | {name: value})
+    assert words in str(caught.value)
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(InputError, match="the kernel takes x, m, which was not given"):
+        pack_arguments(NAMES, {k: v for k, v in VALUES.items() if k not in ("x", "m")})
+
+
+def test_every_argument_says_what_it_is():
+    assert all(argument.meaning for argument in ARGUMENTS.values())
+    assert all(a.kind == "pointer" for a in ARGUMENTS.values() if a.optional)
+
+
+@given(st.integers(1, 2**20), st.integers(1, 2**20), st.integers(1, 300), st.integers(1, 300))
+def test_blocks_cover_everything_and_no_more(m, n, tile_m, tile_n):
+    x, y, z = count_blocks(Tile(m=tile_m, n=tile_n), ("n", "m", "split"), min(m, 65535), n, 4)
+    assert (x - 1) * tile_n < n <= x * tile_n
+    assert (y - 1) * tile_m < min(m, 65535) <= y * tile_m
+    assert z == 4
+
+
+def test_axes_are_counted_as_the_kernel_says():
+    assert count_blocks(Tile(m=2), ("m",), m=7) == (4, 1, 1)
+    assert count_blocks(Tile(m=2, n=8), ("m", "n"), m=7, n=9) == (4, 2, 1)
+
+
+@pytest.mark.parametrize(("m", "n"), [(0, 1), (1, 0), (65536, 1), (1, 2**31)])
+def test_launches_that_cannot_be_are_refused(m, n):
+    with pytest.raises(InputError, match="a launch has 1 to"):
+        count_blocks(Tile(), ("n", "m"), m, n)

@@ -1,0 +1,85 @@
+"""Which build and how many parts of K: the host's choices for shapes of every kind."""
+
+import pytest
+import torch
+
+from qprobe.documents import arch
+from qprobe.kernels.cuda._heuristics import MOST_PARTS, choose_among, choose_split, count_tiles
+from qprobe.kernels.cuda.kernels import cuda_kernels
+from qprobe.kernels.cuda.portfolio import all_sources
+
+SOURCES = [all_sources()[kernel.id.removeprefix("cuda.")] for kernel in cuda_kernels()]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+@pytest.mark.parametrize("capability", arch.CAPABILITIES)
+def test_every_card_that_has_the_features_has_one_build_for_each_shape(source, capability):
+    if arch.missing(source.manifest.requires, capability):
+        return
+    for scheme in source.manifest.schemes:
+        for dtype in (torch.float16, torch.bfloat16, torch.float32):
+            builds = source.find_builds(scheme, dtype, capability)
+            if not builds:
+                continue
+            assert all(b.shared_bytes <= arch.SHARED_BYTES[capability] for b in builds)
+            for m in (1, 3, 8, 16, 17, 64, 128, 129, 5000):
+                chosen = choose_among(builds, 80, m, 4096)
+                assert chosen in builds
+                if any(b.max_rows and b.max_rows >= m for b in builds):
+                    assert chosen.max_rows
+                    assert chosen.max_rows >= m
+    assert source.find_builds(source.manifest.schemes[0], torch.float16, capability)
+
+
+@pytest.mark.parametrize(
+    ("capability", "words"),
+    [("7.5", "turing"), ("8.0", "g128_m"), ("8.6", "g128_m"), ("9.0", "g128_m")],
+)
+def test_builds_for_older_cards_are_left_to_them(capability, words):
+    source = all_sources()["gemm_w4a16"]
+    names = [b.variant for b in source.find_builds("W4A16", torch.float16, capability)]
+    assert names
+    assert all((words in name) and ("turing" in name) == (capability == "7.5") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("m", "height"), [(1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (33, 64), (64, 64), (128, 64)]
+)
+def test_few_rows_read_the_weight_as_seldom_as_possible(m, height):
+    builds = all_sources()["gemm_w4a16"].find_builds("W4A16", torch.float16, "8.0")
+    assert choose_among(builds, 108, m, 4096).tile.m == height
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "variant"), [(64, 4096, "m32n64"), (256, 4096, "m128n128"), (8192, 8192, "m128n256")]
+)
+def test_many_rows_take_blocks_that_fill_the_card(m, n, variant):
+    builds = all_sources()["gemm_s8_mma"].find_builds("W8A8", torch.float16, "8.0")
+    assert choose_among(builds, 108, m, n).variant == variant
+
+
+def find(name, scheme, variant=""):
+    builds = all_sources()[name].find_builds(scheme, torch.float16, "8.0")
+    return next(build for build in builds if variant in build.variant)
+
+
+@pytest.mark.parametrize("role", ["gemv", "gemm"])
+def test_k_is_cut_only_where_blocks_are_few_and_k_is_long(role):
+    build = find("gemm_w4a16", "W4A16", "m8")
+    for m, n, k, sms in ((1, 4096, 4096, 132), (1, 32, 100, 80), (64, 32000, 4096, 132)):
+        parts = choose_split(build, role, sms, m, n, k)
+        assert 1 <= parts <= MOST_PARTS
+        if count_tiles(build.tile, m, n) >= sms or k < 1024:
+            assert parts == 1
+    assert choose_split(build, role, 132, 1, 64, 2**20) == MOST_PARTS
+
+
+def test_what_is_bound_by_arithmetic_is_cut_only_where_half_the_card_would_idle():
+    build = find("gemm_s8_mma", "W8A8", "m128n128")
+    assert choose_split(build, "gemm", 132, 512, 4096, 4096) == 1  # 128 blocks
+    assert choose_split(build, "gemm", 132, 256, 1024, 4096) == 8  # 16 blocks
+
+
+def test_what_computes_no_layer_is_not_cut():
+    build = find("dequantize_w4", "W4A16")
+    assert choose_split(build, "dequantize", 132, 1, 32, 2**20) == 1

@@ -1,0 +1,50 @@
+"""Probes through their launcher: on the emulator they run, whatever their speed."""
+
+import pytest
+import torch
+
+from qprobe.kernels.cuda import probes
+from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.portfolio import sources_of
+
+CPU = torch.device("cpu")
+
+
+def test_the_copy_copies(emulated):
+    source = torch.randint(0, 255, (5000 * 16,), dtype=torch.uint8)
+    target = torch.zeros_like(source)
+    probes.copy_on(source, target)
+    assert torch.equal(source, target)
+
+
+@pytest.mark.parametrize(
+    ("capability", "units"),
+    [
+        ("6.0", {}),
+        ("6.1", {"peak_dp4a": "native"}),
+        ("7.5", {"peak_dp4a": "native", "peak_imma": "native", "peak_imma_s4": "native",
+                 "peak_hmma float16": "native"}),
+        ("8.9", {"peak_dp4a": "native", "peak_imma": "native", "peak_imma_s4": "native",
+                 "peak_hmma float16": "native", "peak_hmma bfloat16": "native", "peak_fp8": "native"}),
+        ("9.0", {"peak_dp4a": "native", "peak_imma": "native", "peak_imma_s4": "emulated",
+                 "peak_hmma float16": "native", "peak_hmma bfloat16": "native",
+                 "peak_fp8": "emulated", "peak_wgmma": "native"}),
+    ],
+)  # fmt: skip
+def test_each_card_has_the_probes_of_its_units(emulated, monkeypatch, capability, units):
+    emulated.card = Card(0, "Emulated", capability, 1)
+    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: None)
+    found = probes.list_peaks(CPU)
+    assert {probe.name: probe.support for probe in found} == units
+
+
+def test_they_run_and_know_how_much_they_compute(emulated, monkeypatch):
+    monkeypatch.setattr(probes, "ITERATIONS", 2)
+    monkeypatch.setattr(probes, "BLOCKS_PER_SM", 1)
+    emulated.card = Card(0, "Emulated", "8.0", 2)
+    found = {probe.name: probe for probe in probes.list_peaks(CPU)}
+    found["peak_dp4a"].run()
+    (source,) = (source for source in sources_of("peak") if source.name == "peak_dp4a")
+    tile = source.manifest.tile
+    assert found["peak_dp4a"].ops == 2 * tile.m * tile.n * tile.k * 2 * 2
+    assert emulated.launched == [("peak_dp4a", "", (2, 1, 1))]

@@ -1,0 +1,197 @@
+"""Judges machine code by what its kernel says of itself: every build, for every architecture that it lists."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from qprobe.documents import arch
+from qprobe.errors import UnavailableError
+from qprobe.kernels.cuda.arguments import ARGUMENTS
+from qprobe.kernels.cuda.builds import Build, builds
+from qprobe.kernels.cuda.cubins import load_cubin
+from qprobe.kernels.cuda.manifest import Manifest, read_manifest
+from qprobe.kernels.cuda.nvrtc import Choice, Compiler, find_compilers
+from tests.machine_code.disassembly import ROOT, Instruction, ToolMissingError, list_instructions
+from tests.machine_code.elf import Code, read_cubin
+
+CACHE = ROOT / "build" / "machine_code"
+COMPILERS = {12: (12, 9), 13: (13, 0)}
+"""Major version → the least version that builds for all that it is needed for."""
+STATIC_SHARED_BYTES = 48 * 1024
+SIZES = {"pointer": 8, "int32": 4}
+SPILLS = ("STL", "LDL")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One build of a kernel, for one architecture, by one line of compilers."""
+
+    path: Path
+    manifest: Manifest
+    build: Build
+    target: str
+    cuda: int
+
+    def __str__(self) -> str:
+        build = f"[{self.build.name}]" if self.build.name else ""
+        return f"{self.path.stem}{build}-{self.target}-cuda{self.cuda}"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What became of a pair: its code and instructions, or the compiler's words."""
+
+    code: Code | None
+    instructions: tuple[Instruction, ...]
+    words: str
+
+    def count(self, opcode: str) -> int:
+        """Instructions whose opcode begins so."""
+        return count_opcode(self.instructions, opcode)
+
+
+def count_opcode(instructions: Sequence[Instruction], wanted: str) -> int:
+    """How many have that name, and parts that begin so, whatever others stand between.
+
+    "LDG.128" is in LDG.E.128.CONSTANT, "HMMA.16" in HMMA.16816.F32.
+    """
+    name, *parts = wanted.split(".")
+    split = (instruction.opcode.split(".") for instruction in instructions)
+    return sum(
+        own[0] == name and all(any(one.startswith(part) for one in own) for part in parts)
+        for own in split
+    )
+
+
+def list_pairs(path: Path) -> list[Pair]:
+    """Everything that a kernel lists."""
+    manifest = read_manifest(path)
+    return [
+        Pair(path, manifest, build, target, cuda)
+        for build in builds(manifest)
+        for target in build.architectures
+        for cuda in lines_for(target)
+    ]
+
+
+def spread_pairs(path: Path) -> list[Pair]:
+    """Every variant for every architecture, and each activation type of a variant for some of them.
+
+    All would take minutes, and what differs with the type is little: the first architecture has the first
+    type, the second the second, and so on. `python -m tests.machine_code` judges all of them.
+    """
+    chosen: list[Pair] = []
+    for _, group in groupby(list_pairs(path), key=lambda pair: pair.build.variant):
+        of_build: dict[str, list[Pair]] = defaultdict(list)
+        for pair in group:
+            of_build[pair.build.name].append(pair)
+        columns = list(of_build.values())
+        for row in range(max(len(columns), len(columns[0]))):
+            chosen.append(columns[row % len(columns)][row % len(columns[0])])
+    return chosen
+
+
+def lines_for(target: str) -> tuple[int, ...]:
+    """The CUDA versions to build with: 12 has what is before 7.5, both have 7.5, 13 what is after."""
+    capability = arch.plain(target)
+    if arch.CAPABILITIES.index(capability) < arch.CAPABILITIES.index("7.5"):
+        return (12,)
+    return (12, 13) if capability == "7.5" else (13,)
+
+
+def find_compiler(cuda: int) -> Compiler:
+    """The compiler of a line; raises ToolMissingError where it is not installed."""
+    least = COMPILERS[cuda]
+    for compiler in find_compilers():
+        if compiler.version[0] == cuda and compiler.version >= least:
+            return compiler
+    have = ", ".join(compiler.words for compiler in find_compilers()) or "none"
+    raise ToolMissingError(f"NVRTC {least[0]}.{least[1]} or later is needed, there is {have}")
+
+
+def compile_pairs(pairs: Sequence[Pair], cache: Path = CACHE) -> dict[str, Compiled]:
+    """The outcome of each pair, by its name. Compiles what is not kept, as many at once as there are cores."""
+    for cuda in {pair.cuda for pair in pairs}:
+        find_compiler(cuda)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = dict(
+            zip(map(str, pairs), pool.map(lambda p: _compile(p, cache), pairs), strict=True)
+        )
+        groups: dict[str, list[str]] = defaultdict(list)
+        for pair in pairs:
+            if isinstance(made[str(pair)], Code):
+                groups[pair.target].append(str(pair))
+        texts = ([made[name].instructions for name in group] for group in groups.values())
+        read = dict(zip(groups, pool.map(list_instructions, groups, texts), strict=True))
+    listed = {
+        name: own
+        for target, group in groups.items()
+        for name, own in zip(group, read[target], strict=True)
+    }
+    return {
+        name: Compiled(code, listed[name], "") if name in listed else Compiled(None, (), str(code))
+        for name, code in made.items()
+    }
+
+
+def judge(pair: Pair, made: Compiled) -> list[str]:
+    """All that is wrong with the machine code of a pair, in words."""
+    if made.code is None:
+        return [made.words]
+    return [*_judge_instructions(pair, made), *_judge_resources(pair, made.code)]
+
+
+def uncovered(path: Path, pairs: Iterable[Pair]) -> list[str]:
+    """Architectures that a kernel lists and no build of it is for."""
+    covered = {pair.target for pair in pairs if pair.path == path}
+    return [target for target in read_manifest(path).architectures if target not in covered]
+
+
+def _compile(pair: Pair, cache: Path) -> Code | str:
+    try:
+        choice = Choice(find_compiler(pair.cuda), pair.target)
+        return read_cubin(load_cubin(pair.path, pair.build, choice, cache))
+    except (UnavailableError, ValueError) as error:
+        return str(error)
+
+
+def _judge_instructions(pair: Pair, made: Compiled) -> Iterable[str]:
+    asked = pair.build.machine_code(pair.target)
+    for opcode in asked.needs:
+        if (count := made.count(opcode)) < asked.at_least:
+            yield f"{opcode} is there {count} times, not {asked.at_least}"
+    for opcode in asked.forbids:
+        if count := made.count(opcode):
+            yield f"{opcode} is there {count} times, and is forbidden"
+    for opcode in SPILLS:
+        if count := made.count(opcode):
+            yield f"it spills: {opcode} is there {count} times"
+
+
+def _judge_resources(pair: Pair, code: Code) -> Iterable[str]:
+    manifest, build = pair.manifest, pair.build
+    limit = build.machine_code(pair.target).max_registers
+    if code.registers > limit:
+        yield f"it takes {code.registers} registers, more than {limit}"
+    if code.registers * build.threads > arch.REGISTERS_PER_BLOCK:
+        yield f"{build.threads} threads of {code.registers} registers do not fit on an SM"
+    if code.frame_bytes:
+        yield f"it keeps {code.frame_bytes} bytes in local memory"
+    most = arch.SHARED_BYTES[arch.plain(pair.target)]
+    if code.shared_bytes > STATIC_SHARED_BYTES:
+        yield f"it declares {code.shared_bytes} bytes of shared memory, more than {STATIC_SHARED_BYTES}"
+    if (shared := code.shared_bytes + build.shared_bytes) > most:
+        yield f"it takes {shared} bytes of shared memory, more than {most}"
+    if code.entry != manifest.entry:
+        yield f"the function is {code.entry}, not {manifest.entry}"
+    if code.max_threads != build.threads:
+        yield f"__launch_bounds__ is {code.max_threads}, the manifest says {build.threads} threads"
+    takes = tuple(SIZES[ARGUMENTS[name].kind] for name in manifest.arguments)
+    if code.parameters != takes:
+        yield f"the function takes {list(code.parameters)} bytes, the manifest says {list(takes)}"

@@ -1,0 +1,16 @@
+"""The golden vectors' kernel compiles for every architecture that a primitive is said to exist on."""
+
+import shutil
+from pathlib import Path
+
+from qprobe.kernels.sources import find_sources
+from tests.gpu.primitives import SOURCE
+from tests.machine_code.gate import compile_pairs, judge, list_pairs
+
+
+def test_every_primitive_compiles_where_it_exists(tmp_path):
+    for header in find_sources().glob("*.cuh"):
+        shutil.copy(header, tmp_path)
+    pairs = list_pairs(Path(shutil.copy(SOURCE, tmp_path)))
+    made = compile_pairs(pairs, tmp_path / "cache")
+    assert [f"{pair}: {words}" for pair in pairs for words in judge(pair, made[str(pair)])] == []
