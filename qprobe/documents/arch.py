@@ -94,6 +94,8 @@ OPS_PER_CLOCK: dict[str, dict[str, int]] = {
 }  # fmt: skip
 """Dense operations per clock and SM (a multiply-add is two), by the vendor's data sheets: a lead, not a measurement."""
 
+# Turing's small chips: GTX 16xx, GeForce MX4xx, and the workstation cards T400 to T2000.
+_WITHOUT_TENSOR_CORES = re.compile(r"\b(GTX 16\d\d|MX4\d\d|T[4-6]00|T5[05]0|T1[02]00|T2000)\b")
 _CAPABILITY = re.compile(r"(\d+\.\d+)([af]?)")
 
 
@@ -115,7 +117,7 @@ def has_tensor_cores(capability: str, name: str = "") -> bool | None:
     capability = plain(capability)
     if capability not in CAPABILITIES:
         return None
-    lacks = capability == "7.5" and re.search(r"\bGTX 16\d\d\b", name)
+    lacks = capability == "7.5" and _WITHOUT_TENSOR_CORES.search(name)
     return CAPABILITIES.index(capability) >= CAPABILITIES.index("7.0") and not lacks
 
 

@@ -1,0 +1,111 @@
+"""Containers, limits, other programs, and documents that leave things out."""
+
+from __future__ import annotations
+
+import pytest
+
+from qprobe.documents.machine import NONE_LISTED
+from tests.doctor.machines import (
+    load,
+    with_gpu,
+    with_host,
+)
+from tests.doctor.test_findings import find
+
+
+@pytest.mark.parametrize(
+    ("container", "words", "hint"),
+    [
+        ("docker", "the container was given no GPU", "docker run --gpus all"),
+        ("podman", "the container was given no GPU", "podman run --device nvidia.com/gpu=all"),
+        ("kubernetes", "the pod was given no GPU", "nvidia.com/gpu: 1"),
+        (None, "the driver is loaded, and no GPU is to be had", "permissions"),
+    ],
+)
+def test_a_loaded_driver_without_a_device_is_explained(container, words, hint):
+    machine = with_host(load("container_without_gpu"), container=container)
+    finding = find(machine, "container")
+    assert (finding.status, finding.summary) == ("fail", words)
+    assert hint in finding.fix.text
+    assert find(machine, "gpu").status == "skip"
+
+
+def test_a_machine_that_is_asked_about_its_cpu_alone_hides_nothing():
+    machine = with_host(load("h100_cu13"), kernel_driver="580.95.05")
+    narrowed = machine.model_copy(update={"gpus": ()})
+    assert find(narrowed, "container").status == "ok"
+    assert find(narrowed, "gpu").summary == "no NVIDIA GPU: the CPU is the device"
+
+
+def test_a_driver_that_lists_no_gpu_is_explained_by_the_container():
+    machine = load("container_without_gpu")
+    machine = machine.model_copy(update={"unanswered": {"gpus": NONE_LISTED}})
+    assert find(machine, "container").status == "fail"
+    bare = with_host(machine, kernel_driver=None)
+    assert (find(bare, "container").status, find(bare, "gpu").status) == ("ok", "skip")
+
+
+def test_a_broken_driver_is_not_called_a_matter_of_the_container():
+    words = "RM has detected an NVML/RM version mismatch."
+    machine = load("container_without_gpu").model_copy(update={"unanswered": {"gpus": words}})
+    assert find(machine, "gpu").status == "fail"
+    assert find(machine, "container").status == "ok"
+
+
+def test_of_cards_in_slices_one_is_enough():
+    machine = load("a100_mig")
+    second = machine.gpus[0].model_copy(update={"index": 1})
+    machine = machine.model_copy(update={"gpus": (*machine.gpus, second)})
+    assert find(machine, "gpu-torch").status == "ok"
+    assert find(with_gpu(machine, mig=False), "gpu-torch").status == "ok"  # the other still is
+    whole = machine.model_copy(update={"gpus": tuple(
+        gpu.model_copy(update={"mig": False}) for gpu in machine.gpus)})  # fmt: skip
+    assert find(whole, "gpu-torch").status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("changes", "summary"),
+    [
+        ({}, "none"),
+        ({"container": "docker"}, "docker, without limits"),
+        (
+            {"container": "docker", "cpu_limit_cores": 1.5, "memory_limit_bytes": 2**33},
+            "docker; 1.5 cores, 8.0 GiB of memory",
+        ),
+        ({"cpu_limit_cores": 2.0}, "no container; 2 cores"),
+    ],
+    ids=str,
+)
+def test_limits_are_told(changes, summary):
+    finding = find(with_host(load("h100_cu13"), **changes), "container")
+    assert (finding.status, finding.summary) == ("ok", summary)
+
+
+def test_a_document_from_before_the_host_was_asked_skips_what_needs_it():
+    machine = load("h100_cu13").model_copy(update={"host": None})
+    for name in ("container", "load", "cache"):
+        assert find(machine, name).status == "skip"
+
+
+@pytest.mark.parametrize(
+    ("load_", "status"), [(0.0, "ok"), (8.0, "ok"), (8.1, "warn"), (None, "skip")]
+)
+def test_other_programs(load_, status):
+    assert find(with_host(load("h100_cu13"), load=load_), "load").status == status  # 16 cores
+
+
+@pytest.mark.parametrize(("writable", "status"), [(True, "ok"), (False, "warn"), (None, "skip")])
+def test_cache(writable, status):
+    assert find(with_host(load("h100_cu13"), cache_is_writable=writable), "cache").status == status
+
+
+def test_facts_that_were_not_read_are_told():
+    machine = load("h100_cu13")
+    assert find(machine, "record").summary == "written from tables, not probed"
+    probed = machine.model_copy(update={"origin": "probed", "unanswered": {}})
+    assert find(probed, "record").summary == "every question was answered"
+    quiet = probed.model_copy(update={"unanswered": {f"gpus.0.f{i}": "no" for i in range(9)}})
+    finding = find(quiet, "record")
+    assert finding.summary == "9 questions unanswered"
+    assert "gpus.0.f0: no" in finding.detail
+    assert "and 1 more" in finding.detail
