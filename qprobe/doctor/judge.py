@@ -59,8 +59,9 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
     word, why = _pace(outcome.speeds)
     if not outcome.speeds and not _is_about_layers(right):
         why = "; ".join(trial.words for trial in right if trial.words) or "right"
-    if refused:
-        why += f"; refuses {_places(refused)}: {refused[0].words}"
+    types = {_type(trial) for trial in right}
+    if strict := [trial for trial in refused if _type(trial) not in types]:
+        why += f"; refuses {', '.join(dict.fromkeys(map(_type, strict)))}: {strict[0].words}"
     if word == "slow":
         why = _sentence(why, outcome.lack)
     return word, why
@@ -86,6 +87,11 @@ def _blame(bad: Sequence[Trial], right: Sequence[Trial]) -> str:
             if worst.words and not what:
                 why = f"{_places(alike)}: {worst.words}"
     return why + (f"; right at {_places(right)}" if right else "")
+
+
+def _type(trial: Trial) -> str:
+    """What a step is named by first: the type of the activations."""
+    return trial.name.partition(", ")[0]
 
 
 def _is_about_layers(trials: Sequence[Trial]) -> bool:
@@ -126,10 +132,15 @@ def _paces(speeds: Sequence[Speed]) -> str:
 
 def _words(speed: Speed) -> str:
     if speed.ratio_low <= 1 <= speed.ratio_high and speed.ratio_high / speed.ratio_low > CLEAR:
-        return f"{speed.ratio_low:.2g} to {speed.ratio_high:.2g} times as fast, undecided,"
-    if speed.ratio < 1 / MANY:
-        return f"{1 / speed.ratio:.0f} times slower"
-    return f"{speed.ratio:.2g} times as fast"
+        return f"undecided ({speed.ratio_low:.2g} to {speed.ratio_high:.2g} times as fast)"
+    if speed.ratio < 1 / CLEAR:
+        return f"{_plain(1 / speed.ratio)} times slower"
+    return f"{_plain(speed.ratio)} times as fast"
+
+
+def _plain(ratio: float) -> str:
+    """Two digits that mean something."""
+    return f"{ratio:.0f}" if ratio >= MANY else f"{ratio:.1f}"
 
 
 def _sentence(*parts: str) -> str:

@@ -136,3 +136,11 @@ class _Timing:
             ways, beside = self._parts
             x = make_rows(m, SIDE, device, self._layer.outliers).to(self._kind)
             return time_beside(ways, beside, x, device, self._report.is_full)
+
+
+def copy_linear(linear: nn.Linear, dtype: torch.dtype) -> nn.Linear:
+    """A layer of its own in `dtype`, for libraries that change what they are given."""
+    made = nn.Linear(linear.in_features, linear.out_features, device="meta", dtype=dtype)
+    made.weight = nn.Parameter(linear.weight.detach().to(dtype, copy=True), requires_grad=False)
+    made.bias = nn.Parameter(linear.bias.detach().to(dtype, copy=True), requires_grad=False)
+    return made.eval()
