@@ -42,6 +42,8 @@ class Layer:
     """‖W−Ŵ‖/‖W‖ of normally distributed weights that the stored bits explain."""
     activation_error: float = 0.0
     """The same of activations, where they are quantized."""
+    computes_in: FloatDtype | None = None
+    """The type that it computes in whatever the type of x, where that is less precise."""
     outliers: bool = False
     """Whether one feature of x is far above the rest, which the method is made for."""
 

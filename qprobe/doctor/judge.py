@@ -45,7 +45,7 @@ def judge(method: Method, device: str, outcome: Outcome) -> Verdict:
 
 
 def _verdict(outcome: Outcome) -> tuple[str, str]:
-    steps = [trial for trial in outcome.trials if not trial.name.startswith("import ")]
+    steps = [trial for trial in outcome.trials if not trial.name.startswith(("import ", "timing "))]
     right = [trial for trial in steps if trial.outcome == "right"]
     bad = [trial for trial in outcome.trials if trial.outcome in ("died", "failed", "wrong")]
     refused = [trial for trial in steps if trial.outcome == "refused"]
@@ -116,14 +116,13 @@ def _places(trials: Sequence[Trial]) -> str:
 
 
 def _pace(speeds: Sequence[Speed]) -> tuple[str, str]:
-    """`fast` or `slow` only where that is so at every M; else `works`, and where it is which."""
+    """`fast` where it is faster at some M and slower at none, beyond the noise; `slow` likewise."""
     if not speeds:
         return "works", "right; it was not timed"
-    if all(speed.ratio_low > CLEAR for speed in speeds):
-        return "fast", _paces(speeds)
-    if all(speed.ratio_high < 1 / CLEAR for speed in speeds):
-        return "slow", _paces(speeds)
-    return "works", _paces(speeds)
+    is_faster = any(speed.ratio_low > CLEAR for speed in speeds)
+    is_slower = any(speed.ratio_high < 1 / CLEAR for speed in speeds)
+    word = "works" if is_faster == is_slower else "fast" if is_faster else "slow"
+    return word, _paces(speeds)
 
 
 def _paces(speeds: Sequence[Speed]) -> str:

@@ -21,6 +21,7 @@ def load_torchao() -> None:
 
 def quantized(config: Callable[[], Any], linear: nn.Linear, dtype: torch.dtype) -> Made:
     """A copy of the layer in `dtype`, quantized as `config` says."""
+    import torch
     from torchao.quantization import quantize_
 
     from qprobe.doctor.scripts.layer import copy_linear
@@ -28,5 +29,9 @@ def quantized(config: Callable[[], Any], linear: nn.Linear, dtype: torch.dtype) 
     layer = copy_linear(linear, dtype)
     quantize_(layer, config())
     weight: Any = layer.weight
-    stored = weight.dequantize().float() if hasattr(weight, "dequantize") else None
-    return Made(layer, stored)
+    if type(weight.data) is torch.Tensor and weight.dtype == dtype and not weight.is_quantized:
+        raise ValueError(f"it leaves a layer with K = {linear.in_features} unquantized, silently")
+    try:
+        return Made(layer, weight.dequantize().float())
+    except NotImplementedError:  # a packing that is not undone
+        return Made(layer)

@@ -19,6 +19,7 @@ METHOD = Method(
         make=partial(make_4bit, "nf4"),
         dtypes=("bfloat16", "float16", "float32"),
         weight_error=0.12,
+        computes_in="bfloat16",  # on a processor, for every type
     ),
     needs=NEEDS,
 )

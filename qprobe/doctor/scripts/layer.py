@@ -87,7 +87,10 @@ def _check(
 
 def _judge(layer: Layer, linear: nn.Linear, x: Tensor, made: Made, name: str) -> Answer:
     """Compare with the stored weight closely, and what is stored with what was given, loosely."""
-    limit = ARITHMETIC[x.dtype] + layer.activation_error
+    arithmetic = ARITHMETIC[x.dtype]
+    if layer.computes_in:
+        arithmetic = max(arithmetic, ARITHMETIC[getattr(torch, layer.computes_in)])
+    limit = arithmetic + layer.activation_error
     stored = linear.weight if made.weight is None else made.weight
     if stored.shape != linear.weight.shape:
         raise ValueError(

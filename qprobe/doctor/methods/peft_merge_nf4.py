@@ -1,0 +1,29 @@
+"""A LoRA merged by PEFT into weights of bitsandbytes' NF4, before any forward pass and after one."""
+
+from __future__ import annotations
+
+from qprobe.doctor._merge import Merge
+from qprobe.doctor._method import Method
+from qprobe.doctor.methods._peft import NEEDS, load_peft
+from qprobe.doctor.methods.bitsandbytes_nf4 import METHOD as NF4
+from qprobe.documents.finding import Fix
+
+METHOD = Method(
+    id="peft-merge-nf4",
+    title="PEFT, LoRA merged into bitsandbytes NF4",
+    bits=4,
+    family="a LoRA merged into quantized weights",
+    script=Merge(
+        package="peft and bitsandbytes",
+        load=load_peft,
+        layer=NF4.script,
+        flag="is_loaded_in_4bit",
+        limit=0.3,
+    ),
+    needs=NEEDS,
+    cure=Fix(
+        text="On a CPU, the first forward pass in eval mode repacks NF4 weights in place, and the merge "
+        "misreads them. Merge before the first forward pass, or call model.train() before merging, "
+        "or merge into the unquantized model and quantize the result.",
+    ),
+)
