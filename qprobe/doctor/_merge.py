@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qprobe.doctor._layer import Layer
+    import torch
+    from torch import nn
+
+    from qprobe.doctor._layer import Made
     from qprobe.doctor.execution.report import Report
 
 
@@ -17,8 +20,8 @@ class Merge:
 
     package: str
     load: Callable[[], object]
-    layer: Layer
-    """What the weights are stored by."""
+    make: Callable[[nn.Linear, torch.dtype], Made]
+    """From a float32 layer to a quantized one of the type of x, whose `run` is a module."""
     flag: str
     """The attribute by which PEFT tells that a model is quantized."""
     limit: float

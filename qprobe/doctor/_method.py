@@ -37,8 +37,12 @@ class Method:
     feature: str = ""
     """What of the hardware makes it fast: a key of `qprobe.doctor.native.FEATURES`."""
     level: Level = "full"
+    in_torch: bool = True
+    """Whether it can take a layer's place in a PyTorch model."""
+    note: str = ""
+    """What its figures do not show."""
     cure: Fix | None = None
-    """What to do where it is broken, if that is known."""
+    """What to do where it is broken or refused, if that is known."""
 
     @property
     def install_command(self) -> str:

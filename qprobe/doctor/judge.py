@@ -31,14 +31,16 @@ class Outcome:
 def judge(method: Method, device: str, outcome: Outcome) -> Verdict:
     """The verdict that the evidence supports."""
     verdict, why = _verdict(outcome)
+    if verdict in ("fast", "works", "slow"):
+        why = _sentence(why, method.note)
     return Verdict(
         method=method.id,
         device=device,
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=verdict,
         why=why,
         evidence="measured",
         detail=_detail(outcome),
-        fix=method.cure if verdict == "broken" else None,
+        fix=method.cure if verdict in ("broken", "unsupported") else None,
         trials=outcome.trials,
         speeds=outcome.speeds,
     )
@@ -58,7 +60,7 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
         return "unsupported", _sentence(words, outcome.lack)
     word, why = _pace(outcome.speeds)
     if not outcome.speeds and not _is_about_layers(right):
-        why = "; ".join(trial.words for trial in right if trial.words) or "right"
+        why = "; ".join(dict.fromkeys(trial.words for trial in right if trial.words)) or "right"
     types = {_type(trial) for trial in right}
     if strict := [trial for trial in refused if _type(trial) not in types]:
         why += f"; refuses {', '.join(dict.fromkeys(map(_type, strict)))}: {strict[0].words}"

@@ -79,8 +79,7 @@ def lack_of(feature: str, machine: Machine, device: str) -> str:
         have = ", ".join(dict.fromkeys(_CPU_EXAMPLES[name] for name in wanted.cpu))
         return f"this processor has no instructions for {wanted.words}; those with {have} have"
     have = ", ".join(
-        f"{item} ({_EXAMPLES[item]})" if item in _EXAMPLES else item
-        for item in wanted.capabilities
+        f"{item} ({_EXAMPLES[item]})" if item in _EXAMPLES else item for item in wanted.capabilities
     )
     gpu = next(item for item in machine.gpus if f"cuda:{item.index}" == device)
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -87,9 +87,7 @@ class _Heard:
 class Trying:
     """Methods on the devices of one machine, one after the other; a context that leaves nothing running."""
 
-    def __init__(
-        self, machine: Machine, *, is_full: bool, package: str = methods.__name__
-    ) -> None:
+    def __init__(self, machine: Machine, *, is_full: bool, package: str = methods.__name__) -> None:
         self._machine, self._is_full, self._package = machine, is_full, package
         self._limits = _fit(FULL if is_full else QUICK)
         # What is not compiled yet takes longer than a quick run may.
@@ -174,4 +172,21 @@ def not_installed(method: Method, device: str, missing: Sequence[str]) -> Verdic
     )
 
 
-Watcher = Callable[[str, float], None]
+def by_rule(method: Method, device: str, machine: Machine) -> Verdict | None:
+    """What can be said of a method without running it, on a machine that is only recorded."""
+    if missing := absent_of(method, machine.software.packages):
+        return not_installed(method, device, missing)
+    lack = lack_of(method.feature, machine, device)
+    if device == "cpu" or not lack:
+        return None
+    return Verdict(
+        method=method.id, device=device, verdict="unsupported", why=lack, evidence="rule"
+    )
+
+
+def devices_of(machine: Machine) -> tuple[str, ...]:
+    """The CPU, and the first GPU of each kind."""
+    kinds: dict[tuple[str, str | None], str] = {}
+    for gpu in machine.gpus:
+        kinds.setdefault((gpu.name, gpu.compute_capability), f"cuda:{gpu.index}")
+    return ("cpu", *kinds.values())

@@ -94,5 +94,7 @@ class Diagnosis(TopDocument):
     machine: Machine
     findings: tuple[Finding, ...]
     verdicts: tuple[Verdict, ...]
+    disturbed_by: str = ""
+    """What else kept the processors busy while methods were timed, in a sentence."""
     interrupted: Flag = False
     """Whether it was stopped before everything had been asked."""

@@ -20,7 +20,6 @@ from qprobe.doctor.execution.memory import PROC, group_bytes, resident_bytes
 from qprobe.doctor.execution.messages import (
     Begin,
     Done,
-    End,
     Ended,
     Message,
     Request,

@@ -76,7 +76,9 @@ def _run(request: Request, results: int, output: int) -> None:
         methods[request.method].script(report)
         report.finish()
         status = 0
-    except BaseException:  # the border of the process: whatever it is, the doctor reads its last line
+    except (
+        BaseException
+    ):  # the border of the process: whatever it is, the doctor reads its last line
         with suppress(BaseException):
             traceback.print_exc()
             sys.stderr.flush()
@@ -90,7 +92,9 @@ def _limit(request: Request) -> None:
         limit = HEADROOM * request.memory_bytes
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    with suppress(OSError):  # if the system runs out of memory after all, it shall take this process
+    with suppress(
+        OSError
+    ):  # if the system runs out of memory after all, it shall take this process
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 

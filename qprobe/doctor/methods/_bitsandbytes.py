@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 NEEDS = ("torch", "bitsandbytes")
+THRESHOLD = 6.0
+"""The default of transformers and of the paper."""
 
 
 def load_bitsandbytes() -> None:
@@ -40,3 +42,23 @@ def make_4bit(kind: str, linear: nn.Linear, dtype: torch.dtype) -> Made:
     layer = made.to(linear.weight.device).eval()
     stored = functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
     return Made(layer, stored.float())
+
+
+def make_int8(linear: nn.Linear, dtype: torch.dtype) -> Made:
+    """`Linear8bitLt` as transformers makes it."""
+    from bitsandbytes import nn as bnb
+    from torch import nn
+
+    made = bnb.Linear8bitLt(
+        linear.in_features,
+        linear.out_features,
+        bias=True,
+        has_fp16_weights=False,
+        threshold=THRESHOLD,
+    )
+    weight = linear.weight.detach().to("cpu", dtype, copy=True)
+    made.weight = bnb.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
+    made.bias = nn.Parameter(linear.bias.to(dtype, copy=True), requires_grad=False)
+    layer = made.to(linear.weight.device).eval()
+    stored = layer.weight.CB.float() * layer.weight.SCB.float().unsqueeze(-1) / 127
+    return Made(layer, stored)

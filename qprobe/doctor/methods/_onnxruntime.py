@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-NEEDS = ("onnxruntime|onnxruntime-gpu", "onnx")
+NEEDS = ("torch", "onnxruntime|onnxruntime-gpu", "onnx")
 INSTALL = "onnxruntime onnx"
 OPSET, CONTRIB_OPSET, IR_VERSION = 17, 1, 8
 ERRORS_ONLY = 3
@@ -16,7 +16,7 @@ ERRORS_ONLY = 3
 
 def load_onnxruntime() -> None:
     """Import the runtime, and the package that writes models for it."""
-    import onnx
+    import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
 
 

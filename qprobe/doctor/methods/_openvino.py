@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-NEEDS = ("openvino",)
+NEEDS = ("torch", "openvino")
 
 
 def load_openvino() -> None:

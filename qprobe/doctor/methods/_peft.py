@@ -7,5 +7,5 @@ NEEDS = ("torch", "peft", "bitsandbytes")
 
 def load_peft() -> None:
     """Import both."""
-    import bitsandbytes
+    import bitsandbytes  # noqa: F401
     import peft  # noqa: F401

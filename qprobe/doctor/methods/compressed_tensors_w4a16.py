@@ -21,4 +21,5 @@ METHOD = Method(
         weight_error=0.16,
     ),
     needs=NEEDS,
+    note="the first forward pass decompresses it to 16 bits: it saves space on disk only",
 )

@@ -22,5 +22,6 @@ METHOD = Method(
         activation_error=0.02,
     ),
     needs=NEEDS,
+    note="the first forward pass decompresses it to 16 bits: it saves space on disk only",
     feature="int8",
 )

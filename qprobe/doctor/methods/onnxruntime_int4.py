@@ -53,4 +53,5 @@ METHOD = Method(
     needs=NEEDS,
     install=INSTALL,
     devices=("cpu",),
+    in_torch=False,
 )

@@ -46,5 +46,6 @@ METHOD = Method(
     needs=NEEDS,
     install=INSTALL,
     devices=("cpu",),
+    in_torch=False,
     feature="int8",
 )

@@ -24,4 +24,5 @@ METHOD = Method(
     ),
     needs=NEEDS,
     devices=("cpu",),
+    in_torch=False,
 )

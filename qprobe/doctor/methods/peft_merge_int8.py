@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from qprobe.doctor._merge import Merge
 from qprobe.doctor._method import Method
+from qprobe.doctor.methods._bitsandbytes import make_int8
 from qprobe.doctor.methods._peft import NEEDS, load_peft
-from qprobe.doctor.methods.bitsandbytes_int8 import METHOD as INT8
 from qprobe.documents.finding import Fix
 
 METHOD = Method(
@@ -16,7 +16,7 @@ METHOD = Method(
     script=Merge(
         package="peft and bitsandbytes",
         load=load_peft,
-        layer=INT8.script,
+        make=make_int8,
         flag="is_loaded_in_8bit",
         limit=0.08,
     ),

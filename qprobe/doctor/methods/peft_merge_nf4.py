@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qprobe.doctor._merge import Merge
 from qprobe.doctor._method import Method
+from qprobe.doctor.methods._bitsandbytes import make_4bit
 from qprobe.doctor.methods._peft import NEEDS, load_peft
-from qprobe.doctor.methods.bitsandbytes_nf4 import METHOD as NF4
 from qprobe.documents.finding import Fix
 
 METHOD = Method(
@@ -16,7 +18,7 @@ METHOD = Method(
     script=Merge(
         package="peft and bitsandbytes",
         load=load_peft,
-        layer=NF4.script,
+        make=partial(make_4bit, "nf4"),
         flag="is_loaded_in_4bit",
         limit=0.3,
     ),

@@ -72,9 +72,7 @@ def _adapted(merge: Merge, dtype: torch.dtype, device: str) -> Any:
     """The same quantized model with the same adapter at every call, never run yet."""
     from peft import LoraConfig, get_peft_model
 
-    layers = [
-        merge.layer.make(make_linear(SIDE, SIDE, device, seed), dtype).run for seed in (0, 1)
-    ]
+    layers = [merge.make(make_linear(SIDE, SIDE, device, seed), dtype).run for seed in (0, 1)]
     model = _Pair(*layers).eval()
     setattr(model, merge.flag, True)
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["first", "second"])

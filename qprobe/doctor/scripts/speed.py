@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ class Unquantized:
         made: dict[str, Callable[[int], object]] = {}
         for name, (weight, bias) in self.layers.items():
             rows = x.to(weight.dtype)
-            made[name] = _bind(lambda y, w=weight, b=bias: functional.linear(y, w, b), rows)
+            made[name] = _bind(partial(functional.linear, weight=weight, bias=bias), rows)
         return made
 
 
@@ -77,7 +78,7 @@ def time_beside(
         m=len(x),
         n=weight.shape[0],
         k=weight.shape[1],
-        activation_dtype=str(x.dtype).removeprefix("torch."),  # type: ignore[arg-type]
+        activation_dtype=str(x.dtype).removeprefix("torch."),
         median_s=samples[ours].median,
         unquantized_s=samples[plain].median,
         unquantized_dtype=plain,
