@@ -65,7 +65,7 @@ def doctor(
             from qprobe.render.markdown import diagnosis_markdown
 
             return diagnosis_markdown(diagnosis)
-        return diagnosis_text(diagnosis, width, color, full or bool(names))
+        return diagnosis_text(diagnosis, width, color, full, trials=bool(names))
 
     if html is not None:
         from qprobe.render.html import diagnosis_html

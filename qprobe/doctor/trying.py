@@ -19,6 +19,7 @@ from qprobe.documents.machine import Machine
 from qprobe.errors import UnavailableError
 from qprobe.kernels.device import available_memory_bytes
 
+FIRST = ("qprobe", "torch")
 RUNS = 4
 """A process that dies at a step is followed by another that leaves the step out, this often."""
 QUICK = Limits(import_s=60, step_s=10, whole_s=60, memory_bytes=2 * 2**30)
@@ -29,14 +30,19 @@ MEMORY_SHARE = 0.6
 
 @cache
 def list_methods() -> tuple[Method, ...]:
-    """Every method, those of every run first, then by name."""
+    """Every method, in the order in which they are tried."""
     found: tuple[Method, ...] = discover(methods, "METHOD")
     return in_order(found)
 
 
 def in_order(found: Sequence[Method]) -> tuple[Method, ...]:
-    """Those of every run first, then by name."""
-    return tuple(sorted(found, key=lambda method: (method.level != "quick", method.id)))
+    """What is always there first, then by name."""
+
+    def rank(method: Method) -> tuple[int, str]:
+        library = method.id.partition("-")[0]
+        return FIRST.index(library) if library in FIRST else len(FIRST), method.id
+
+    return tuple(sorted(found, key=rank))
 
 
 def absent_of(method: Method, installed: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -87,9 +93,16 @@ class _Heard:
 class Trying:
     """Methods on the devices of one machine, one after the other; a context that leaves nothing running."""
 
-    def __init__(self, machine: Machine, *, is_full: bool, package: str = methods.__name__) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        is_full: bool,
+        package: str = methods.__name__,
+        limits: Limits | None = None,
+    ) -> None:
         self._machine, self._is_full, self._package = machine, is_full, package
-        self._limits = _fit(FULL if is_full else QUICK)
+        self._limits = limits or _fit(FULL if is_full else QUICK)
         # What is not compiled yet takes longer than a quick run may.
         self._nursery = Nursery({} if is_full else {"QPROBE_COMPILE": "never"})
 
@@ -97,29 +110,31 @@ class Trying:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._nursery.__exit__(None, None, None)
+        self._nursery.close()
 
     def verdict(self, method: Method, device: str) -> Verdict:
         """What the method does on the device, by running it."""
         missing = absent_of(method)
         if missing:
             return not_installed(method, device, missing)
-        heard, lack = _Heard(), lack_of(method.feature, self._machine, device)
+        heard, output = _Heard(), ""
         ending = Ending("", "", 0, "")
         for _ in range(RUNS):
             ending = self._run(method, device, heard)
-            if not ending.words or not ending.step or ending.step.startswith("import "):
+            if ending.words:
+                output = output or ending.output
+            if not (ending.words and ending.step):
                 break
-            heard.trials.append(_death(ending))
+            heard.trials.append(Trial(name=ending.step, outcome="died", words=ending.words))
             heard.done.append(ending.step)
-        if ending.words and ending.step.startswith("import "):
-            heard.trials.append(_death(ending))
+            if ending.step.startswith("import "):  # it would again
+                break
         outcome = Outcome(
             trials=tuple(heard.trials),
             speeds=tuple(heard.speeds),
             ending="" if ending.step else ending.words,
-            output=ending.output if ending.words else "",
-            lack=lack,
+            output=output,
+            lack=lack_of(method.feature, self._machine, device),
         )
         return judge(method, device, outcome)
 
@@ -145,10 +160,6 @@ class Trying:
             if not step:
                 raise
             return Ending(f"takes the process that started it along ({error})", step, 0, "")
-
-
-def _death(ending: Ending) -> Trial:
-    return Trial(name=ending.step, outcome="died", words=ending.words)
 
 
 def _fit(limits: Limits) -> Limits:

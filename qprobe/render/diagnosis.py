@@ -28,15 +28,22 @@ _SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s])+""")
 
 
 def diagnosis_text(
-    diagnosis: Diagnosis, width: int = DEFAULT_WIDTH, color: bool = False, full: bool = False
+    diagnosis: Diagnosis,
+    width: int = DEFAULT_WIDTH,
+    color: bool = False,
+    full: bool = False,
+    trials: bool = False,
 ) -> str:
-    """The findings, the verdicts and the count; `full` also shows the detail of what is fine."""
+    """The findings, the verdicts and the count.
+
+    `full` also shows the detail of what is fine, `trials` the evidence behind each verdict.
+    """
     blocks: list[RenderableType] = []
     longest = max((len(finding.title) for finding in diagnosis.findings), default=0)
     for finding in diagnosis.findings:
         blocks.extend(_finding(finding, min(longest, _TITLE_COLUMNS), width, full))
     if diagnosis.verdicts:
-        blocks += [*verdict_blocks(diagnosis, width, full), words("")]
+        blocks += [*verdict_blocks(diagnosis, width, full, trials), words("")]
     if diagnosis.findings:
         blocks.append(words(count_line(diagnosis.findings), "bold"))
     return render(blocks, width, color)

@@ -12,7 +12,6 @@ from qprobe.render.page import indent, one_line, table, words
 
 VERDICT_MARKS = {"fast": "✓", "works": "·", "slow": "!", "broken": "✗", "unsupported": "–",
                  "not_installed": "–"}  # fmt: skip
-_METHOD_COLUMNS = 26
 _UNSAID = ("broken", "unsupported", "not_installed")
 """Verdicts that no figure explains."""
 
@@ -51,13 +50,16 @@ def _figure(ratio: float) -> str:
     return f"{ratio:.1f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
-def said_of(verdict: Verdict, full: bool) -> bool:
+def _is_said(verdict: Verdict, full: bool, trials: bool) -> bool:
     """Whether its reason is told besides the figures."""
-    return full or verdict.verdict in _UNSAID or not verdict.speeds
+    is_plain = bool(verdict.speeds) and verdict.verdict not in _UNSAID
+    return trials or not is_plain or (full and verdict.verdict == "slow")
 
 
-def verdict_blocks(diagnosis: Diagnosis, width: int, full: bool) -> Iterator[RenderableType]:
-    """For each device a table, then the reasons and what to do."""
+def verdict_blocks(
+    diagnosis: Diagnosis, width: int, full: bool, trials: bool
+) -> Iterator[RenderableType]:
+    """For each device a table, then the reasons and what to do; with `trials`, the evidence too."""
     for device in devices_in(diagnosis.verdicts):
         mine = [item for item in diagnosis.verdicts if item.device == device]
         timed = rows_timed(mine)
@@ -70,8 +72,8 @@ def verdict_blocks(diagnosis: Diagnosis, width: int, full: bool) -> Iterator[Ren
         if shown:
             yield _figures(shown, timed)
         for item in shown:
-            if said_of(item, full):
-                yield from _reason(item, width, full)
+            if _is_said(item, full, trials):
+                yield from _reason(item, width, trials)
         if absent:
             yield words(f"– not installed: {'; '.join(map(_absence, absent))}")
     if diagnosis.disturbed_by:
@@ -79,16 +81,15 @@ def verdict_blocks(diagnosis: Diagnosis, width: int, full: bool) -> Iterator[Ren
 
 
 def _figures(verdicts: Sequence[Verdict], timed: Sequence[int]) -> RenderableType:
-    headers = ("method", "verdict", *(f"M = {m}" for m in timed), "by")
+    headers = ("method", "verdict", *(f"M = {m}" for m in timed))
     right = tuple(range(2, 2 + len(timed)))
     return table(
         headers,
         (
             (
                 one_line(item.method),
-                f"{VERDICT_MARKS[item.verdict]} {item.verdict}",
+                f"{VERDICT_MARKS[item.verdict]} {item.verdict.replace('_', ' ')}",
                 *(gain_at(item, m) for m in timed),
-                ", ".join(dict.fromkeys(s.kernel for s in item.speeds if s.kernel)),
             )
             for item in verdicts
         ),
@@ -97,12 +98,12 @@ def _figures(verdicts: Sequence[Verdict], timed: Sequence[int]) -> RenderableTyp
     )
 
 
-def _reason(verdict: Verdict, width: int, full: bool) -> Iterator[RenderableType]:
+def _reason(verdict: Verdict, width: int, trials: bool) -> Iterator[RenderableType]:
     from qprobe.render.diagnosis import fix_blocks
 
     mark = VERDICT_MARKS[verdict.verdict]
     yield words(f"{mark} {one_line(verdict.method)}: {verdict.why}")
-    if full and verdict.detail:
+    if trials and verdict.detail:
         yield indent(words(verdict.detail, "dim"), 4)
     if verdict.fix:
         yield from (indent(block, 4) for block in fix_blocks(verdict.fix, width - 6))

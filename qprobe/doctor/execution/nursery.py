@@ -13,8 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from qprobe.doctor.execution.memory import PROC, group_bytes, resident_bytes
 from qprobe.doctor.execution.messages import (
@@ -65,7 +63,7 @@ class Ending:
 
 
 class Nursery:
-    """The connection to the starter; a context, at whose end nothing is left running."""
+    """The connection to the starter, which starts when it is first needed."""
 
     def __init__(self, environment: dict[str, str] | None = None, proc: Path = PROC) -> None:
         self._extra, self._proc = environment or {}, proc
@@ -73,17 +71,6 @@ class Nursery:
         self._control: socket.socket
         self._received = b""
         self._child = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
 
     def run(self, request: Request, limits: Limits, hear: Callable[[Message], None]) -> Ending:
         """Run one method in a process of its own and pass on what it reports.
@@ -102,7 +89,7 @@ class Nursery:
             self._child = int(self._line(DEATH_LIMIT_S))
             return _Watch(self, limits, hear, read, heard).until_it_ends()
         except BaseException:
-            self._stop()  # an interrupt, or a starter that is gone
+            self.close()  # an interrupt, or a starter that is gone
             raise
         finally:
             os.close(read)
@@ -127,7 +114,7 @@ class Nursery:
             with suppress(UnavailableError):
                 self._line(START_LIMIT_S)
                 return
-            self._stop()
+            self.close()
         raise UnavailableError(
             "the processes that methods run in cannot be started", "qprobe doctor --list"
         )
@@ -176,7 +163,8 @@ class Nursery:
         count = group_bytes if is_thorough else resident_bytes
         return count(self._child, self._proc)
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """Leave nothing running."""
         self.kill()
         self._child = 0
         if self._starter is not None:
