@@ -22,7 +22,7 @@ def advise(verdicts: Sequence[Verdict], methods: Mapping[str, Method]) -> tuple[
 
 
 def _instead(verdict: Verdict, verdicts: Sequence[Verdict], methods: Mapping[str, Method]) -> Fix:
-    bits = methods[verdict.method].bits
+    method, bits = methods[verdict.method], methods[verdict.method].bits
     beside = [
         other
         for other in verdicts
@@ -32,9 +32,10 @@ def _instead(verdict: Verdict, verdicts: Sequence[Verdict], methods: Mapping[str
         and methods[other.method].in_torch
     ]
     gains = {other.method: other.speeds[0].ratio for other in beside if other.speeds[0].ratio > 1}
-    alike = {name: gain for name, gain in gains.items() if methods[name].bits == bits}
+    kin = {name: gain for name, gain in gains.items() if methods[name].family == method.family}
+    alike = {name: gain for name, gain in gains.items() if methods[name].bits == method.bits}
     plan = PLAN.format(device=verdict.device)
-    if pick := alike or gains:
+    if pick := kin or alike or gains:
         name = max(pick, key=lambda item: pick[item])
         m = next(other.speeds[0].m for other in beside if other.method == name)
         return Fix(

@@ -51,7 +51,7 @@ def _replacements() -> Iterator[tuple[re.Pattern[str], str]]:
         homes.add(str(Path.home()))
     for home in sorted(homes, key=len, reverse=True):
         if len(home) > _SHORTEST:
-            yield re.compile(rf"{re.escape(home)}(?![\w-])"), HOME
+            yield re.compile(rf"(?<![\w.-]){re.escape(home)}(?![\w-])"), HOME
     yield _ANY_HOME, HOME
     yield _SERIAL, SERIAL
     users = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")}

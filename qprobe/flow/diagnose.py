@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qprobe.documents.files import load_document
-from qprobe.documents.finding import Diagnosis, Verdict
+from qprobe.documents.finding import Diagnosis, Finding, Fix, Verdict
 from qprobe.documents.machine import Machine
 from qprobe.errors import InputError, UnavailableError
 from qprobe.timing.progress import Progress, silent
@@ -43,10 +44,11 @@ def diagnose(
     chosen = _choose(methods, only, full, is_recorded=machine_file is not None)
     pairs = tuple(_pairs(machine, chosen, device))
     if machine_file is None:
-        verdicts, disturbed_by, interrupted = _try(machine, pairs, full or bool(only), progress)
+        tried = _try(machine, pairs, full or bool(only), progress)
     else:
-        verdicts, disturbed_by, interrupted = _judge_by_rule(machine, pairs), "", False
-    if not (findings or verdicts or interrupted):
+        tried = _Tried(verdicts=_judge_by_rule(machine, pairs))
+    findings += tried.findings
+    if not (findings or tried.verdicts or tried.interrupted):
         raise UnavailableError(
             "nothing was asked, or nothing can be said of it here",
             "qprobe doctor --list tells what can be asked; methods run on the machine itself",
@@ -54,9 +56,9 @@ def diagnose(
     diagnosis = Diagnosis(
         machine=machine,
         findings=findings,
-        verdicts=verdicts,
-        disturbed_by=disturbed_by,
-        interrupted=interrupted,
+        verdicts=tried.verdicts,
+        disturbed_by=tried.disturbed_by,
+        interrupted=tried.interrupted,
     )
     if personal:
         return diagnosis
@@ -107,16 +109,28 @@ def _pairs(
             yield from ((m, name) for m in methods if name.partition(":")[0] in m.devices)
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """What came of trying methods."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """That methods cannot be tried at all, where that is so."""
+    disturbed_by: str = ""
+    interrupted: bool = False
+
+
 def _try(
     machine: Machine, pairs: Sequence[tuple[Method, str]], is_full: bool, progress: Progress
-) -> tuple[tuple[Verdict, ...], str, bool]:
-    """The verdicts by execution, what disturbed them, and whether they were cut short."""
+) -> _Tried:
+    """The verdicts by execution, and what disturbed them."""
     if not pairs:
-        return (), "", False
+        return _Tried()
     from qprobe.doctor import Trying, advise
     from qprobe.doctor.execution.disturbance import disturbance, read_load
 
     before, found, interrupted = read_load(), [], False
+    failure: tuple[Finding, ...] = ()
     try:
         with Trying(machine, is_full=is_full) as trying:
             for number, (method, device) in enumerate(pairs):
@@ -124,8 +138,14 @@ def _try(
                 found.append(trying.verdict(method, device))
     except KeyboardInterrupt:
         interrupted = True
+    except UnavailableError as error:
+        fix = Fix(text=f"{error.hint or 'try again'}; the checks need no other process.")
+        failure = (
+            Finding(id="methods", title="Methods", status="fail", summary=str(error), fix=fix),
+        )
     verdicts = advise(found, {method.id: method for method, _ in pairs})
-    return verdicts, disturbance(before, read_load(), machine.cpu.usable_cores), interrupted
+    disturbed_by = disturbance(before, read_load(), machine.cpu.usable_cores)
+    return _Tried(verdicts, failure, disturbed_by, interrupted)
 
 
 def _judge_by_rule(machine: Machine, pairs: Sequence[tuple[Method, str]]) -> tuple[Verdict, ...]:

@@ -77,6 +77,8 @@ class Nursery:
 
         Raises UnavailableError where the method took the starter with it; the next run starts anew.
         """
+        if self._starter is not None and self._starter.poll() is not None:
+            self.close()
         if self._starter is None:
             self._start()
         read, write = os.pipe()
@@ -88,6 +90,9 @@ class Nursery:
             os.close(spoken)
             self._child = int(self._line(DEATH_LIMIT_S))
             return _Watch(self, limits, hear, read, heard).until_it_ends()
+        except OSError as error:
+            self.close()
+            raise UnavailableError(f"the process that starts others: {error}") from error
         except BaseException:
             self.close()  # an interrupt, or a starter that is gone
             raise

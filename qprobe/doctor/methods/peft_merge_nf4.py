@@ -24,8 +24,9 @@ METHOD = Method(
     ),
     needs=NEEDS,
     cure=Fix(
-        text="On a CPU, the first forward pass in eval mode repacks NF4 weights in place, and the merge "
-        "misreads them. Merge before the first forward pass, or call model.train() before merging, "
-        "or merge into the unquantized model and quantize the result.",
+        text="On a processor, the first forward pass in eval mode repacks NF4 weights in place, and the "
+        "merge misreads them, with no error. Merge before the first forward pass; or call "
+        "model.state_dict() right before the merge, which unpacks them; or merge into the "
+        "unquantized model and quantize the result.",
     ),
 )
