@@ -11,7 +11,8 @@ from qprobe._discover import discover
 from qprobe.doctor import methods
 from qprobe.doctor._method import Method
 from qprobe.doctor.execution.messages import Begin, End, Message, Request, Timed
-from qprobe.doctor.execution.nursery import Ending, Limits, Nursery
+from qprobe.doctor.execution.nursery import Nursery
+from qprobe.doctor.execution.watch import Ending, Limits
 from qprobe.doctor.judge import Outcome, judge
 from qprobe.doctor.native import lack_of
 from qprobe.documents.finding import Fix, Speed, Trial, Verdict

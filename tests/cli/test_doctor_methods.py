@@ -22,7 +22,7 @@ PLANTED = """
 import functools, sys
 import qprobe.doctor, qprobe.flow.diagnose
 from qprobe._discover import discover_in
-from qprobe.doctor.execution.nursery import Limits
+from qprobe.doctor.execution.watch import Limits
 from qprobe.doctor.trying import Trying
 from tests.doctor.machines import load
 known = {m.id: m for m in discover_in("tests.doctor.planted", "METHOD")}
@@ -63,7 +63,7 @@ def test_ctrl_c_prints_what_it_has_and_leaves_nothing_behind(start):
     process = start(["doctor", "--full", "--json"], planted("right", "hangs-deaf", "wrong"))
     assert process.stderr.readline() == "trying right\n"
     assert process.stderr.readline() == "trying hangs-deaf\n"
-    time.sleep(1)
+    await_its_company(process.pid, 3)
     process.send_signal(signal.SIGINT)
     status, out, err = finish(process)
     assert status == 130
@@ -77,17 +77,24 @@ def test_ctrl_c_prints_what_it_has_and_leaves_nothing_behind(start):
 
 
 def test_killed_itself_it_leaves_nothing_behind(start):
-    process = start(["doctor", "--full"], planted("hangs-deaf"))
-    assert process.stderr.readline() == "trying hangs-deaf\n"
-    time.sleep(1)
-    started = descendants(process.pid)
-    assert len(started) >= 2, "the starter, and the process of the method"
+    process = start(["doctor", "--full"], planted("hangs"))
+    assert process.stderr.readline() == "trying hangs\n"
+    started = await_its_company(process.pid, 2)
     process.kill()
     finish(process)
     end = time.monotonic() + 10
     while started & set(parents()) and time.monotonic() < end:
         time.sleep(0.1)
     assert not started & set(parents())
+
+
+def await_its_company(pid: int, count: int) -> set[int]:
+    """What runs under a doctor: the starter, the method's process, and what that starts."""
+    end = time.monotonic() + 30
+    while len(found := descendants(pid)) < count and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(found) >= count
+    return found
 
 
 def processes() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qprobe._discover import discover_in
-from qprobe.doctor.execution.nursery import Limits
+from qprobe.doctor.execution.watch import Limits
 from qprobe.doctor.trying import Trying, in_order
 from tests.doctor.machines import load
 from tests.doctor.planted._steps import FIRST, LAST, MIDDLE

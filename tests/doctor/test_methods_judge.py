@@ -119,7 +119,7 @@ def test_what_is_slow_for_a_lack_of_hardware_says_so():
 
 
 def methods(**bits) -> dict[str, Method]:
-    return {n: Method(n, n.upper(), b, "f", lambda _report: None) for n, b in bits.items()}
+    return {n: Method(n, n.upper(), b, f"int{b}", lambda _report: None) for n, b in bits.items()}
 
 
 def given(name, word, *speeds, device="cpu") -> Verdict:
@@ -144,6 +144,13 @@ def test_the_fastest_of_as_many_bits_is_advised_with_its_measured_gain():
     fix = fix_of("bad", verdicts, known)
     assert "Use b (B) instead: 1.8 times as fast as unquantized at M = 1, measured here" in fix.text
     assert fix.commands == ("qprobe plan --model MODEL --device cpu",)
+
+
+def test_what_quantizes_the_same_is_advised_before_what_is_faster():
+    known = methods(a=8, b=8, bad=8)
+    known["b"] = Method("b", "B", 8, "int8 weights and activations", lambda _report: None)
+    found = [given("a", "works", speed(1.3)), given("b", "fast", speed(1.8)), given("bad", "slow")]
+    assert "Use a (A)" in fix_of("bad", found, known).text
 
 
 def test_another_number_of_bits_where_none_of_as_many_is_fast():
