@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qprobe.doctor._method import Method
+from qprobe.doctor.native import gpu_of
+from qprobe.doctor.rules import hardware
+from qprobe.doctor.rules.cost import tell_cost
 from qprobe.documents.finding import Fix, Verdict
+from qprobe.documents.machine import Machine
 
 PLAN = "qprobe plan --model MODEL --device {device}"
 FLOAT_BITS = 16
 
 
-def advise(verdicts: Sequence[Verdict], methods: Mapping[str, Method]) -> tuple[Verdict, ...]:
+def advise(
+    verdicts: Sequence[Verdict], methods: Mapping[str, Method], machine: Machine
+) -> tuple[Verdict, ...]:
     """The verdicts, with a way out for those that are slow, broken or unsupported and have none."""
     return tuple(
         verdict
         if verdict.fix is not None or verdict.verdict not in ("slow", "broken", "unsupported")
-        else verdict.model_copy(update={"fix": _instead(verdict, verdicts, methods)})
+        else verdict.model_copy(update={"fix": _instead(verdict, verdicts, methods, machine)})
         for verdict in verdicts
     )
 
@@ -48,6 +54,11 @@ def _instead(verdict: Verdict, verdicts: Sequence[Verdict], methods: Mapping[str
             text="Leave the weights in 16 bits: nothing that was tried here is faster.",
             commands=(plan,),
         )
+    gpu = gpu_of(machine, verdict.device)
+    if gpu is not None and method.feature in hardware.FEATURES:
+        feature = hardware.FEATURES[method.feature]
+        text = f"Use {feature.instead}. {tell_cost(gpu, feature.schemes)}"
+        return Fix(text=text.strip(), commands=(plan,))
     own = "qprobe-w8a16" if bits == 8 else "qprobe-w4a16"
     return Fix(
         text=f"Try {own}, which stores {bits} bits and computes in 16: it reads {FLOAT_BITS // bits} "

@@ -8,9 +8,11 @@ from qprobe.doctor._method import Method
 from qprobe.doctor.advice import advise
 from qprobe.doctor.judge import Outcome, judge
 from qprobe.documents.finding import Fix, Speed, Trial, Verdict
+from tests.doctor.machines import load
 
 ORDINARY, ODD = "bfloat16, M = 16, N = 256, K = 256", "bfloat16, M = 3, N = 256, K = 250"
 CURE = Fix(text="update it")
+MACHINE = load("v100_old_peft")
 METHOD = Method("some-method", "Some", 8, "int8 weights", lambda _report: None, cure=CURE)
 
 
@@ -128,7 +130,7 @@ def given(name, word, *speeds, device="cpu") -> Verdict:
 
 
 def fix_of(name, verdicts, known) -> Fix:
-    fix = {item.method: item for item in advise(verdicts, known)}[name].fix
+    fix = {item.method: item for item in advise(verdicts, known, MACHINE)}[name].fix
     assert fix is not None
     return fix
 
@@ -181,4 +183,12 @@ def test_another_device_or_runtime_is_no_way_out():
 def test_a_cure_that_is_known_stays_and_what_is_fine_needs_none():
     broken = given("bad", "broken").model_copy(update={"fix": CURE})
     fine = given("a", "fast", speed(2.0))
-    assert advise([broken, fine], methods(a=8, bad=8)) == (broken, fine)
+    assert advise([broken, fine], methods(a=8, bad=8), MACHINE) == (broken, fine)
+
+
+def test_a_card_that_lacks_it_is_told_what_to_use_at_what_modelled_cost():
+    known = {"bad": Method("bad", "B", 8, "f", lambda _report: None, feature="int8")}
+    fix = fix_of("bad", [given("bad", "unsupported", device="cuda:0")], known)
+    assert "W8A16" in fix.text
+    assert "Modelled from the data sheet" in fix.text
+    assert fix.commands == ("qprobe plan --model MODEL --device cuda:0",)
