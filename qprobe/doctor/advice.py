@@ -27,7 +27,12 @@ def advise(
     )
 
 
-def _instead(verdict: Verdict, verdicts: Sequence[Verdict], methods: Mapping[str, Method]) -> Fix:
+def _instead(
+    verdict: Verdict,
+    verdicts: Sequence[Verdict],
+    methods: Mapping[str, Method],
+    machine: Machine,
+) -> Fix:
     method, bits = methods[verdict.method], methods[verdict.method].bits
     beside = [
         other
@@ -37,7 +42,9 @@ def _instead(verdict: Verdict, verdicts: Sequence[Verdict], methods: Mapping[str
         and other.speeds
         and methods[other.method].in_torch
     ]
-    gains = {other.method: other.speeds[0].ratio for other in beside if other.speeds[0].ratio > 1}
+    gains = {
+        other.method: other.speeds[0].ratio for other in beside if other.speeds[0].ratio_low > 1
+    }
     kin = {name: gain for name, gain in gains.items() if methods[name].family == method.family}
     alike = {name: gain for name, gain in gains.items() if methods[name].bits == method.bits}
     plan = PLAN.format(device=verdict.device)
@@ -60,6 +67,8 @@ def _instead(verdict: Verdict, verdicts: Sequence[Verdict], methods: Mapping[str
         text = f"Use {feature.instead}. {tell_cost(gpu, feature.schemes)}"
         return Fix(text=text.strip(), commands=(plan,))
     own = "qprobe-w8a16" if bits == 8 else "qprobe-w4a16"
+    if verdict.method == own:
+        return Fix(text="Nothing was tried beside it.", commands=("qprobe doctor --full",))
     return Fix(
         text=f"Try {own}, which stores {bits} bits and computes in 16: it reads {FLOAT_BITS // bits} "
         f"times fewer bytes, so it is at most {FLOAT_BITS / bits:.1f} times as fast at M = 1 (modelled).",

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qprobe.doctor._method import Method
-from qprobe.doctor._words import CLEAR, blame, evidence, is_about_layer, paces, sentence, type_of
+from qprobe.doctor._words import (
+    blame,
+    evidence,
+    gain_is_clear,
+    is_about_layer,
+    loss_is_clear,
+    paces,
+    sentence,
+    type_of,
+)
 from qprobe.documents.finding import Speed, Trial, Verdict
 
 
@@ -69,7 +78,6 @@ def _pace(speeds: Sequence[Speed]) -> tuple[str, str]:
     """`fast` where it is faster at some M and slower at none, beyond the noise; `slow` likewise."""
     if not speeds:
         return "works", "right; it was not timed"
-    is_faster = any(speed.ratio_low > CLEAR for speed in speeds)
-    is_slower = any(speed.ratio_high < 1 / CLEAR for speed in speeds)
+    is_faster, is_slower = any(map(gain_is_clear, speeds)), any(map(loss_is_clear, speeds))
     word = "works" if is_faster == is_slower else "fast" if is_faster else "slow"
     return word, paces(speeds)

@@ -43,7 +43,8 @@ def gain_at(verdict: Verdict, m: int) -> str:
 
 
 def _sign(speed: Speed) -> str:
-    return "~" if speed.ratio_low <= 1 <= speed.ratio_high else ""
+    is_doubtful = speed.ratio_low <= 1 <= speed.ratio_high or speed.is_disturbed
+    return "~" if is_doubtful else ""
 
 
 def _figure(ratio: float) -> str:
@@ -77,7 +78,7 @@ def verdict_blocks(
         if absent:
             yield words(f"– not installed: {'; '.join(map(_absence, absent))}")
     if diagnosis.disturbed_by:
-        yield words(f"! The speeds are disturbed: {diagnosis.disturbed_by}.", "yellow")
+        yield words(f"! While methods were timed, {diagnosis.disturbed_by}.", "yellow")
 
 
 def _figures(verdicts: Sequence[Verdict], timed: Sequence[int]) -> RenderableType:

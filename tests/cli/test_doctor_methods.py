@@ -273,7 +273,7 @@ def test_the_page_fits_80_columns_without_colour(run, answer):
     assert "✗ b-method: wrong" in page
     assert "not installed: c-method (pip install something)" in page
     assert "cuda:0" in page
-    assert "disturbed: other programs used 50% of the processors." in page
+    assert "While methods were timed, other programs used 50% of the processors." in page
     assert "Use another" not in page.partition("cuda:0")[2], "what is slow explains itself in full"
     assert "Use another" in run("doctor", "--full").stdout.partition("cuda:0")[2]
 

@@ -51,6 +51,14 @@ def test_fast_and_slow_are_said_only_beyond_the_noise(speeds, expected):
     assert verdict(speeds=speeds).verdict == expected
 
 
+@pytest.mark.parametrize(("ratio", "expected"), [(0.2, "works"), (3.0, "works"), (0.01, "slow")])
+def test_a_disturbed_figure_decides_only_what_no_disturbance_explains(ratio, expected):
+    disturbed = speed(ratio).model_copy(update={"disturbance": 0.4})
+    found = verdict(speeds=[disturbed])
+    assert found.verdict == expected
+    assert ("others took 40%" in found.why) == (expected == "works")
+
+
 def test_a_spread_larger_than_the_difference_is_told_as_one():
     assert "undecided (0.8 to 3 times as fast) at M = 1" in verdict(speeds=[speed(2.0, 0.8, 3)]).why
 
