@@ -67,8 +67,13 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
     if not outcome.speeds and not all(map(is_about_layer, right)):
         why = "; ".join(dict.fromkeys(trial.words for trial in right if trial.words)) or "right"
     types = {type_of(trial) for trial in right}
-    if strict := [trial for trial in refused if type_of(trial) not in types]:
+    # What is no step of a type is something that it could have had.
+    lacked = [trial for trial in refused if ", " not in trial.name]
+    strict = [trial for trial in refused if type_of(trial) not in types and trial not in lacked]
+    if strict:
         why += f"; refuses {', '.join(dict.fromkeys(map(type_of, strict)))}: {strict[0].words}"
+    for trial in lacked:
+        why += f"; without its {trial.name}: {trial.words}"
     if word == "slow":
         why = sentence(why, outcome.lack)
     return word, why

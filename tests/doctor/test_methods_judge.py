@@ -113,6 +113,13 @@ def test_a_type_that_is_refused_is_told_a_shape_is_not():
     assert "odd" not in why
 
 
+def test_what_it_could_have_had_is_told():
+    lack = Trial(name="C++ kernels", outcome="refused", words="they are not compiled yet")
+    found = verdict(right(), lack, speeds=[speed(2.0)])
+    assert found.verdict == "fast"
+    assert "without its C++ kernels: they are not compiled yet" in found.why
+
+
 def test_an_import_that_worked_is_no_evidence():
     assert verdict(Trial(name="import x", outcome="right")).verdict == "unsupported"
 

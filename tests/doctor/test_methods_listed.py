@@ -80,6 +80,19 @@ def test_listing_methods_imports_none_of_what_they_need():
     assert done.stdout.strip() == ""
 
 
+def test_the_doctor_itself_does_without_torch(tmp_path):
+    """It is the processes of the probe and of the methods that import it."""
+    code = (
+        "import sys; from qprobe.flow.diagnose import diagnose;"
+        "found = diagnose(only=('torch-int-mm', 'memory'), device='cpu');"
+        "print(found.verdicts[0].verdict, found.findings[0].id, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    verdict, check, has_torch = done.stdout.split()
+    assert verdict in ("fast", "works", "slow")
+    assert (check, has_torch) == ("memory", "False")
+
+
 def test_what_comes_with_every_run_is_right_here():
     """By execution: qprobe's own kernels and torch's product give what they should."""
     with Trying(load("epyc_avx2"), is_full=False) as trying:
