@@ -192,6 +192,10 @@ MEASURED = (
 """Fields of `Cpu` that only running something can tell."""
 
 
+NONE_LISTED = "NVML lists no GPU"
+"""In `unanswered`, where the driver answers and has no GPU to offer."""
+
+
 class Machine(TopDocument):
     """Everything that was asked of the machine."""
 

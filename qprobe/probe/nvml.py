@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, get_args
 
-from qprobe.documents.machine import Gpu, ThrottleReason
+from qprobe.documents.machine import NONE_LISTED, Gpu, ThrottleReason
 from qprobe.probe.host import list_pci_gpus
 from qprobe.probe.torch_facts import TorchGpu
 
@@ -64,7 +64,10 @@ def _ask_nvml(nvml: Any, seen: Mapping[str, TorchGpu], unanswered: dict[str, str
         return value
 
     gpus = []
-    for index in range(ask("gpus", nvml.nvmlDeviceGetCount) or 0):
+    count = ask("gpus", nvml.nvmlDeviceGetCount)
+    if count == 0:
+        unanswered["gpus"] = NONE_LISTED
+    for index in range(count or 0):
         handle = ask(f"gpus.{index}", partial(nvml.nvmlDeviceGetHandleByIndex, index))
         if handle is not None:
             gpus.append(_describe(nvml, ask, index, handle, seen, unanswered))

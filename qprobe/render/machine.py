@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
-from qprobe.documents.machine import Cpu, Gpu, Int8SelfTest, Machine, Software
+from qprobe.documents.machine import Cpu, Gpu, Host, Int8SelfTest, Machine, Software
 from qprobe.render.page import DEFAULT_WIDTH, bullets, indent, pairs, render, words
 from qprobe.render.units import format_bytes, format_digits, format_rate, format_ratio
 
@@ -15,12 +15,19 @@ UNKNOWN = "unknown"
 
 def machine_text(machine: Machine, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """Processor, GPUs, software, and what could not be read."""
-    blocks: list[RenderableType] = [words("Processor", "bold"), indent(pairs(_cpu(machine.cpu)), 2)]
+    blocks: list[RenderableType] = []
+    if machine.origin == "tables":
+        blocks.append(
+            words("Written from tables: nobody asked such a machine, and nothing was measured.")
+        )
+    blocks += [words("Processor", "bold"), indent(pairs(_cpu(machine.cpu)), 2)]
     for gpu in machine.gpus:
         blocks += [words(f"GPU {gpu.index}", "bold"), indent(pairs(_gpu(gpu)), 2)]
     if not machine.gpus:
         blocks += [words("GPU", "bold"), indent(words("none"), 2)]
     blocks += [words("Software", "bold"), indent(pairs(_software(machine.software)), 2)]
+    if machine.host is not None:
+        blocks += [words("Surroundings", "bold"), indent(pairs(_host(machine.host)), 2)]
     slugs = [(device, print_.slug) for device, print_ in sorted(machine.fingerprints.items())]
     if slugs:
         blocks += [words("Devices, as plans name them", "bold"), indent(pairs(slugs), 2)]
@@ -58,6 +65,12 @@ def _gpu(gpu: Gpu) -> Iterator[tuple[str, str]]:
     watts = gpu.power_limit_w
     yield "power limit", UNKNOWN if watts is None else f"{format_digits(watts)} W"
     yield "ECC, MIG", f"{_switch(gpu.ecc)}, {_switch(gpu.mig)}"
+    if gpu.mig_profiles:
+        yield "slices", ", ".join(gpu.mig_profiles)
+    if gpu.throttle_reasons:
+        yield "clocks held by", ", ".join(gpu.throttle_reasons).replace("_", " ")
+    if gpu.pcie_width and gpu.pcie_width_max:
+        yield "PCIe lanes", f"{gpu.pcie_width} of {gpu.pcie_width_max}"
     yield "processes", UNKNOWN if gpu.processes is None else str(gpu.processes)
 
 
@@ -75,9 +88,24 @@ def _software(software: Software) -> Iterator[tuple[str, str]]:
     yield "driver", software.driver or "none"
     if software.cuda_driver:
         yield "driver's CUDA", software.cuda_driver
+    if software.nvrtc:
+        yield "NVRTC", ", ".join(f"{item.version} ({item.kind})" for item in software.nvrtc)
     packages = (f"{name} {version}" for name, version in sorted(software.packages.items()))
     yield "packages", ", ".join(packages) or "none that matter"
     yield from sorted(software.environment.items())
+
+
+def _host(host: Host) -> Iterator[tuple[str, str]]:
+    yield "container", host.container or "none"
+    if host.cpu_limit_cores is not None:
+        yield "limit of cores", format_digits(host.cpu_limit_cores)
+    if host.memory_limit_bytes is not None:
+        yield "limit of memory", format_bytes(host.memory_limit_bytes)
+    yield "load before", UNKNOWN if host.load is None else f"{host.load:.2f}"
+    if host.kernel_driver:
+        yield "kernel's driver", host.kernel_driver
+    if host.device_nodes:
+        yield "device files", " ".join(host.device_nodes)
 
 
 def _memory(total: int | None, free: int | None, noun: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qprobe.documents.machine import NONE_LISTED
 from tests.doctor.machines import (
     load,
     with_gpu,
@@ -415,6 +416,39 @@ def test_a_loaded_driver_without_a_device_is_explained(container, words, hint):
     assert (finding.status, finding.summary) == ("fail", words)
     assert hint in finding.fix.text
     assert find(machine, "gpu").status == "skip"
+
+
+def test_a_machine_that_is_asked_about_its_cpu_alone_hides_nothing():
+    machine = with_host(load("h100_cu13"), kernel_driver="580.95.05")
+    narrowed = machine.model_copy(update={"gpus": ()})
+    assert find(narrowed, "container").status == "ok"
+    assert find(narrowed, "gpu").summary == "no NVIDIA GPU: the CPU is the device"
+
+
+def test_a_driver_that_lists_no_gpu_is_explained_by_the_container():
+    machine = load("container_without_gpu")
+    machine = machine.model_copy(update={"unanswered": {"gpus": NONE_LISTED}})
+    assert find(machine, "container").status == "fail"
+    bare = with_host(machine, kernel_driver=None)
+    assert (find(bare, "container").status, find(bare, "gpu").status) == ("ok", "skip")
+
+
+def test_a_broken_driver_is_not_called_a_matter_of_the_container():
+    words = "RM has detected an NVML/RM version mismatch."
+    machine = load("container_without_gpu").model_copy(update={"unanswered": {"gpus": words}})
+    assert find(machine, "gpu").status == "fail"
+    assert find(machine, "container").status == "ok"
+
+
+def test_of_cards_in_slices_one_is_enough():
+    machine = load("a100_mig")
+    second = machine.gpus[0].model_copy(update={"index": 1})
+    machine = machine.model_copy(update={"gpus": (*machine.gpus, second)})
+    assert find(machine, "gpu-torch").status == "ok"
+    assert find(with_gpu(machine, mig=False), "gpu-torch").status == "ok"  # the other still is
+    whole = machine.model_copy(update={"gpus": tuple(
+        gpu.model_copy(update={"mig": False}) for gpu in machine.gpus)})  # fmt: skip
+    assert find(whole, "gpu-torch").status == "fail"
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_several_faults_are_told_in_one_finding():
     machine = with_packages(load("v100_cu126_torch"), torchao="0.17.0", vllm="0.33.0")
     finding = find(machine, "libraries")
     assert "torchao 0.17.0" in finding.detail
-    assert "Besides, vLLM refuses" in finding.detail
+    assert "Besides: vLLM refuses" in finding.detail
     assert "llm-compressor/issues/1258" in finding.detail
 
 

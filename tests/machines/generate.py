@@ -117,7 +117,7 @@ def _silence(gpus: tuple[Gpu, ...], built: TorchBuild | None) -> dict[str, str]:
         words["gpus"] = NO_LIBRARY
     for gpu in gpus:
         for name, value in gpu:
-            if value is None:
+            if value is None and name != "mig_profiles":
                 clock = name.startswith(("sm_clock", "memory_clock"))
                 words[f"gpus.{gpu.index}.{name}"] = (
                     "written from tables" if clock else "Not Supported"

@@ -156,6 +156,13 @@ def test_a_driver_that_may_tell_nothing_is_quoted_for_every_field(tmp_path):
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_a_driver_that_lists_no_gpu_is_a_reason(tmp_path):
+    gpus, driver, _, unanswered = ask(build(tmp_path, "-DNONE"))
+    assert (gpus, driver) == ([], "535.183.01")
+    assert unanswered["gpus"] == "NVML lists no GPU"
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
 def test_slices_of_a_card_are_named_by_their_profile(tmp_path):
     gpus, _, _, _ = ask(build(tmp_path, "-DMIG"))
     assert gpus[0]["mig"] is True

@@ -9,6 +9,7 @@ import platform
 import pytest
 
 from qprobe.documents.files import to_json
+from qprobe.documents.machine import Int8SelfTest
 from qprobe.probe.privacy import leave_out_personal, make_cleaner
 from tests.probe.test_machine import probe_apart
 from tests.render.samples import machine
@@ -38,19 +39,27 @@ def test_paths_identifiers_and_host_names_go(words):
     assert make_cleaner(("box7.example.org", "box7"))(words) == WORDS[words]
 
 
-def test_a_host_name_that_is_too_short_to_mean_anything_stays():
-    assert make_cleaner(("a",))("a b") == "a b"
+@pytest.mark.parametrize("name", ["a", "", "torch", "GPU", "localhost"])
+def test_a_host_name_that_means_nothing_or_something_else_stays(name):
+    assert make_cleaner((name,))(f"import {name}") == f"import {name}"
 
 
 def test_the_words_of_others_in_the_document_are_cleaned():
     software = machine().software.model_copy(
         update={"environment": {"CUDA_VISIBLE_DEVICES": "GPU-8f6a2b11-0c1d"}}
     )
+    words = "Traceback: /home/joe/x.py: RuntimeError"
+    test = Int8SelfTest(outcome="failed", worst_relative_error=None, words=words)
     found = leave_out_personal(
-        machine(software=software, unanswered={"software.torch": "import torch: /home/joe/x/y.so"})
+        machine(
+            cpu=machine().cpu.model_copy(update={"int8_self_test": test}),
+            software=software,
+            unanswered={"software.torch": "import torch: /home/joe/x/y.so"},
+        )
     )
     assert found.software.environment == {"CUDA_VISIBLE_DEVICES": "GPU-…"}
     assert found.unanswered == {"software.torch": "import torch: …/y.so"}
+    assert found.cpu.int8_self_test.words == "Traceback: …/x.py: RuntimeError"
 
 
 def test_the_document_of_this_machine_names_neither_user_nor_host_nor_home(tmp_path):

@@ -6,9 +6,11 @@ from qprobe.doctor._check import version_of
 from qprobe.doctor.rules.torch import CU126, CU128
 from qprobe.documents import arch
 from qprobe.documents.finding import Fix
-from qprobe.documents.machine import Gpu, Machine
+from qprobe.documents.machine import NONE_LISTED, Gpu, Machine
 
 TURING = (7, 5)
+# NVML's words where no driver is installed: nothing is wrong with such a machine.
+NO_DRIVER = ("NVML Shared Library Not Found", "Driver Not Loaded")
 
 
 def capability(gpu: Gpu) -> tuple[int, ...]:
@@ -24,6 +26,13 @@ def is_before_turing(gpu: Gpu) -> bool:
 def lacks_tensor_cores(gpu: Gpu) -> bool:
     """GTX 16xx and its kin: 7.5, without the tensor cores that the number promises."""
     return capability(gpu) == TURING and arch.has_tensor_cores("7.5", gpu.name) is False
+
+
+def is_kept_out(machine: Machine) -> bool:
+    """Whether the system has NVIDIA's driver loaded, and gives this process no GPU."""
+    loaded = machine.host is not None and machine.host.kernel_driver is not None
+    words = machine.unanswered.get("gpus")
+    return not machine.gpus and loaded and words in (*NO_DRIVER, NONE_LISTED)
 
 
 def runs_on_gpu(machine: Machine) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
+from qprobe.doctor.checks._cuda import is_kept_out
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Host, Machine
 
@@ -17,7 +18,7 @@ def check_container(machine: Machine) -> Finding:
     host = machine.host
     if host is None:
         return CHECK.skip("not asked", "The document is from before qprobe asked.")
-    if not machine.gpus and host.kernel_driver:
+    if is_kept_out(machine):
         return _explain_hidden(machine, host)
     limits = list(_limits(host))
     if not limits:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
-from qprobe.doctor.checks._cuda import lacks_tensor_cores
+from qprobe.doctor.checks._cuda import NO_DRIVER, is_kept_out, lacks_tensor_cores
 from qprobe.documents.finding import Finding, Fix
-from qprobe.documents.machine import Machine
+from qprobe.documents.machine import NONE_LISTED, Machine
 
-# NVML's words for a card that is gone, and where no driver is installed: nothing is wrong with such a machine.
+# NVML's words for a card that is gone.
 LOST = ("GPU is lost", "GPU requires restart")
-NO_DRIVER = ("NVML Shared Library Not Found", "Driver Not Loaded")
 
 
 def check_gpu(machine: Machine) -> Finding:
@@ -28,7 +27,7 @@ def check_gpu(machine: Machine) -> Finding:
         )
     if machine.gpus:
         return _describe(machine)
-    if machine.host is not None and machine.host.kernel_driver:
+    if is_kept_out(machine):
         return CHECK.skip("none is visible to this process: see Container")
     torch = machine.software.torch
     if torch is not None and torch.hip is not None:
@@ -47,12 +46,13 @@ def check_gpu(machine: Machine) -> Finding:
                 link="https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/",
             ),
         )
-    if "gpus" in machine.unanswered and words not in NO_DRIVER:
+    if "gpus" in machine.unanswered and words not in (*NO_DRIVER, NONE_LISTED):
         return CHECK.fail(
             "the NVIDIA driver does not answer",
             f"NVML: {words.rstrip('.')}.",
             Fix(
-                text="See what the driver says itself. After an update of the driver, restart.",
+                text="See what the driver says itself. After an update of the driver, restart the "
+                "machine; in a container that had the GPU before, restart the container.",
                 commands=("nvidia-smi",),
             ),
         )

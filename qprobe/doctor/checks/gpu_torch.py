@@ -99,7 +99,8 @@ def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | N
 
 def _check_visible(machine: Machine) -> Finding | None:
     seen, total = _count(machine), len(machine.gpus)
-    if seen >= total:
+    # Of cards in slices, CUDA shows a process one slice.
+    if seen >= total or (seen > 0 and any(gpu.mig for gpu in machine.gpus)):
         return None
     hidden = machine.software.environment.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and seen > 0:
