@@ -13,6 +13,7 @@ from qprobe.documents.machine import Machine
 
 PLAN = "qprobe plan --model MODEL --device {device}"
 FLOAT_BITS = 16
+ABOUT = 0.8
 
 
 def advise(
@@ -49,7 +50,7 @@ def _instead(
     alike = {name: gain for name, gain in gains.items() if methods[name].bits == method.bits}
     plan = PLAN.format(device=verdict.device)
     if pick := kin or alike or gains:
-        name = max(pick, key=lambda item: pick[item])
+        name = _best(pick)
         m = next(other.speeds[0].m for other in beside if other.method == name)
         return Fix(
             text=f"Use {name} ({methods[name].title}) instead: {pick[name]:.1f} times as fast as "
@@ -74,3 +75,11 @@ def _instead(
         f"times fewer bytes, so it is at most {FLOAT_BITS / bits:.1f} times as fast at M = 1 (modelled).",
         commands=(f"qprobe doctor {own} --device {verdict.device}",),
     )
+
+
+def _best(gains: Mapping[str, float]) -> str:
+    """The fastest; qprobe's own, which a plan can apply, where it is about as fast."""
+    fastest = max(gains, key=lambda name: gains[name])
+    own = {name: gain for name, gain in gains.items() if name.startswith("qprobe-")}
+    best = max(own, key=lambda name: own[name], default=fastest)
+    return best if gains[best] >= ABOUT * gains[fastest] else fastest

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qprobe.doctor._method import Method
 from qprobe.doctor._words import (
+    CLEAR,
     blame,
     evidence,
     gain_is_clear,
@@ -80,9 +81,10 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
 
 
 def _pace(speeds: Sequence[Speed]) -> tuple[str, str]:
-    """`fast` where it is faster at some M and slower at none, beyond the noise; `slow` likewise."""
+    """`fast` where it is faster at some M, beyond the noise, and slower at none; `slow` likewise."""
     if not speeds:
         return "works", "right; it was not timed"
-    is_faster, is_slower = any(map(gain_is_clear, speeds)), any(map(loss_is_clear, speeds))
-    word = "works" if is_faster == is_slower else "fast" if is_faster else "slow"
+    is_fast = any(map(gain_is_clear, speeds)) and all(s.ratio > 1 / CLEAR for s in speeds)
+    is_slow = any(map(loss_is_clear, speeds)) and all(s.ratio < CLEAR for s in speeds)
+    word = "fast" if is_fast else "slow" if is_slow else "works"
     return word, paces(speeds)

@@ -43,9 +43,11 @@ def verdict(*trials, speeds=(), method=METHOD, **more) -> Verdict:
         ([speed(0.98, 0.97, 0.99)], "works"),
         ([speed(2.0), speed(1.1, 0.7, 1.4, m=32)], "fast"),
         ([speed(0.3), speed(0.9, 0.7, 1.1, m=32)], "slow"),
+        ([speed(2.0), speed(0.6, 0.4, 1.4, m=32)], "works"),
+        ([speed(0.3), speed(1.3, 0.7, 1.4, m=32)], "works"),
         ([], "works"),
     ],
-    ids=["faster", "slower", "mixed", "noisy-gain", "noisy-loss", "no-gain", "no-loss", "fast-and-noisy", "slow-and-noisy", "untimed"],
+    ids=["faster", "slower", "mixed", "noisy-gain", "noisy-loss", "no-gain", "no-loss", "fast-and-noisy", "slow-and-noisy", "fast-perhaps-slow", "slow-perhaps-fast", "untimed"],
 )  # fmt: skip
 def test_fast_and_slow_are_said_only_beyond_the_noise(speeds, expected):
     assert verdict(speeds=speeds).verdict == expected
@@ -168,6 +170,15 @@ def test_what_quantizes_the_same_is_advised_before_what_is_faster():
     known["b"] = Method("b", "B", 8, "int8 weights and activations", lambda _report: None)
     found = [given("a", "works", speed(1.3)), given("b", "fast", speed(1.8)), given("bad", "slow")]
     assert "Use a (A)" in fix_of("bad", found, known).text
+
+
+def test_what_a_plan_can_apply_is_advised_where_it_is_about_as_fast():
+    known = methods(a=8, bad=8)
+    known["qprobe-x"] = Method("qprobe-x", "X", 8, "int8", lambda _report: None)
+    found = [given("a", "fast", speed(2.0)), given("bad", "slow")]
+    near, far = (given("qprobe-x", "fast", speed(gain)) for gain in (1.7, 1.2))
+    assert "Use qprobe-x" in fix_of("bad", [*found, near], known).text
+    assert "Use a (A)" in fix_of("bad", [*found, far], known).text
 
 
 def test_another_number_of_bits_where_none_of_as_many_is_fast():
