@@ -33,7 +33,7 @@ class Told(Trying):
     def verdict(self, method, device):
         print("trying", method.id, file=sys.stderr, flush=True)
         return super().verdict(method, device)
-qprobe.flow.diagnose._probe = lambda: load("epyc_avx2")
+qprobe.flow.diagnose._probe = lambda _personal: load("epyc_avx2")
 qprobe.doctor.list_methods = lambda: listed
 qprobe.doctor.Trying = functools.partial(Told, package="tests.doctor.planted", limits=limits)
 """
