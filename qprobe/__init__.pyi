@@ -18,8 +18,10 @@ from qprobe.documents.finding import Verdict as Verdict
 from qprobe.documents.machine import Cpu as Cpu
 from qprobe.documents.machine import Fingerprint as Fingerprint
 from qprobe.documents.machine import Gpu as Gpu
+from qprobe.documents.machine import Host as Host
 from qprobe.documents.machine import Int8SelfTest as Int8SelfTest
 from qprobe.documents.machine import Machine as Machine
+from qprobe.documents.machine import Nvrtc as Nvrtc
 from qprobe.documents.machine import Software as Software
 from qprobe.documents.machine import TorchBuild as TorchBuild
 from qprobe.documents.model import KvWindow as KvWindow
