@@ -116,7 +116,7 @@ def _median_of(samples: Mapping[str, Samples]) -> Callable[[str], float]:
 def _flusher(device: str) -> Callable[[], object]:
     """What leaves none of the weights in a cache: it reads as much of something else."""
     size = (last_level_cache_bytes() or 2**25) if device == "cpu" else _gpu_cache(device)
-    other = torch.zeros(min(2 * size, LARGEST_FLUSH) // 4, device=device)
+    other = torch.zeros(min(size + size // 4, LARGEST_FLUSH) // 4, device=device)
     return other.sum if device == "cpu" else other.zero_
 
 
