@@ -17,8 +17,8 @@ _HOMES = {  # `__init__.pyi` says the same to type checkers
     "qprobe.checkpoint": "read_model",
     "qprobe.documents.base": "Quantity",
     "qprobe.documents.files": "load_document save_document",
-    "qprobe.documents.finding": "Diagnosis Finding Fix Verdict",
-    "qprobe.documents.machine": "Cpu Fingerprint Gpu GpuState Int8SelfTest Machine Software TorchBuild",
+    "qprobe.documents.finding": "Diagnosis Finding Fix Speed Trial Verdict",
+    "qprobe.documents.machine": "Cpu Fingerprint Gpu GpuState Host Int8SelfTest Machine Nvrtc Software TorchBuild",
     "qprobe.documents.model": "KvWindow Linear Model",
     "qprobe.documents.objective": "ErrorLimit Objective",
     "qprobe.documents.plan": "Alternative Assignment Choice ErrorEstimate GroupPlan KernelRange"

@@ -12,13 +12,17 @@ from qprobe.documents.files import save_document as save_document
 from qprobe.documents.finding import Diagnosis as Diagnosis
 from qprobe.documents.finding import Finding as Finding
 from qprobe.documents.finding import Fix as Fix
+from qprobe.documents.finding import Speed as Speed
+from qprobe.documents.finding import Trial as Trial
 from qprobe.documents.finding import Verdict as Verdict
 from qprobe.documents.machine import Cpu as Cpu
 from qprobe.documents.machine import Fingerprint as Fingerprint
 from qprobe.documents.machine import Gpu as Gpu
 from qprobe.documents.machine import GpuState as GpuState
+from qprobe.documents.machine import Host as Host
 from qprobe.documents.machine import Int8SelfTest as Int8SelfTest
 from qprobe.documents.machine import Machine as Machine
+from qprobe.documents.machine import Nvrtc as Nvrtc
 from qprobe.documents.machine import Software as Software
 from qprobe.documents.machine import TorchBuild as TorchBuild
 from qprobe.documents.model import KvWindow as KvWindow

@@ -14,13 +14,16 @@ from qprobe.probe.software import probe_software
 from qprobe.probe.torch_facts import TorchFacts, ask_torch
 
 
-def probe_machine(bandwidth: bool = True, arithmetic: bool = True) -> Machine:
+def probe_machine(
+    bandwidth: bool = True, arithmetic: bool = True, personal: bool = False
+) -> Machine:
     """Ask the CPU, the GPUs and the installed software; takes some 3 s, nearly all of them torch's.
 
     What cannot be read is None, and `unanswered` says why. Memory bandwidth is measured unless
     `bandwidth` is False, on up to 2 GiB of memory, and the arithmetic is tested unless `arithmetic`
     is. Both run in a process of their own, which asks torch too, so that this one need not import
-    it; a process that has it already asks its own.
+    it; a process that has it already asks its own. Names of persons and their folders are left out
+    unless `personal` asks for them.
     """
     unanswered: dict[str, str] = {}
     host = probe_host(unanswered)  # before anything is run: the load is that of others
@@ -37,21 +40,20 @@ def probe_machine(bandwidth: bool = True, arithmetic: bool = True) -> Machine:
         unanswered["software.nvrtc"] = words
     answer = probe_gpus(facts.gpus, unanswered)
     software = probe_software(facts.build, answer.driver, answer.cuda_driver)
-    return leave_out_personal(
-        Machine(
-            cpu=probe_cpu(
-                facts.fingerprints.get("cpu"),
-                tested,
-                "not asked for" if facts.build else "torch is needed",
-                unanswered,
-            ),
-            gpus=answer.gpus,
-            software=software.model_copy(update={"nvrtc": tested.compilers}),
-            fingerprints=facts.fingerprints,
-            host=host,
-            unanswered=unanswered,
-        )
+    machine = Machine(
+        cpu=probe_cpu(
+            facts.fingerprints.get("cpu"),
+            tested,
+            "not asked for" if facts.build else "torch is needed",
+            unanswered,
+        ),
+        gpus=answer.gpus,
+        software=software.model_copy(update={"nvrtc": tested.compilers}),
+        fingerprints=facts.fingerprints,
+        host=host,
+        unanswered=unanswered,
     )
+    return machine if personal else leave_out_personal(machine)
 
 
 def _no_facts(tested: SelfTestAnswer) -> TorchFacts:
