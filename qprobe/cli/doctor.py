@@ -56,9 +56,10 @@ def doctor(
         return diagnosis_text(diagnosis, width, color, full)
 
     if html is not None:
+        from qprobe.flow.evidence import profiles_of_machine
         from qprobe.render.html import diagnosis_html
 
-        write_text(diagnosis_html(diagnosis), html)
+        write_text(diagnosis_html(diagnosis, profiles_of_machine(diagnosis.machine)), html)
     answer(diagnosis, page, as_json, output)
     bad = {"fail", "crash", "warn"} if strict else {"fail", "crash"}
     return int(any(finding.status in bad for finding in diagnosis.findings))

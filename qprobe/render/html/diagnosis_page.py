@@ -1,0 +1,97 @@
+"""The page of a diagnosis: what works, what is wrong and what to do, the roofline, the machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qprobe.documents.finding import Diagnosis, Finding, Status, Verdict
+from qprobe.documents.profile import Profile
+from qprobe.render.charts.attained import points_of_profile
+from qprobe.render.diagnosis import MARKS, count_line
+from qprobe.render.html.fill import fill
+from qprobe.render.html.kernels import roofline_values
+from qprobe.render.machine import machine_sections
+
+SEVERITY: tuple[Status, ...] = ("crash", "fail", "warn", "ok", "skip")
+STATUS_WORDS: dict[Status, str] = {"crash": "crashed", "fail": "failed", "warn": "warning",
+                                   "ok": "passed", "skip": "skipped"}  # fmt: skip
+VERDICTS: dict[str, tuple[str, str]] = {
+    "fast": ("▲", "faster than unquantized"),
+    "works": ("✓", "runs and gives right numbers"),
+    "slow": ("▼", "slower than unquantized"),
+    "broken": ("✗", "crashes, hangs or gives wrong numbers"),
+    "unsupported": ("–", "this device or version cannot"),
+    "not_installed": ("○", "the library is not here"),
+}
+
+
+def diagnosis_html(diagnosis: Diagnosis, profiles: Mapping[str, Profile] | None = None) -> str:
+    """The whole diagnosis; `profiles`, by the device's slug, bring the rooflines."""
+    found = profiles or {}
+    slugs = {
+        print_.slug: device for device, print_ in sorted(diagnosis.machine.fingerprints.items())
+    }
+    return fill(
+        "diagnosis.html",
+        document=diagnosis,
+        counts=count_line(diagnosis.findings),
+        tally=_tally(diagnosis.findings),
+        marks=MARKS,
+        status_words=STATUS_WORDS,
+        problems=[item for item in _by_severity(diagnosis.findings) if _is_problem(item)],
+        others=[item for item in _by_severity(diagnosis.findings) if not _is_problem(item)],
+        verdict_words=VERDICTS,
+        verdict_tally=_verdict_tally(diagnosis.verdicts),
+        matrix=_matrix(diagnosis.verdicts),
+        device=_device(diagnosis),
+        rooflines=[
+            (f"{slugs[slug]}, {slug}", values)
+            for slug, profile in sorted(found.items())
+            if slug in slugs
+            and (values := roofline_values(profile, points_of_profile(profile))) is not None
+        ],
+        machine=machine_sections(diagnosis.machine),
+    )
+
+
+def _by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: SEVERITY.index(finding.status))
+
+
+def _is_problem(finding: Finding) -> bool:
+    return finding.status in ("crash", "fail", "warn")
+
+
+def _tally(findings: Iterable[Finding]) -> list[tuple[Status, int]]:
+    counts = Counter(finding.status for finding in findings)
+    return [(status, counts[status]) for status in SEVERITY if counts[status]]
+
+
+def _verdict_tally(verdicts: Iterable[Verdict]) -> list[tuple[str, int]]:
+    counts: Counter[str] = Counter(item.verdict for item in verdicts)
+    return [(name, counts[name]) for name in VERDICTS if name in counts]
+
+
+def _matrix(verdicts: Iterable[Verdict]) -> dict[str, Any]:
+    """Methods by devices, both in the order of the document."""
+    cells: dict[str, dict[str, list[Verdict]]] = {}
+    devices: dict[str, None] = {}
+    for item in verdicts:
+        devices[item.device] = None
+        cells.setdefault(item.method, {}).setdefault(item.device, []).append(item)
+    return {
+        "devices": list(devices),
+        "rows": [
+            (method, [by_device.get(device, []) for device in devices])
+            for method, by_device in cells.items()
+        ],
+    }
+
+
+def _device(diagnosis: Diagnosis) -> str:
+    machine = diagnosis.machine
+    names = [gpu.name for gpu in machine.gpus] or ["no GPU"]
+    cpu = machine.cpu.model or machine.cpu.architecture
+    return f"{', '.join(names)}; {cpu}, {machine.cpu.usable_cores} usable cores"
