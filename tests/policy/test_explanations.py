@@ -133,7 +133,7 @@ def test_a_mix_is_counted_in_the_summary():
 def test_a_plan_stays_small():
     of = model([linear(f"layers.{index}.w") for index in range(200)])
     plan = make_plan(of, measured_profile(of, by_ops()), objective(), sensitivity(of))
-    assert len(to_json(plan)) / 200 < 3000
+    assert len(to_json(plan)) / 200 < 3400
 
 
 @pytest.mark.parametrize(
