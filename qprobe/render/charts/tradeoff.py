@@ -127,6 +127,10 @@ def _draw(
     for way, spot in reversed(list(zip(ways, spots, strict=True))):
         items.append(_symbol(way, spot, cost))
     taken += [around(spot, 6.0) for spot in spots]
+    taken += [
+        Area(left - 2, y.place(high), left + 2, y.place(low))
+        for (left, _top), (low, high) in zip(spots, map(_ends, (w.cost for w in ways)), strict=True)
+    ]
     labels = [
         Label(spot, way.name, "label strong" if way.name == PLAN else "label")
         for way, spot in zip(ways, spots, strict=True)

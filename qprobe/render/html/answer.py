@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qprobe.documents.base import Quantity
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import ErrorEstimate, Predicted, Section
-from qprobe.render.charts.depth import share_of_budget
+from qprobe.render.charts.costs import share_of_budget
 from qprobe.render.charts.families import family_of
 from qprobe.render.html.known import Known, Part, add, known, stack
 from qprobe.render.units import (

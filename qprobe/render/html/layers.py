@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qprobe.documents.base import Quantity
 from qprobe.documents.plan import GroupPredicted, Plan, Section
-from qprobe.render.charts.depth import percent, share_of_budget
+from qprobe.render.charts.costs import percent, share_of_budget
 from qprobe.render.charts.families import Family, family_of
 from qprobe.render.folding import FoldedRow, fold_groups
 from qprobe.render.html.known import Known, add, known, shares

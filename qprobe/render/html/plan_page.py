@@ -8,7 +8,8 @@ from typing import Any
 from qprobe.documents.plan import Plan, Predicted, Section
 from qprobe.documents.profile import Profile
 from qprobe.render.charts.attained import points_of_plan
-from qprobe.render.charts.depth import bars_of, depth_chart
+from qprobe.render.charts.costs import group_costs
+from qprobe.render.charts.depth import depth_chart
 from qprobe.render.charts.families import family_of
 from qprobe.render.charts.tradeoff import PLAN, memory_chart, time_chart
 from qprobe.render.html.answer import METHODS, error_parts, tiles, time_parts
@@ -39,7 +40,6 @@ def plan_html(plan: Plan, profiles: Mapping[str, Profile] | None = None) -> str:
 def _section(plan: Plan, section: Section, profile: Profile | None) -> dict[str, Any]:
     rows, more_rows = layer_rows(plan, section)
     groups, more_groups = group_rows(plan, section)
-    bars = bars_of(plan, section)
     device = section.fingerprint
     return {
         "slug": device.slug,
@@ -54,7 +54,7 @@ def _section(plan: Plan, section: Section, profile: Profile | None) -> dict[str,
         "memory_chart": memory_chart(section, plan.objective),
         "alternatives": _alternatives(section),
         "schemes": [(family_of(name), name) for name in dict.fromkeys(row.scheme for row in rows)],
-        "depth_chart": depth_chart(bars),
+        "depth_chart": depth_chart(group_costs(plan, section)),
         "rows": rows,
         "more_rows": more_rows,
         "groups": groups,
