@@ -123,6 +123,15 @@ def test_words_in_charts_neither_overlap_nor_are_cut_off(browser, urls, page, wi
     assert browser.evaluate(CUT_WORDS) == []
 
 
+def test_words_that_overlap_or_are_cut_off_would_be_seen(browser, tmp_path):
+    extra = '<text x="60" y="40">over</text><text x="62" y="41">lapping</text><text x="-5" y="9">cut</text>'
+    page = PAGES["plan with measurements"]().replace("</desc>", f"</desc>{extra}")
+    (tmp_path / "spoiled.html").write_text(page, encoding="utf-8")
+    browser.open((tmp_path / "spoiled.html").as_uri(), DESK)
+    assert "over | lapping" in browser.evaluate(OVERLAPPING_WORDS)
+    assert "cut" in browser.evaluate(CUT_WORDS)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_dark_mode_changes_the_background_and_the_text(browser, urls, page):
     browser.open(urls[page], DESK)
