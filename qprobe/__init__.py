@@ -17,7 +17,7 @@ _HOMES = {  # `__init__.pyi` says the same to type checkers
     "qprobe.checkpoint": "read_model",
     "qprobe.documents.base": "Quantity",
     "qprobe.documents.files": "load_document save_document",
-    "qprobe.documents.finding": "Diagnosis Finding Fix Verdict",
+    "qprobe.documents.finding": "Diagnosis Finding Fix Speed Trial Verdict",
     "qprobe.documents.machine": "Cpu Fingerprint Gpu Int8SelfTest Machine Software TorchBuild",
     "qprobe.documents.model": "KvWindow Linear Model",
     "qprobe.documents.objective": "ErrorLimit Objective",

@@ -12,6 +12,8 @@ from qprobe.documents.files import save_document as save_document
 from qprobe.documents.finding import Diagnosis as Diagnosis
 from qprobe.documents.finding import Finding as Finding
 from qprobe.documents.finding import Fix as Fix
+from qprobe.documents.finding import Speed as Speed
+from qprobe.documents.finding import Trial as Trial
 from qprobe.documents.finding import Verdict as Verdict
 from qprobe.documents.machine import Cpu as Cpu
 from qprobe.documents.machine import Fingerprint as Fingerprint

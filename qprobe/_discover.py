@@ -16,3 +16,8 @@ def discover(package: ModuleType, constant: str) -> tuple[Any, ...]:
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_")
     modules = (importlib.import_module(f"{package.__name__}.{name}") for name in names)
     return tuple(getattr(module, constant) for module in modules)
+
+
+def discover_in(package: str, constant: str) -> tuple[Any, ...]:
+    """`discover` in a package that is given by its name."""
+    return discover(importlib.import_module(package), constant)

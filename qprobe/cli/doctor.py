@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from qprobe.cli.answer import answer, put
+from qprobe.cli.border import INTERRUPTED
 from qprobe.cli.options import answer_options, device_option, html_option, input_file
+from qprobe.cli.talk import say, watch
+
+if TYPE_CHECKING:
+    from qprobe.documents.finding import Diagnosis
 
 
 @click.command()
-@click.argument("checks", nargs=-1, metavar="[CHECK]...")
+@click.argument("names", nargs=-1, metavar="[CHECK|METHOD]...")
 @device_option
-@click.option(
-    "--full", is_flag=True, help="Show the detail of every finding, not only of problems."
-)
+@click.option("--full", is_flag=True, help="Try every method, and show every detail.")
 @click.option("--machine", "machine_file", **input_file(help="Diagnose this machine document."))
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
-@click.option("--list", "list_only", is_flag=True, help="List the checks and what each is for.")
+@click.option("--list", "list_only", is_flag=True, help="List the checks and the methods.")
+@click.option("--personal", is_flag=True, help="Keep user names, home folders and serial numbers.")
 @html_option
 @click.option("--markdown", is_flag=True, help="Print Markdown, to paste into a bug report.")
 @answer_options
 def doctor(
-    checks: tuple[str, ...],
+    names: tuple[str, ...],
     device: str | None,
     full: bool,
     machine_file: Path | None,
     strict: bool,
     list_only: bool,
+    personal: bool,
     html: Path | None,
     markdown: bool,
     as_json: bool,
@@ -36,7 +42,10 @@ def doctor(
 ) -> int:
     """Tell what this machine can do, why not, and what to do.
 
-    CHECK limits it to the checks named. Exits with 1 if a check failed.
+    Checks read what is known of the machine; methods are ways to compute with quantized weights, and each
+    is tried in a process of its own. CHECK and METHOD limit it to those named; without them, --full tries
+    the methods that take longer too. Exits with 1 if a check failed or a method that was named does not
+    work here; under --strict also if a check warned or any method is broken.
     """
     if as_json and markdown:
         raise click.UsageError("--json and --markdown were both given: choose one.")
@@ -46,14 +55,17 @@ def doctor(
     from qprobe.flow.diagnose import diagnose
     from qprobe.render.diagnosis import diagnosis_text
 
-    diagnosis = diagnose(device, checks, machine_file)
+    with watch() as progress:
+        diagnosis = diagnose(
+            device, names, machine_file, full=full, personal=personal, progress=progress
+        )
 
     def page(width: int, color: bool) -> str:
         if markdown:
             from qprobe.render.markdown import diagnosis_markdown
 
             return diagnosis_markdown(diagnosis)
-        return diagnosis_text(diagnosis, width, color, full)
+        return diagnosis_text(diagnosis, width, color, full, trials=bool(names))
 
     if html is not None:
         from qprobe.flow.evidence import profiles_of_machine
@@ -61,23 +73,42 @@ def doctor(
 
         write_text(diagnosis_html(diagnosis, profiles_of_machine(diagnosis.machine)), html)
     answer(diagnosis, page, as_json, output)
+    if diagnosis.interrupted:
+        say("interrupted: methods that are not listed were not tried")
+        return INTERRUPTED
+    return int(_is_bad(diagnosis, names, strict))
+
+
+def _is_bad(diagnosis: Diagnosis, names: tuple[str, ...], strict: bool) -> bool:
+    """Whether the answer is no."""
     bad = {"fail", "crash", "warn"} if strict else {"fail", "crash"}
-    return int(any(finding.status in bad for finding in diagnosis.findings))
+    return any(finding.status in bad for finding in diagnosis.findings) or any(
+        (strict and item.verdict == "broken")
+        or (item.method in names and item.verdict in ("broken", "unsupported", "not_installed"))
+        for item in diagnosis.verdicts
+    )
 
 
 def _list(as_json: bool) -> int:
-    from qprobe.doctor import list_checks
+    from qprobe.doctor import list_checks, list_methods
 
-    checks = list_checks()
+    checks, methods = list_checks(), list_methods()
     if as_json:
         import json
 
         rows = [{"id": item.id, "title": item.title, "why": item.why} for item in checks]
-        put(
-            json.dumps({"schema_version": 1, "document": "checks", "checks": rows}, indent=2) + "\n"
-        )
+        ways = [
+            {"id": m.id, "title": m.title, "family": m.family, "bits": m.bits, "level": m.level,
+             "devices": m.devices, "needs": m.needs}
+            for m in methods
+        ]  # fmt: skip
+        listed = {"schema_version": 1, "document": "checks", "checks": rows, "methods": ways}
+        put(json.dumps(listed, indent=2) + "\n")
     else:
         from qprobe.render.page import render, table
 
+        what = ((item.id, f"{item.title}: {item.family}") for item in methods)
         put(render([table(("check", "why"), ((item.id, item.why) for item in checks))]))
+        put("\n" + render([table(("method", "what it is"), what)]))
+        put("\nA run without names tries the methods of qprobe and torch that take little time.\n")
     return 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from qprobe.documents.base import Document, TopDocument
+from pydantic import Field
+
+from qprobe.documents.base import Document, Flag, FloatDtype, Positive, Seconds, TopDocument
 from qprobe.documents.machine import Machine
 
 Status = Literal["ok", "warn", "fail", "skip", "crash"]
@@ -29,8 +31,50 @@ class Finding(Document):
     fix: Fix | None = None
 
 
+Relative = Annotated[float, Field(ge=0, strict=True)]
+
+
+class Trial(Document):
+    """One step of a method whose right outcome is known: an import, a forward pass, a merge.
+
+    `refused`: it says itself that it cannot. `failed`: it raised something else. `died`: it took the
+    process with it, or did not end.
+    """
+
+    name: str
+    outcome: Literal["right", "wrong", "refused", "failed", "died"]
+    error: Relative | None = None
+    """‖y−ŷ‖/‖y‖ against the exact answer; None where there is none, or it is not finite."""
+    limit: Relative | None = None
+    """The error that the bits and the types involved explain."""
+    words: str = ""
+
+
+class Speed(Document):
+    """A layer's time beside that of the fastest unquantized layer, timed in turn."""
+
+    m: Positive
+    n: Positive
+    k: Positive
+    activation_dtype: FloatDtype
+    median_s: Seconds
+    unquantized_s: Seconds
+    unquantized_dtype: FloatDtype
+    ratio: Relative
+    """Unquantized seconds over the method's: above 1 it is faster."""
+    ratio_low: Relative
+    ratio_high: Relative
+    """Ends of the interval of the ratio at 95 %."""
+    kernel: str = ""
+    """Which of the method's own ways was the fastest, where it has several."""
+
+
 class Verdict(Document):
-    """What a method does on a device, and how that is known."""
+    """What a method does on a device, and how that is known.
+
+    `slow`: slower than not quantizing, at every M that was timed. `broken`: it crashes, hangs or gives
+    wrong numbers in at least one trial.
+    """
 
     method: str
     device: str
@@ -39,6 +83,8 @@ class Verdict(Document):
     evidence: Literal["measured", "rule"]
     detail: str = ""
     fix: Fix | None = None
+    trials: tuple[Trial, ...] = ()
+    speeds: tuple[Speed, ...] = ()
 
 
 class Diagnosis(TopDocument):
@@ -48,3 +94,7 @@ class Diagnosis(TopDocument):
     machine: Machine
     findings: tuple[Finding, ...]
     verdicts: tuple[Verdict, ...]
+    disturbed_by: str = ""
+    """What else kept the processors busy while methods were timed, in a sentence."""
+    interrupted: Flag = False
+    """Whether it was stopped before everything had been asked."""

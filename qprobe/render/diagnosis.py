@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.table import Table
 
-from qprobe.documents.finding import Diagnosis, Finding, Fix, Status, Verdict
-from qprobe.render.page import DEFAULT_WIDTH, indent, one_line, render, table, words
+from qprobe.documents.finding import Diagnosis, Finding, Fix, Status
+from qprobe.render.page import DEFAULT_WIDTH, indent, one_line, render, words
+from qprobe.render.verdicts import verdict_blocks
 
 MARKS: dict[Status, str] = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "–", "crash": "✗"}
 _STYLES: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "dim",
@@ -27,16 +28,24 @@ _SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s])+""")
 
 
 def diagnosis_text(
-    diagnosis: Diagnosis, width: int = DEFAULT_WIDTH, color: bool = False, full: bool = False
+    diagnosis: Diagnosis,
+    width: int = DEFAULT_WIDTH,
+    color: bool = False,
+    full: bool = False,
+    trials: bool = False,
 ) -> str:
-    """The findings, the verdicts and the count; `full` also shows the detail of what is fine."""
+    """The findings, the verdicts and the count.
+
+    `full` also shows the detail of what is fine, `trials` the evidence behind each verdict.
+    """
     blocks: list[RenderableType] = []
     longest = max((len(finding.title) for finding in diagnosis.findings), default=0)
     for finding in diagnosis.findings:
         blocks.extend(_finding(finding, min(longest, _TITLE_COLUMNS), width, full))
     if diagnosis.verdicts:
-        blocks += [words(""), _verdicts(diagnosis.verdicts)]
-    blocks.append(words(count_line(diagnosis.findings), "bold"))
+        blocks += [*verdict_blocks(diagnosis, width, full, trials), words("")]
+    if diagnosis.findings:
+        blocks.append(words(count_line(diagnosis.findings), "bold"))
     return render(blocks, width, color)
 
 
@@ -68,11 +77,12 @@ def _finding(finding: Finding, title_columns: int, width: int, full: bool) -> li
         if finding.detail:
             blocks.append(indent(words(finding.detail.strip("\n"), "dim"), 4))
         if finding.fix:
-            blocks += [indent(block, 4) for block in _fix(finding.fix, width - 6)]
+            blocks += [indent(block, 4) for block in fix_blocks(finding.fix, width - 6)]
     return blocks
 
 
-def _fix(fix: Fix, width: int) -> list[RenderableType]:
+def fix_blocks(fix: Fix, width: int) -> list[RenderableType]:
+    """What to do, and where to read on."""
     blocks: list[RenderableType] = [words(f"fix: {fix.text}")]
     blocks += [indent(words(wrap_command(item, width), "bold"), 2) for item in fix.commands]
     if fix.link:
@@ -89,13 +99,3 @@ def wrap_command(command: str, width: int) -> str:
             lines.append(" ")
         lines[-1] += f" {part}"
     return "\n".join(lines)
-
-
-def _verdicts(verdicts: Sequence[Verdict]) -> RenderableType:
-    return table(
-        ("method", "device", "verdict", "why", "evidence"),
-        (
-            (item.method, item.device, item.verdict.replace("_", " "), item.why, item.evidence)
-            for item in verdicts
-        ),
-    )

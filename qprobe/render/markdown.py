@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 
 from qprobe.documents.files import to_json
-from qprobe.documents.finding import Diagnosis, Finding
+from qprobe.documents.finding import Diagnosis, Finding, Verdict
 from qprobe.render.diagnosis import MARKS, count_line
 from qprobe.render.page import one_line, printable
+from qprobe.render.verdicts import (
+    VERDICT_MARKS,
+    device_name,
+    devices_in,
+    gain_at,
+    rows_timed,
+)
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
 
@@ -31,16 +38,45 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     ]
     for finding in diagnosis.findings:
         lines += _details(finding)
-    if diagnosis.verdicts:
-        lines += ["", "| method | device | verdict | why |", "|---|---|---|---|"]
-        lines += [
-            f"| {escape(item.method)} | {escape(item.device)} | {escape(item.verdict)} | {escape(item.why)} |"
-            for item in diagnosis.verdicts
-        ]
+    for device in devices_in(diagnosis.verdicts):
+        lines += _verdicts(diagnosis, device)
+    if diagnosis.disturbed_by:
+        lines += ["", f"The speeds are disturbed: {escape(diagnosis.disturbed_by)}."]
+    if diagnosis.interrupted:
+        lines += ["", "Interrupted: methods that are not listed were not tried."]
     lines += ["", "<details><summary>machine (for <code>doctor --machine</code>)</summary>", ""]
     # No line of indented JSON begins with backticks, so nothing inside can end the fence.
     lines += ["```json", to_json(diagnosis.machine).rstrip("\n"), "```", "", "</details>"]
     return "\n".join(lines) + "\n"
+
+
+def _verdicts(diagnosis: Diagnosis, device: str) -> list[str]:
+    """A table of what each method does on a device, with the reason and the way out."""
+    mine = [item for item in diagnosis.verdicts if item.device == device]
+    timed = rows_timed(mine)
+    name = escape(device_name(diagnosis.machine, device))
+    note = ", speed over unquantized" if timed else ""
+    head = ["method", "verdict", *(f"M = {m}" for m in timed), "why", "what to do"]
+    lines = ["", f"**{escape(device)}**, {name}{note}", "", f"| {' | '.join(head)} |"]
+    lines.append("|---" * len(head) + "|")
+    for item in mine:
+        cells = [
+            escape(item.method),
+            f"{VERDICT_MARKS[item.verdict]} {escape(item.verdict)}",
+            *(gain_at(item, m) for m in timed),
+            escape(item.why),
+            _way_out(item),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _way_out(verdict: Verdict) -> str:
+    if verdict.fix is None:
+        return ""
+    parts = [escape(verdict.fix.text)]
+    parts += [f"<code>{escape(command)}</code>" for command in verdict.fix.commands]
+    return " ".join(parts)
 
 
 def _details(finding: Finding) -> list[str]:

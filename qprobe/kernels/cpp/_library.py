@@ -77,6 +77,10 @@ def _find_or_compile(sources: list[Path]) -> Path:
     name = f"qprobe-cpu-{digest.hexdigest()[:16]}.so"
     target = _writable_folder() / name
     if not target.exists():
+        if os.environ.get("QPROBE_COMPILE") == "never":
+            raise UnavailableError(
+                "they are not compiled yet", "qprobe doctor --full compiles them"
+            )
         _compile(compiler, sources, target)
     return target
 

@@ -1,0 +1,54 @@
+"""A method that is a linear layer: how to make one, and what of its error is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qprobe.documents.base import FloatDtype
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from qprobe.doctor.execution.report import Report
+
+
+@dataclass(frozen=True)
+class Made:
+    """A quantized layer: what computes it, and the weight (N, K) that it stands for, if that is known."""
+
+    run: Callable[[Tensor], Tensor]
+    weight: Tensor | None = None
+
+
+if TYPE_CHECKING:
+    Make = Callable[[nn.Linear, torch.dtype], Made | Mapping[str, Made]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The script of such a method."""
+
+    package: str
+    load: Callable[[], object]
+    """Imports all that `make` needs."""
+    make: Make
+    """From a float32 layer, which it leaves as it is, and the type of x; several ways by their names."""
+    dtypes: tuple[FloatDtype, ...]
+    """The types of activations that it is for; the first is timed."""
+    weight_error: float
+    """‖W−Ŵ‖/‖W‖ of normally distributed weights that the stored bits explain."""
+    activation_error: float = 0.0
+    """The same of activations, where they are quantized."""
+    computes_in: FloatDtype | None = None
+    """The type that it computes in whatever the type of x, where that is less precise."""
+    outliers: bool = False
+    """Whether one feature of x is far above the rest, which the method is made for."""
+
+    def __call__(self, report: Report) -> None:
+        """Try it; runs in the process of the method."""
+        from qprobe.doctor.scripts.layer import try_layer
+
+        try_layer(self, report)

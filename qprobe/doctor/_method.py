@@ -1,0 +1,51 @@
+"""What a method is: a way that somebody offers to compute with quantized weights, and how to try it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from qprobe.documents.finding import Fix
+
+if TYPE_CHECKING:
+    from qprobe.doctor.execution.report import Report
+
+Level = Literal["quick", "full"]
+"""`quick`: a part of every run. `full`: run with `--full`, or when it is named."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to compute with quantized weights; `script` tries it in a process of its own.
+
+    Nothing of what it needs is imported before `script` runs.
+    """
+
+    id: str
+    title: str
+    bits: int
+    """Of a weight as it is stored, without scales."""
+    family: str
+    """What is quantized, in words that methods of the same kind share."""
+    script: Callable[[Report], None]
+    needs: tuple[str, ...] = ("torch",)
+    """Distributions; "a|b" where either will do."""
+    install: str = ""
+    """What `pip install` is told; the names in `needs` by default."""
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    feature: str = ""
+    """What of the hardware makes it fast: a key of `qprobe.doctor.native.FEATURES`."""
+    level: Level = "full"
+    in_torch: bool = True
+    """Whether it can take a layer's place in a PyTorch model."""
+    note: str = ""
+    """What its figures do not show."""
+    cure: Fix | None = None
+    """What to do where it is broken or refused, if that is known."""
+
+    @property
+    def install_command(self) -> str:
+        """The line that installs what it needs."""
+        names = self.install or " ".join(need.partition("|")[0] for need in self.needs)
+        return f"pip install {names}"

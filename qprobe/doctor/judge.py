@@ -1,0 +1,75 @@
+"""From what a method did in its process to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qprobe.doctor._method import Method
+from qprobe.doctor._words import CLEAR, blame, evidence, is_about_layer, paces, sentence, type_of
+from qprobe.documents.finding import Speed, Trial, Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that was heard of a method on a device."""
+
+    trials: tuple[Trial, ...]
+    speeds: tuple[Speed, ...]
+    ending: str = ""
+    """How its process ended, where that was not during a step and not as it should."""
+    output: str = ""
+    """The end of what it printed before it died."""
+    lack: str = ""
+    """What the device lacks that would make it fast, and what has it."""
+
+
+def judge(method: Method, device: str, outcome: Outcome) -> Verdict:
+    """The verdict that the evidence supports."""
+    verdict, why = _verdict(outcome)
+    if verdict in ("fast", "works", "slow"):
+        why = sentence(why, method.note)
+    return Verdict(
+        method=method.id,
+        device=device,
+        verdict=verdict,
+        why=why,
+        evidence="measured",
+        detail=evidence(outcome.trials, outcome.speeds, outcome.output),
+        fix=method.cure if verdict in ("broken", "unsupported") else None,
+        trials=outcome.trials,
+        speeds=outcome.speeds,
+    )
+
+
+def _verdict(outcome: Outcome) -> tuple[str, str]:
+    steps = [trial for trial in outcome.trials if not trial.name.startswith(("import ", "timing "))]
+    right = [trial for trial in steps if trial.outcome == "right"]
+    bad = [trial for trial in outcome.trials if trial.outcome in ("died", "failed", "wrong")]
+    refused = [trial for trial in steps if trial.outcome == "refused"]
+    if bad:
+        return "broken", blame(bad, right)
+    if outcome.ending:
+        return "broken", f"it {outcome.ending}"
+    if not right:
+        words = refused[0].words if refused else "it tried nothing"
+        return "unsupported", sentence(words, outcome.lack)
+    word, why = _pace(outcome.speeds)
+    if not outcome.speeds and not all(map(is_about_layer, right)):
+        why = "; ".join(dict.fromkeys(trial.words for trial in right if trial.words)) or "right"
+    types = {type_of(trial) for trial in right}
+    if strict := [trial for trial in refused if type_of(trial) not in types]:
+        why += f"; refuses {', '.join(dict.fromkeys(map(type_of, strict)))}: {strict[0].words}"
+    if word == "slow":
+        why = sentence(why, outcome.lack)
+    return word, why
+
+
+def _pace(speeds: Sequence[Speed]) -> tuple[str, str]:
+    """`fast` where it is faster at some M and slower at none, beyond the noise; `slow` likewise."""
+    if not speeds:
+        return "works", "right; it was not timed"
+    is_faster = any(speed.ratio_low > CLEAR for speed in speeds)
+    is_slower = any(speed.ratio_high < 1 / CLEAR for speed in speeds)
+    word = "works" if is_faster == is_slower else "fast" if is_faster else "slow"
+    return word, paces(speeds)

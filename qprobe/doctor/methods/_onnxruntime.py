@@ -1,0 +1,54 @@
+"""What the methods of ONNX Runtime share: a model of one node of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NEEDS = ("torch", "onnxruntime|onnxruntime-gpu", "onnx")
+INSTALL = "onnxruntime onnx"
+OPSET, CONTRIB_OPSET, IR_VERSION = 17, 1, 8
+ERRORS_ONLY = 3
+
+
+def load_onnxruntime() -> None:
+    """Import the runtime, and the package that writes models for it."""
+    import onnx  # noqa: F401
+    import onnxruntime  # noqa: F401
+
+
+def session(
+    operator: str,
+    names: list[str],
+    tensors: Mapping[str, Tensor],
+    linear: nn.Linear,
+    attributes: dict[str, Any],
+) -> Callable[[Tensor], Tensor]:
+    """What runs one node on the processor, with as many threads as torch."""
+    import onnxruntime
+    import torch
+    from onnx import TensorProto, helper, numpy_helper
+
+    node = helper.make_node(operator, names, ["y"], domain="com.microsoft", **attributes)
+    graph = helper.make_graph(
+        [node],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["m", linear.in_features])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["m", linear.out_features])],
+        [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in tensors.items()],
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", CONTRIB_OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    # Spinning threads would take the processors from what is timed in turn.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = ERRORS_ONLY
+    run = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return lambda x: torch.from_numpy(run.run(None, {"x": x.numpy()})[0])

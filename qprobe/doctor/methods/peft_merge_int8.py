@@ -1,0 +1,30 @@
+"""A LoRA merged by PEFT into weights of bitsandbytes' LLM.int8()."""
+
+from __future__ import annotations
+
+from qprobe.doctor._merge import Merge
+from qprobe.doctor._method import Method
+from qprobe.doctor.methods._bitsandbytes import make_int8
+from qprobe.doctor.methods._peft import NEEDS, load_peft
+from qprobe.documents.finding import Fix
+
+METHOD = Method(
+    id="peft-merge-int8",
+    title="PEFT, LoRA merged into bitsandbytes int8",
+    bits=8,
+    family="a LoRA merged into quantized weights",
+    script=Merge(
+        package="peft and bitsandbytes",
+        load=load_peft,
+        make=make_int8,
+        flag="is_loaded_in_8bit",
+        limit=0.08,
+    ),
+    needs=NEEDS,
+    cure=Fix(
+        text="Upgrade both: PEFT 0.14 and later merges without int8 tensor cores. Or merge into the "
+        "unquantized model, and quantize the result.",
+        commands=('pip install --upgrade "peft>=0.14" "bitsandbytes>=0.45"',),
+        link="https://github.com/bitsandbytes-foundation/bitsandbytes/issues/1242",
+    ),
+)

@@ -1,0 +1,7 @@
+"""qprobe's own FP8_DYNAMIC: float8 weights and activations."""
+
+from __future__ import annotations
+
+from qprobe.doctor.methods._qprobe import qprobe_method
+
+METHOD = qprobe_method("FP8_DYNAMIC", feature="fp8")

@@ -1,0 +1,149 @@
+"""Tries a linear layer: is it right at every shape and type, and is it faster than none?
+
+The exact answer is the product in float64 of what the layer multiplies, where the library can show the
+weight that it stored, and of the weight that it was given, where it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qprobe.doctor._layer import Layer, Made
+from qprobe.doctor.execution.report import Answer, Report
+from qprobe.doctor.scripts.speed import FULL_M, QUICK_M, SIDE, Unquantized, time_beside
+from qprobe.documents.base import FloatDtype
+from qprobe.documents.finding import Speed
+
+SHAPES = ((16, 256, 256), (1, 256, 256), (3, 256, 250))
+"""(M, N, K): ordinary; a single token; K that is a multiple of 2 only, as few layers have."""
+
+ARITHMETIC = {torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 2e-2}
+"""Relative error that products in a type explain; float32 may be TF32 on a GPU."""
+
+
+def try_layer(layer: Layer, report: Report) -> None:
+    """Every type and shape, then time at some numbers of rows."""
+    if not report.load(layer.package, layer.load):
+        return
+    with torch.no_grad():
+        right = {
+            dtype
+            for dtype in layer.dtypes
+            for shape in SHAPES
+            if report.attempt(
+                _name(dtype, *shape), partial(_check, layer, dtype, shape, report.device)
+            )
+        }
+    for dtype in layer.dtypes[:1]:
+        if dtype in right:
+            timing = _Timing(layer, dtype, report)
+            for m in FULL_M if report.is_full else QUICK_M:
+                name = f"timing {_name(dtype, m, SIDE, SIDE)}"
+                report.measure(name, partial(timing.at, m))
+
+
+def _name(dtype: str, m: int, n: int, k: int) -> str:
+    return f"{dtype}, M = {m}, N = {n}, K = {k}"
+
+
+def make_linear(n: int, k: int, device: str, seed: int = 0) -> nn.Linear:
+    """A layer with normally distributed weights, as large as those of trained models, and a bias."""
+    generator = torch.Generator().manual_seed(seed)
+    linear = nn.Linear(k, n, device="meta")
+    weight = torch.randn(n, k, generator=generator) / k**0.5
+    linear.weight = nn.Parameter(weight.to(device), requires_grad=False)
+    bias = torch.randn(n, generator=generator) / 4
+    linear.bias = nn.Parameter(bias.to(device), requires_grad=False)
+    return linear.eval()
+
+
+def make_rows(m: int, k: int, device: str, outliers: bool = False) -> Tensor:
+    """Activations (M, K) float32 of both signs with some zeros, for one feature perhaps far larger."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(m, k, generator=generator)
+    x[:, ::17] = 0
+    if outliers:
+        x[:, 5] *= 12
+    return x.to(device)
+
+
+def _check(
+    layer: Layer, dtype: FloatDtype, shape: tuple[int, int, int], device: str
+) -> Answer | None:
+    m, n, k = shape
+    kind: torch.dtype = getattr(torch, dtype)
+    linear = make_linear(n, k, device)
+    x = make_rows(m, k, device, layer.outliers).to(kind)
+    made = layer.make(linear, kind)
+    ways = made if isinstance(made, Mapping) else {"": made}
+    answers = [_judge(layer, linear, x, way, name) for name, way in ways.items()]
+    return max(answers, key=lambda answer: answer.error / answer.limit, default=None)
+
+
+def _judge(layer: Layer, linear: nn.Linear, x: Tensor, made: Made, name: str) -> Answer:
+    """Compare with the stored weight closely, and what is stored with what was given, loosely."""
+    arithmetic = ARITHMETIC[x.dtype]
+    if layer.computes_in:
+        arithmetic = max(arithmetic, ARITHMETIC[getattr(torch, layer.computes_in)])
+    limit = arithmetic + layer.activation_error
+    stored = linear.weight if made.weight is None else made.weight
+    if stored.shape != linear.weight.shape:
+        raise ValueError(
+            f"the stored weight is {tuple(stored.shape)}, not {tuple(linear.weight.shape)}"
+        )
+    lost = relative_error(linear.weight, stored)
+    if made.weight is not None and not lost <= layer.weight_error:
+        return Answer(lost, layer.weight_error, _of("the stored weight", name))
+    if made.weight is None:
+        limit += layer.weight_error
+    exact = functional.linear(x.double(), stored.double(), linear.bias.double())
+    y = made.run(x)
+    if y.shape != exact.shape:
+        raise ValueError(f"the output is {tuple(y.shape)}, not {tuple(exact.shape)}")
+    return Answer(relative_error(exact, y), limit, _of("", name))
+
+
+def _of(what: str, name: str) -> str:
+    return " of ".join(word for word in (what, name) if word)
+
+
+def relative_error(exact: Tensor, found: Tensor) -> float:
+    """‖exact − found‖ / ‖exact‖; infinite or NaN where `found` is."""
+    exact = exact.detach().double()
+    return float((exact - found.detach().to(exact.device).double()).norm() / exact.norm())
+
+
+class _Timing:
+    """One layer as large as models have them, made when it is first timed."""
+
+    def __init__(self, layer: Layer, dtype: FloatDtype, report: Report) -> None:
+        self._layer, self._dtype, self._report = layer, dtype, report
+        self._kind: torch.dtype = getattr(torch, dtype)
+
+    @cached_property
+    def _parts(self) -> tuple[dict[str, Callable[[Tensor], Tensor]], Unquantized]:
+        linear = make_linear(SIDE, SIDE, self._report.device)
+        made = self._layer.make(linear, self._kind)
+        ways = made if isinstance(made, Mapping) else {"": made}
+        return {name: way.run for name, way in ways.items()}, Unquantized(linear, self._report.kind)
+
+    def at(self, m: int) -> Speed:
+        """Time it with M rows."""
+        device = self._report.device
+        with torch.no_grad():
+            ways, beside = self._parts
+            x = make_rows(m, SIDE, device, self._layer.outliers).to(self._kind)
+            return time_beside(ways, beside, x, device, self._report.is_full)
+
+
+def copy_linear(linear: nn.Linear, dtype: torch.dtype) -> nn.Linear:
+    """A layer of its own in `dtype`, for libraries that change what they are given."""
+    made = nn.Linear(linear.in_features, linear.out_features, device="meta", dtype=dtype)
+    made.weight = nn.Parameter(linear.weight.detach().to(dtype, copy=True), requires_grad=False)
+    made.bias = nn.Parameter(linear.bias.detach().to(dtype, copy=True), requires_grad=False)
+    return made.eval()

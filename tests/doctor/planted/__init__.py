@@ -1,0 +1,1 @@
+"""Methods that do to their process what libraries have done to theirs, one a file."""
