@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from qprobe.documents.finding import Diagnosis, Verdict
+from qprobe.documents.finding import Diagnosis, Speed, Verdict
 from qprobe.documents.plan import Plan
 from qprobe.documents.profile import Profile
 from qprobe.policy import make_plan
@@ -73,6 +73,37 @@ def verdict(name: str, device="cpu", **changes) -> Verdict:
     return Verdict(**fields | changes)
 
 
+def speed(m: int, ratio: float, doubt=0.1) -> Speed:
+    return Speed(
+        m=m,
+        n=256,
+        k=256,
+        activation_dtype="bfloat16",
+        median_s=1e-3 / ratio,
+        unquantized_s=1e-3,
+        unquantized_dtype="bfloat16",
+        ratio=ratio,
+        ratio_low=ratio * (1 - doubt),
+        ratio_high=ratio * (1 + doubt),
+    )
+
+
+def timed_diagnosis() -> Diagnosis:
+    """Methods that were timed: faster, slower by far, and too near to tell; one that was not."""
+    ratios = {"fast": (3.0, 1.8), "slow": (0.5, 0.004), "works": (1.02, 0.7), "broken": (0.9, 1.2)}
+    verdicts = [
+        verdict(name, speeds=(speed(1, first), speed(256, second)))
+        for name, (first, second) in ratios.items()
+    ]
+    return samples.full_diagnosis().model_copy(
+        update={
+            "verdicts": (*verdicts, verdict("not_installed")),
+            "disturbed_by": "another program",
+            "interrupted": True,
+        }
+    )
+
+
 def every_diagnosis(devices=("cpu", "cuda:0")) -> Diagnosis:
     """Every status and every verdict, on several devices."""
     return samples.full_diagnosis().model_copy(
@@ -93,6 +124,7 @@ HOSTILE_PLAN = samples.plan(
 PAGES = {
     "diagnosis": lambda: diagnosis_html(samples.full_diagnosis()),
     "diagnosis of two devices": lambda: diagnosis_html(every_diagnosis()),
+    "diagnosis with speeds": lambda: diagnosis_html(timed_diagnosis()),
     "diagnosis with a roofline": lambda: diagnosis_html(
         samples.full_diagnosis(), {"cpu-test": planned()[1]}
     ),

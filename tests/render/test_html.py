@@ -16,7 +16,15 @@ from qprobe.render.html import diagnosis_html, plan_html, require_html
 from qprobe.render.html.diagnosis_page import STATUS_WORDS
 from tests.documents.strategies import documents
 from tests.render import samples
-from tests.render.pages import PAGES, VERDICTS, Reader, every_diagnosis, planned, rich_plan_html
+from tests.render.pages import (
+    PAGES,
+    VERDICTS,
+    Reader,
+    every_diagnosis,
+    planned,
+    rich_plan_html,
+    timed_diagnosis,
+)
 
 MOST_BYTES = 2 * 10**6
 BRIEF = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -162,6 +170,13 @@ def test_every_verdict_has_its_word_reason_evidence_and_fix(name, devices):
     for words in (name.replace("_", " "), f"it is {name}", f"how {name} was seen", f"pip {name}"):
         assert words in text
     assert all(device in text for device in devices)
+
+
+def test_speeds_are_told_with_what_disturbed_them():
+    text = Reader(diagnosis_html(timed_diagnosis())).text
+    for words in ("M = 256", "3.0×", "~1.0×", "0.004×", "another program", "Interrupted"):
+        assert words in text
+    assert "disturbed" not in Reader(diagnosis_html(every_diagnosis())).text
 
 
 def test_findings_are_ordered_by_severity():
