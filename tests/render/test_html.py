@@ -23,7 +23,9 @@ from tests.render.pages import (
     every_diagnosis,
     planned,
     rich_plan_html,
+    speed,
     timed_diagnosis,
+    verdict,
 )
 
 MOST_BYTES = 2 * 10**6
@@ -177,6 +179,17 @@ def test_speeds_are_told_with_what_disturbed_them():
     for words in ("M = 256", "3.0×", "~1.0×", "0.004×", "another program", "Interrupted"):
         assert words in text
     assert "disturbed" not in Reader(diagnosis_html(every_diagnosis())).text
+
+
+def test_a_reason_that_the_figures_tell_is_folded_away_and_any_other_is_shown():
+    why = "2.0 times as fast at M = 1; 1.1 times slower at M = 8 (unquantized: 1); it needs space"
+    spoken = verdict("works", why=why, speeds=(speed(1, 2.0), speed(8, 0.9)))
+    page = diagnosis_html(samples.diagnosis().model_copy(update={"verdicts": (spoken,)}))
+    assert "<summary>it needs space</summary>" in page
+    assert why in Reader(page).text
+    silent = spoken.model_copy(update={"why": "2.0 times as fast at M = 1"})
+    page = diagnosis_html(samples.diagnosis().model_copy(update={"verdicts": (silent,)}))
+    assert "<summary>evidence</summary>" in page
 
 
 def test_findings_are_ordered_by_severity():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,11 +16,19 @@ from qprobe.render.diagnosis import MARKS, count_line
 from qprobe.render.html.fill import fill
 from qprobe.render.html.kernels import roofline_values
 from qprobe.render.machine import machine_sections
-from qprobe.render.verdicts import VERDICT_MARKS, device_name, devices_in, gain_at, rows_timed
+from qprobe.render.verdicts import (
+    UNSAID,
+    VERDICT_MARKS,
+    device_name,
+    devices_in,
+    gain_at,
+    rows_timed,
+)
 
 SEVERITY: tuple[Status, ...] = ("crash", "fail", "warn", "ok", "skip")
 STATUS_WORDS: dict[Status, str] = {"crash": "crashed", "fail": "failed", "warn": "warning",
                                    "ok": "passed", "skip": "skipped"}  # fmt: skip
+_OF_SPEED = re.compile(r"\bat M = \d+(?: \(unquantized: 1\))?$")
 VERDICT_WORDS: dict[str, str] = {
     "fast": "faster than unquantized",
     "works": "runs and gives right numbers",
@@ -102,7 +111,10 @@ def _matrix(verdicts: Sequence[Verdict]) -> dict[str, Any]:
             (
                 method,
                 [
-                    [(item, [(m, gain_at(item, m)) for m in timed]) for item in by_device[device]]
+                    [
+                        (item, [(m, gain_at(item, m)) for m in timed], _beyond_figures(item))
+                        for item in by_device[device]
+                    ]
                     if device in by_device
                     else []
                     for device in devices
@@ -111,6 +123,14 @@ def _matrix(verdicts: Sequence[Verdict]) -> dict[str, Any]:
             for method, by_device in cells.items()
         ],
     }
+
+
+def _beyond_figures(verdict: Verdict) -> str:
+    """The reason without the speeds, where these stand beside it in figures."""
+    if not verdict.speeds or verdict.verdict in UNSAID:
+        return verdict.why
+    parts = verdict.why.split("; ")
+    return "; ".join(part for part in parts if not _OF_SPEED.search(part)) or "evidence"
 
 
 def _speedups(diagnosis: Diagnosis) -> list[dict[str, Any]]:
