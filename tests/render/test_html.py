@@ -14,6 +14,7 @@ from qprobe.errors import UnavailableError
 from qprobe.render.diagnosis import MARKS
 from qprobe.render.html import diagnosis_html, plan_html, require_html
 from qprobe.render.html.diagnosis_page import STATUS_WORDS
+from qprobe.render.html.fill import steps_in
 from tests.documents.strategies import documents
 from tests.render import samples
 from tests.render.pages import (
@@ -190,6 +191,22 @@ def test_a_reason_that_the_figures_tell_is_folded_away_and_any_other_is_shown():
     silent = spoken.model_copy(update={"why": "2.0 times as fast at M = 1"})
     page = diagnosis_html(samples.diagnosis().model_copy(update={"verdicts": (silent,)}))
     assert "<summary>evidence</summary>" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "lead", "steps"),
+    [
+        ("In this order: (1) one. (2) two.", "In this order:", ("one.", "two.")),
+        ("(1) a (2) b (3) c", "", ("a", "b", "c")),
+        ("f(1) is (2) no list", "f(1) is (2) no list", ()),
+        ("only (1) one", "only (1) one", ()),
+        ("", "", ()),
+    ],
+)
+def test_numbered_steps_become_a_list(text, lead, steps):
+    assert steps_in(text) == (lead, steps)
+    page = diagnosis_html(samples.diagnosis(samples.finding("fail", fix=Fix(text=text))))
+    assert Reader(page).tags.count("ol") == bool(steps)
 
 
 def test_findings_are_ordered_by_severity():

@@ -17,6 +17,8 @@ _PLAIN_LINK = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~/?#@!
 
 _FIGURE = re.compile(r"(\d) (?=(?:[nµm]?s|[KMGT]?i?B|[KMGTP]B/s|[MGTP]OPS|%)(?![A-Za-z]))")
 
+_STEP = re.compile(r"(?:^|\s+)\(([1-9])\)\s+")
+
 
 def require_html() -> None:
     """Raise UnavailableError, with the line that installs it, where jinja2 is missing."""
@@ -43,6 +45,15 @@ def keep_units(text: str) -> str:
     return _FIGURE.sub("\\1\u00a0", text)
 
 
+def steps_in(text: str) -> tuple[str, tuple[str, ...]]:
+    """The text before "(1)", and what stands behind (1), (2) and so on; no steps where there are none."""
+    lead, *rest = _STEP.split(text)
+    numbers, steps = rest[::2], rest[1::2]
+    if len(steps) < 2 or numbers != [str(index + 1) for index in range(len(steps))]:
+        return text, ()
+    return lead, tuple(steps)
+
+
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -56,6 +67,7 @@ def _environment() -> Environment:
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters["short"] = lambda value: f"{value:.1f}".removesuffix(".0")
+    environment.filters["steps"] = steps_in
     environment.filters["firm"] = keep_units
     environment.filters["outline"] = lambda shape: Symbol(0, 0, shape, "").commands
     environment.tests["plain_link"] = is_plain_link
