@@ -33,7 +33,13 @@ DOORS = {  # an outside package → the modules (or packages) that may import it
     "platformdirs": ("qprobe.timing.cache",),
 }
 
-PURE = ("qprobe.policy", "qprobe.doctor.checks", "qprobe.doctor._check", "qprobe.render")
+PURE = (
+    "qprobe.policy",
+    "qprobe.doctor.checks",
+    "qprobe.doctor._check",
+    "qprobe.doctor.rules",
+    "qprobe.render",
+)
 PURE_ROOTS = ("qprobe.documents", "qprobe.errors", "qprobe._discover")
 
 OUTSIDE = {  # what is closed to the world may import the standard library and this; first match
@@ -42,6 +48,7 @@ OUTSIDE = {  # what is closed to the world may import the standard library and t
     "qprobe.render": {"pydantic", "rich", "jinja2", "plotly"},
     "qprobe.doctor.checks": {"pydantic"},
     "qprobe.doctor._check": {"pydantic"},
+    "qprobe.doctor.rules": {"pydantic"},
     "qprobe.documents": {"pydantic", "pydantic_core"},
     "qprobe.errors": set(),
     "qprobe._discover": set(),

@@ -9,6 +9,8 @@ from qprobe.documents.finding import Speed, Trial
 
 CLEAR = 1.05
 """Ratios nearer to 1 than this make no difference to anybody."""
+CLEAR_THOUGH_DISTURBED = 10.0
+"""Kernels suffer differently from threads that do not run: less of a difference says nothing then."""
 _MANY = 10.0
 _WORST_FIRST = ("died", "failed", "wrong")
 
@@ -56,6 +58,25 @@ def places(trials: Sequence[Trial]) -> str:
     return "; ".join(parts)
 
 
+def is_clear(speed: Speed) -> bool:
+    """Whether the difference is larger than the noise, and than what a disturbance makes of it."""
+    return gain_is_clear(speed) or loss_is_clear(speed)
+
+
+def gain_is_clear(speed: Speed) -> bool:
+    """Whether it is faster, beyond doubt."""
+    return speed.ratio_low > _bar(speed)
+
+
+def loss_is_clear(speed: Speed) -> bool:
+    """Whether it is slower, beyond doubt."""
+    return speed.ratio_high < 1 / _bar(speed)
+
+
+def _bar(speed: Speed) -> float:
+    return CLEAR_THOUGH_DISTURBED if speed.is_disturbed else CLEAR
+
+
 def paces(speeds: Sequence[Speed]) -> str:
     """How fast at each M."""
     return "; ".join(f"{_pace(speed)} at M = {speed.m}" for speed in speeds) + " (unquantized: 1)"
@@ -64,6 +85,11 @@ def paces(speeds: Sequence[Speed]) -> str:
 def _pace(speed: Speed) -> str:
     if speed.ratio_low <= 1 <= speed.ratio_high and speed.ratio_high / speed.ratio_low > CLEAR:
         return f"undecided ({speed.ratio_low:.2g} to {speed.ratio_high:.2g} times as fast)"
+    if speed.is_disturbed and not is_clear(speed):
+        return (
+            f"undecided ({speed.ratio:.2g} times as fast while others took {speed.disturbance:.0%} of "
+            "the processors)"
+        )
     if speed.ratio < 1 / CLEAR:
         return f"{_plain(1 / speed.ratio)} times slower"
     return f"{_plain(speed.ratio)} times as fast"

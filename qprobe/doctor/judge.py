@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qprobe.doctor._method import Method
-from qprobe.doctor._words import CLEAR, blame, evidence, is_about_layer, paces, sentence, type_of
+from qprobe.doctor._words import (
+    CLEAR,
+    blame,
+    evidence,
+    gain_is_clear,
+    is_about_layer,
+    loss_is_clear,
+    paces,
+    sentence,
+    type_of,
+)
 from qprobe.documents.finding import Speed, Trial, Verdict
 
 
@@ -58,18 +68,23 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
     if not outcome.speeds and not all(map(is_about_layer, right)):
         why = "; ".join(dict.fromkeys(trial.words for trial in right if trial.words)) or "right"
     types = {type_of(trial) for trial in right}
-    if strict := [trial for trial in refused if type_of(trial) not in types]:
+    # What is no step of a type is something that it could have had.
+    lacked = [trial for trial in refused if ", " not in trial.name]
+    strict = [trial for trial in refused if type_of(trial) not in types and trial not in lacked]
+    if strict:
         why += f"; refuses {', '.join(dict.fromkeys(map(type_of, strict)))}: {strict[0].words}"
+    for trial in lacked:
+        why += f"; without its {trial.name}: {trial.words}"
     if word == "slow":
         why = sentence(why, outcome.lack)
     return word, why
 
 
 def _pace(speeds: Sequence[Speed]) -> tuple[str, str]:
-    """`fast` where it is faster at some M and slower at none, beyond the noise; `slow` likewise."""
+    """`fast` where it is faster at some M, beyond the noise, and slower at none; `slow` likewise."""
     if not speeds:
         return "works", "right; it was not timed"
-    is_faster = any(speed.ratio_low > CLEAR for speed in speeds)
-    is_slower = any(speed.ratio_high < 1 / CLEAR for speed in speeds)
-    word = "works" if is_faster == is_slower else "fast" if is_faster else "slow"
+    is_fast = any(map(gain_is_clear, speeds)) and all(s.ratio > 1 / CLEAR for s in speeds)
+    is_slow = any(map(loss_is_clear, speeds)) and all(s.ratio < CLEAR for s in speeds)
+    word = "fast" if is_fast else "slow" if is_slow else "works"
     return word, paces(speeds)

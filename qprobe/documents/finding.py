@@ -50,6 +50,10 @@ class Trial(Document):
     words: str = ""
 
 
+DISTURBED = 0.1
+"""The share of the processors that others may take before a speed means little."""
+
+
 class Speed(Document):
     """A layer's time beside that of the fastest unquantized layer, timed in turn."""
 
@@ -65,8 +69,15 @@ class Speed(Document):
     ratio_low: Relative
     ratio_high: Relative
     """Ends of the interval of the ratio at 95 %."""
+    disturbance: Relative = 0.0
+    """The share of the processors that this needed and others took meanwhile."""
     kernel: str = ""
     """Which of the method's own ways was the fastest, where it has several."""
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether others took so much meanwhile that the figure means little."""
+        return self.disturbance >= DISTURBED
 
 
 class Verdict(Document):

@@ -6,11 +6,14 @@ import hashlib
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from qprobe.documents.base import Count, Document, Flag, Positive, TopDocument
+from qprobe.documents.base import Document, Flag, TopDocument
 
 Rate = Annotated[float, Field(gt=0, strict=True)]
+# No machine counts further, and what counts further cannot be divided.
+Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
+Positive = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 Capability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
 
 
@@ -83,6 +86,12 @@ class Cpu(Document):
     """Speed of a bf16 matrix product over the same in fp32; below 1, bf16 is emulated."""
 
 
+ThrottleReason = Literal[
+    "idle", "application_clocks", "power_cap", "hardware_slowdown", "sync_boost",
+    "software_thermal", "hardware_thermal", "power_brake", "display_clocks",
+]  # fmt: skip
+
+
 class Gpu(Document):
     """A GPU, as NVML and torch describe it."""
 
@@ -96,9 +105,27 @@ class Gpu(Document):
     sm_clock_max_hz: Rate | None
     memory_clock_hz: Rate | None
     power_limit_w: Rate | None
+    """The one in force."""
     ecc: Flag | None
     mig: Flag | None
     processes: Count | None
+    """That compute on it now beside the one that asks, as far as the driver shows them."""
+    performance_state: Count | None = None
+    """0 is full speed, 8 and above are idle."""
+    throttle_reasons: tuple[ThrottleReason, ...] | None = None
+    """Why the clocks are below their maximum at the moment."""
+    power_limit_default_w: Rate | None = None
+    pcie_generation: Positive | None = None
+    """At the moment: an idle card goes down to 1."""
+    pcie_generation_max: Positive | None = None
+    """Of card and slot together, as are the widths."""
+    pcie_width: Positive | None = None
+    pcie_width_max: Positive | None = None
+    compute_mode: Literal["default", "exclusive", "prohibited"] | None = None
+    ecc_uncorrected_errors: Count | None = None
+    """Since the driver was loaded."""
+    mig_profiles: tuple[str, ...] | None = None
+    """The slices that are made and visible, such as "1g.5gb"."""
 
 
 class TorchBuild(Document):
@@ -114,6 +141,35 @@ class TorchBuild(Document):
     """The C++ compiler that `torch.compile` would use, or None."""
 
 
+class Nvrtc(Document):
+    """A run-time compiler of CUDA that is installed."""
+
+    version: str
+    kind: Literal["wheel", "torch", "toolkit", "system"]
+    """Whose it is."""
+    architectures: tuple[Capability, ...]
+    """Compute capabilities that it says it builds for."""
+
+
+class Host(Document):
+    """What the system gives to this process, and what keeps it from having the rest."""
+
+    container: str | None
+    """Its kind ("docker", "kubernetes", …); None where there is no sign of one."""
+    kernel_driver: str | None
+    """Version of NVIDIA's kernel module, where one is loaded."""
+    device_nodes: tuple[str, ...]
+    """NVIDIA's under /dev, by which a process reaches the cards."""
+    cpu_limit_cores: Rate | None
+    """The tightest quota of the cgroups; None: no limit."""
+    memory_limit_bytes: Count | None
+    """The tightest limit of the cgroups; None: no limit."""
+    load: Annotated[float, Field(ge=0, strict=True)] | None
+    """Mean number of threads that ran or waited to, over the last minute, before the probe."""
+    cache_is_writable: Flag | None
+    """Whether measurements can be kept between runs."""
+
+
 class Software(Document):
     """Versions, by package metadata; nothing is imported to ask."""
 
@@ -126,12 +182,27 @@ class Software(Document):
     cuda_driver: str | None
     environment: dict[str, str]
     """Variables that change what the kernels do, where set (ONEDNN_MAX_CPU_ISA, …)."""
+    nvrtc: tuple[Nvrtc, ...] | None = None
+    """Every one that was found; None: not asked."""
+
+
+MEASURED = (
+    "copy_bandwidth_bytes_per_s", "read_bandwidth_bytes_per_s", "int8_self_test", "bf16_speed_ratio",
+)  # fmt: skip
+"""Fields of `Cpu` that only running something can tell."""
+
+
+NONE_LISTED = "NVML lists no GPU"
+"""In `unanswered`, where the driver answers and has no GPU to offer."""
 
 
 class Machine(TopDocument):
     """Everything that was asked of the machine."""
 
     document: Literal["machine"] = "machine"
+    origin: Literal["probed", "tables"] = "probed"
+    """`tables`: written by hand from published tables, for a machine that nobody here has asked.
+    Such a document can be checked; it holds no measurement."""
     cpu: Cpu
     gpus: tuple[Gpu, ...]
     software: Software
@@ -139,3 +210,12 @@ class Machine(TopDocument):
     """Device ("cpu", "cuda:0") → what identifies it."""
     unanswered: dict[str, str]
     """Field → why it could not be read, in the system's own words."""
+    host: Host | None = None
+    """None: not asked."""
+
+    @model_validator(mode="after")
+    def _tables_measure_nothing(self) -> Machine:
+        measured = [name for name in MEASURED if getattr(self.cpu, name) is not None]
+        if self.origin == "tables" and measured:
+            raise ValueError(f"origin is tables, but cpu.{measured[0]} can only be measured")
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def diagnose(
     from qprobe.doctor import run_checks, sort_names
 
     checks, methods = sort_names(only)
-    machine = _probe() if machine_file is None else load_document(Machine, machine_file)
+    machine = _probe(personal) if machine_file is None else load_document(Machine, machine_file)
     if device is not None:
         machine = _narrow(machine, device)
     findings = run_checks(machine, checks) if checks or not only else ()
@@ -62,15 +63,15 @@ def diagnose(
     )
     if personal:
         return diagnosis
-    from qprobe.doctor.privacy import leave_out_persons
+    from qprobe.flow.privacy import leave_out_persons
 
     return leave_out_persons(diagnosis)
 
 
-def _probe() -> Machine:
+def _probe(personal: bool) -> Machine:
     from qprobe.probe import probe_machine
 
-    return probe_machine()
+    return probe_machine(personal=True) if personal else probe_machine()
 
 
 def _narrow(machine: Machine, device: str) -> Machine:
@@ -143,8 +144,8 @@ def _try(
         failure = (
             Finding(id="methods", title="Methods", status="fail", summary=str(error), fix=fix),
         )
-    verdicts = advise(found, {method.id: method for method, _ in pairs})
-    disturbed_by = disturbance(before, read_load(), machine.cpu.usable_cores)
+    verdicts = advise(found, {method.id: method for method, _ in pairs}, machine)
+    disturbed_by = disturbance(before, read_load(), os.cpu_count() or 1)
     return _Tried(verdicts, failure, disturbed_by, interrupted)
 
 
@@ -153,4 +154,4 @@ def _judge_by_rule(machine: Machine, pairs: Sequence[tuple[Method, str]]) -> tup
 
     found = (by_rule(method, device, machine) for method, device in pairs)
     known = [verdict for verdict in found if verdict is not None]
-    return advise(known, {method.id: method for method, _ in pairs})
+    return advise(known, {method.id: method for method, _ in pairs}, machine)

@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -190,7 +191,12 @@ def _first_processor(root: Path) -> dict[str, str]:
 
 
 def _torch_capabilities() -> Mapping[str, str]:
-    """What torch ≥ 2.11 tells of the CPU, for systems without /proc; empty where it does not."""
+    """What torch ≥ 2.11 tells of the CPU, for systems without /proc; empty where it does not.
+
+    A process that has not imported torch does not import it for this.
+    """
+    if "torch" not in sys.modules:
+        return {}
     try:
         from torch.cpu import get_capabilities
     except (ImportError, OSError):  # OSError: a shared library of torch does not load
@@ -203,10 +209,10 @@ def usable_cores(root: Path = ROOT) -> int:
     """Cores by affinity and by the tightest cgroup quota, rounded up."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min([cores, *(max(1, math.ceil(quota)) for quota in _cpu_quotas(root))])
+    return min([cores, *(max(1, math.ceil(quota)) for quota in cpu_quotas(root))])
 
 
-def _cpu_quotas(root: Path) -> Iterator[float]:
+def cpu_quotas(root: Path) -> Iterator[float]:
     """Cores that each cgroup of this process may use, where it is limited."""
     for group in _cgroups("cpu", root):
         words = _read(group / "cpu.max").split() or [
@@ -222,18 +228,18 @@ def memory_bytes(root: Path = ROOT) -> int | None:
     total = _meminfo("MemTotal", root)
     if total is None and root == ROOT and "SC_PHYS_PAGES" in os.sysconf_names:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limits = (limit for limit, _ in _memory_limits(root))
+    limits = (limit for limit, _ in memory_limits(root))
     return min([total, *limits]) if total else None
 
 
 def available_memory_bytes(root: Path = ROOT) -> int | None:
     """Memory that can still be taken, by the system and by every cgroup; None when unknown."""
     available = _meminfo("MemAvailable", root)
-    left = (max(0, limit - use) for limit, use in _memory_limits(root))
+    left = (max(0, limit - use) for limit, use in memory_limits(root))
     return None if available is None else min([available, *left])
 
 
-def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
+def memory_limits(root: Path) -> Iterator[tuple[int, int]]:
     """Limit and use of each cgroup of this process that has a limit.
 
     Clean file cache counts as use but gives way at once, so it is taken off.
@@ -256,9 +262,9 @@ def _meminfo(key: str, root: Path) -> int | None:
 
 
 def _cgroups(controller: str, root: Path) -> Iterator[Path]:
-    """The cgroup directories of this process that exist, v1 and v2, innermost first.
+    """Where the cgroup directories of this process would be, v1 and v2, innermost first.
 
-    Inside a container the path may be the host's, of which only the mount point is visible.
+    Inside a container the path may be the host's, of which only the mount point is there.
     """
     mount = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
@@ -268,17 +274,13 @@ def _cgroups(controller: str, root: Path) -> Iterator[Path]:
             continue
         base = mount / controller if controllers else mount
         inner = base / path.strip("/")
-        yield from (
-            group
-            for group in (inner, *inner.parents)
-            if group.is_relative_to(base) and group.is_dir()
-        )
+        yield from (group for group in (inner, *inner.parents) if group.is_relative_to(base))
 
 
 def last_level_cache_bytes(root: Path = ROOT) -> int | None:
     """Total of the distinct last-level caches of the machine's cores; None when unknown."""
     sizes: dict[tuple[int, str], int] = {}
-    for cache in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cache/index[0-9]*"):
+    for cache in find_files(root / "sys/devices/system/cpu", "cpu[0-9]*/cache/index[0-9]*"):
         size = re.fullmatch(r"(\d+)([KMG])", _read(cache / "size"))
         level = _read(cache / "level")
         if size and level.isdigit():
@@ -286,6 +288,14 @@ def last_level_cache_bytes(root: Path = ROOT) -> int | None:
             sizes[int(level), _read(cache / "shared_cpu_list")] = int(size[1]) * unit
     last = max((level for level, _ in sizes), default=0)
     return sum(size for (level, _), size in sizes.items() if level == last) or None
+
+
+def find_files(folder: Path, pattern: str) -> list[Path]:
+    """What matches in a folder, sorted; nothing where the folder may not be read."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def _read(path: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-_LEAST_BYTES = 256 * 2**20
+_LEAST_BYTES = 128 * 2**20
 _MOST_BYTES = 2 * 2**30
 _RUNS = 5
 

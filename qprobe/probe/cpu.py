@@ -1,4 +1,4 @@
-"""Reads what the CPU is, and has its arithmetic tested."""
+"""Puts together what the CPU is: what the system tells, and what the self-test found."""
 
 from __future__ import annotations
 
@@ -6,68 +6,65 @@ import platform
 from pathlib import Path
 from typing import TypeVar
 
-from qprobe.documents.machine import Cpu
+from qprobe.documents.machine import Cpu, Fingerprint, Int8SelfTest
 from qprobe.kernels import device
-from qprobe.probe.isolated import SelfTestAnswer, run_self_test
+from qprobe.probe.isolated import SelfTestAnswer
 
 T = TypeVar("T")
 
 
 def probe_cpu(
-    has_torch: bool, bandwidth: bool, unanswered: dict[str, str], *, arithmetic: bool = True
+    known: Fingerprint | None, tested: SelfTestAnswer, why_not: str, unanswered: dict[str, str]
 ) -> Cpu:
-    """Ask the system; with torch, test the arithmetic in another process, and measure the memory."""
+    """Ask the system for what the fingerprint does not hold.
+
+    `why_not` says why there was no self-test, where there was none.
+    """
 
     def told(field: str, value: T | None, source: str) -> T | None:
         if value is None:
-            unanswered[f"cpu.{field}"] = f"{source} does not tell"
+            unanswered[f"cpu.{field}"] = source
         return value
 
-    cache = told("last_level_cache_bytes", device.last_level_cache_bytes(), "/sys")
-    available = told("available_memory_bytes", device.available_memory_bytes(), "/proc/meminfo")
-    answer = _test_arithmetic(has_torch, unanswered, asked_for=arithmetic)
-    copy, read = None, None
-    if has_torch and bandwidth:
-        from qprobe.probe.bandwidth import measure_bandwidth
-
-        copy, read = measure_bandwidth(cache, available)
-    else:
-        for field in ("copy_bandwidth_bytes_per_s", "read_bandwidth_bytes_per_s"):
-            unanswered[f"cpu.{field}"] = "not asked for" if has_torch else "torch is needed"
+    name = known.name if known else device.cpu_model()
+    copy, read = tested.bandwidth or (None, None)
+    slow, failed, unknown = (
+        tested.broke.get(question, why_not) for question in ("bandwidth", "int8", "bf16")
+    )
     return Cpu(
-        model=told("model", device.cpu_model(), "/proc/cpuinfo"),
+        # The fingerprint calls a CPU without a name by its architecture.
+        model=told(
+            "model", None if name == platform.machine() else name, "/proc/cpuinfo does not tell"
+        ),
         architecture=platform.machine(),
-        features=device.cpu_features(),
-        physical_cores=told("physical_cores", count_physical_cores(), "/sys"),
+        features=known.features if known else device.cpu_features(),
+        physical_cores=told("physical_cores", count_physical_cores(), "/sys does not tell"),
         usable_cores=device.usable_cores(),
-        last_level_cache_bytes=cache,
-        memory_bytes=told("memory_bytes", device.memory_bytes(), "/proc/meminfo"),
-        available_memory_bytes=available,
-        copy_bandwidth_bytes_per_s=copy,
-        read_bandwidth_bytes_per_s=read,
-        int8_self_test=answer.int8,
-        bf16_speed_ratio=answer.bf16_speed_ratio,
+        last_level_cache_bytes=told(
+            "last_level_cache_bytes", device.last_level_cache_bytes(), "/sys does not tell"
+        ),
+        memory_bytes=told("memory_bytes", device.memory_bytes(), "/proc/meminfo does not tell"),
+        available_memory_bytes=told(
+            "available_memory_bytes", device.available_memory_bytes(), "/proc/meminfo does not tell"
+        ),
+        copy_bandwidth_bytes_per_s=told("copy_bandwidth_bytes_per_s", copy, slow),
+        read_bandwidth_bytes_per_s=told("read_bandwidth_bytes_per_s", read, slow),
+        int8_self_test=told("int8_self_test", _int8(tested), failed),
+        bf16_speed_ratio=told("bf16_speed_ratio", tested.bf16, unknown),
     )
 
 
-def _test_arithmetic(
-    has_torch: bool, unanswered: dict[str, str], *, asked_for: bool
-) -> SelfTestAnswer:
-    if not has_torch or not asked_for:
-        why = "not asked for" if has_torch else "torch is needed"
-        unanswered["cpu.int8_self_test"] = unanswered["cpu.bf16_speed_ratio"] = why
-        return SelfTestAnswer(int8=None, bf16_speed_ratio=None)
-    answer = run_self_test()
-    if answer.bf16_speed_ratio is None and answer.int8 is not None:
-        unanswered["cpu.bf16_speed_ratio"] = answer.int8.words
-    return answer
+def _int8(tested: SelfTestAnswer) -> Int8SelfTest | None:
+    """A test that ends its process has an outcome all the same."""
+    if words := tested.broke.get("int8"):
+        return Int8SelfTest(outcome="failed", worst_relative_error=None, words=words)
+    return tested.int8
 
 
 def count_physical_cores(root: Path = device.ROOT) -> int | None:
     """Cores that are not threads of another, or None where the system does not tell."""
-    folders = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/topology")
     cores = set()
-    for folder in folders:
+    for folder in device.find_files(root / "sys/devices/system/cpu", "cpu[0-9]*/topology"):
         try:
             package, core = folder / "physical_package_id", folder / "core_id"
             cores.add((package.read_text().strip(), core.read_text().strip()))

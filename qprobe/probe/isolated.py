@@ -1,4 +1,4 @@
-"""Runs the self-test in a process of its own, where a crash or an endless loop is only a fact."""
+"""Asks torch in processes of their own, where a crash or an endless loop is only a fact."""
 
 from __future__ import annotations
 
@@ -9,24 +9,59 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from qprobe.documents.base import Document
-from qprobe.documents.machine import Int8SelfTest, Rate
+from qprobe.documents.machine import Int8SelfTest, Nvrtc, Rate
+from qprobe.probe.torch_facts import TorchFacts
 
+QUESTIONS = ("facts", "bandwidth", "int8", "bf16", "compilers")
 COMMAND = (sys.executable, "-m", "qprobe.probe.self_test")
 LIMIT_S = 60.0  # importing torch from a cold disk alone can take half of it
 
 
 class SelfTestAnswer(Document):
-    """What was found; None: not tested."""
+    """What was found; None: not asked, or no answer."""
 
-    int8: Int8SelfTest | None
-    bf16_speed_ratio: Rate | None
+    facts: TorchFacts | None = None
+    bandwidth: tuple[Rate, Rate] | None = None
+    """Bytes per second of copying, and of reading."""
+    int8: Int8SelfTest | None = None
+    bf16: Rate | None = None
+    """Speed of a bf16 product over the same in fp32."""
+    compilers: tuple[Nvrtc, ...] | None = None
+    broke: dict[str, str] = Field(default_factory=dict)
+    """Question → how the process ended that was to answer it."""
 
 
-def run_self_test(command: Sequence[str] = COMMAND, limit_s: float = LIMIT_S) -> SelfTestAnswer:
-    """Start the test, wait at most `limit_s`, and read its answer; never raises for its death."""
+def run_self_test(
+    questions: Sequence[str] = QUESTIONS,
+    command: Sequence[str] = COMMAND,
+    limit_s: float = LIMIT_S,
+) -> SelfTestAnswer:
+    """Ask, wait at most `limit_s` a process, and read the answers; never raises for its death.
+
+    A question that ends its process has that for an answer, and the rest are asked anew.
+    """
+    found: dict[str, object] = {}
+    broke: dict[str, str] = {}
+    left = list(questions)
+    while left:
+        text, words = _run([*command, *left], limit_s)
+        answers = _read(text)
+        found |= answers
+        open_ = [question for question in left if question not in answers]
+        if not words and open_ and not _lacks_torch(found):
+            words = f"unreadable answer {_last_line(text)!r:.80}"
+        if not words or not open_:
+            break
+        broke[open_[0]] = f"torch in a process of its own: {words}"
+        left = open_[1:] if open_[0] != "facts" else [q for q in open_ if q == "compilers"]
+    return SelfTestAnswer.model_validate(found | {"broke": broke})
+
+
+def _run(command: Sequence[str], limit_s: float) -> tuple[str, str]:
+    """What the process printed, and how it ended if not well."""
     # The checkout may not be installed, and the current folder may hold files named like modules.
     paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
     environment = os.environ | {
@@ -35,27 +70,43 @@ def run_self_test(command: Sequence[str] = COMMAND, limit_s: float = LIMIT_S) ->
     }
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit_s,
+            check=False,
         )
-    except subprocess.TimeoutExpired:
-        return _failed(f"no answer within {limit_s:g} s")
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b""
+        text = said.decode(errors="replace") if isinstance(said, bytes) else said
+        return text, f"no answer within {limit_s:g} s"
     except OSError as error:
-        return _failed(f"{command[0]}: {error.strerror}")
+        return "", f"{Path(command[0]).name}: {error.strerror}"
     if done.returncode < 0:
-        return _failed(f"ended by {signal.Signals(-done.returncode).name}")
-    if done.returncode > 0:
-        return _failed(_last_line(done.stderr) or f"ended with status {done.returncode}")
-    try:
-        return SelfTestAnswer.model_validate_json(_last_line(done.stdout))
-    except ValidationError:
-        return _failed(f"unreadable answer {_last_line(done.stdout)!r:.80}")
+        return done.stdout, f"ended by {signal.Signals(-done.returncode).name}"
+    words = _last_line(done.stderr) or f"ended with status {done.returncode}"
+    return done.stdout, words if done.returncode else ""
+
+
+def _read(text: str) -> dict[str, object]:
+    """Question → answer. What is no answer, such as talk of a library, is passed over."""
+    found: dict[str, object] = {}
+    for line in text.splitlines():
+        try:
+            part = SelfTestAnswer.model_validate_json(line)
+        except ValidationError:
+            continue
+        found |= {name: getattr(part, name) for name in part.model_fields_set if name != "broke"}
+    return found
+
+
+def _lacks_torch(found: dict[str, object]) -> bool:
+    """Whether torch said that it cannot be imported: the other questions have that for an answer."""
+    facts = found.get("facts")
+    return isinstance(facts, TorchFacts) and facts.build is None
 
 
 def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]
-
-
-def _failed(words: str) -> SelfTestAnswer:
-    words = f"the self-test in a process of its own: {words}"
-    test = Int8SelfTest(outcome="failed", worst_relative_error=None, words=words)
-    return SelfTestAnswer(int8=test, bf16_speed_ratio=None)

@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
-from qprobe.documents.machine import Fingerprint, Machine
-from qprobe.kernels.device import cuda_count, fingerprint
+import sys
+
+from qprobe.documents.machine import Machine
 from qprobe.probe.cpu import probe_cpu
+from qprobe.probe.host import probe_host
+from qprobe.probe.isolated import QUESTIONS, SelfTestAnswer, run_self_test
 from qprobe.probe.nvml import probe_gpus
+from qprobe.probe.privacy import leave_out_personal
 from qprobe.probe.software import probe_software
+from qprobe.probe.torch_facts import TorchFacts, ask_torch
 
 
-def probe_machine(bandwidth: bool = True, arithmetic: bool = True) -> Machine:
-    """Ask the CPU, the GPUs and the installed software; takes some 3 s, nearly all to import torch.
+def probe_machine(
+    bandwidth: bool = True, arithmetic: bool = True, personal: bool = False
+) -> Machine:
+    """Ask the CPU, the GPUs and the installed software; takes some 3 s, nearly all of them torch's.
 
     What cannot be read is None, and `unanswered` says why. Memory bandwidth is measured unless
-    `bandwidth` is False, on up to 2 GiB of memory, and the arithmetic is tested, in a process of
-    its own, unless `arithmetic` is.
+    `bandwidth` is False, on up to 2 GiB of memory, and the arithmetic is tested unless `arithmetic`
+    is. Both run in a process of their own, which asks torch too, so that this one need not import
+    it; a process that has it already asks its own. Names of persons and their folders are left out
+    unless `personal` asks for them.
     """
     unanswered: dict[str, str] = {}
-    software = probe_software(unanswered)
-    has_torch = software.torch is not None
-    answer = probe_gpus(has_torch, unanswered)
-    return Machine(
-        cpu=probe_cpu(has_torch, bandwidth, unanswered, arithmetic=arithmetic),
-        gpus=answer.gpus,
-        software=software.model_copy(
-            update={"driver": answer.driver, "cuda_driver": answer.cuda_driver}
+    host = probe_host(unanswered)  # before anything is run: the load is that of others
+    wanted = {"bandwidth": bandwidth, "compilers": bandwidth or arithmetic}
+    questions = tuple(q for q in QUESTIONS if q != "facts" and wanted.get(q, arithmetic))
+    here = "torch" in sys.modules or not questions
+    facts = ask_torch() if here else None
+    tested = SelfTestAnswer()
+    if questions and (facts is None or facts.build is not None):
+        tested = run_self_test(questions if here else ("facts", *questions))
+    facts = facts or tested.facts or _no_facts(tested)
+    unanswered |= facts.unanswered
+    if words := tested.broke.get("compilers"):
+        unanswered["software.nvrtc"] = words
+    answer = probe_gpus(facts.gpus, unanswered)
+    software = probe_software(facts.build, answer.driver, answer.cuda_driver)
+    machine = Machine(
+        cpu=probe_cpu(
+            facts.fingerprints.get("cpu"),
+            tested,
+            "not asked for" if facts.build else "torch is needed",
+            unanswered,
         ),
-        fingerprints=_probe_fingerprints(unanswered) if has_torch else {},
+        gpus=answer.gpus,
+        software=software.model_copy(update={"nvrtc": tested.compilers}),
+        fingerprints=facts.fingerprints,
+        host=host,
         unanswered=unanswered,
     )
+    return machine if personal else leave_out_personal(machine)
 
 
-def _probe_fingerprints(unanswered: dict[str, str]) -> dict[str, Fingerprint]:
-    devices = ("cpu", *(f"cuda:{index}" for index in range(cuda_count())))
-    found: dict[str, Fingerprint] = {}
-    for device in devices:
-        try:
-            found[device] = fingerprint(device)
-        except RuntimeError as error:  # a GPU that torch lists and cannot start
-            unanswered[f"fingerprints.{device}"] = str(error).partition("\n")[0]
-    return found
+def _no_facts(tested: SelfTestAnswer) -> TorchFacts:
+    return TorchFacts(build=None, unanswered={"software.torch": tested.broke.get("facts", "")})

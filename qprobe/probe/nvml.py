@@ -1,19 +1,23 @@
-"""Asks NVML about GPUs and the driver, and torch for what NVML cannot tell."""
+"""Asks NVML about GPUs and the driver; `torch_facts` fills in what NVML cannot tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from qprobe.documents.machine import Gpu
-from qprobe.kernels.device import ROOT, cuda_count
+from qprobe.documents.machine import NONE_LISTED, Gpu, ThrottleReason
+from qprobe.probe.host import list_pci_gpus
+from qprobe.probe.torch_facts import TorchGpu
 
 T = TypeVar("T")
 
-NVIDIA = "0x10de"  # vendor on the PCI bus
+_MOST_MIG_DEVICES = 64  # a bound for a driver that answers nonsense; seven is the most there is
+# Bit n of NVML's mask, in NVML's order.
+_REASONS: tuple[ThrottleReason, ...] = get_args(ThrottleReason)
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,8 @@ class NvmlAnswer:
     cuda_driver: str | None
 
 
-def probe_gpus(has_torch: bool, unanswered: dict[str, str]) -> NvmlAnswer:
+def probe_gpus(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
     """Every NVIDIA GPU; where NVML does not answer, what torch sees and why in `unanswered`."""
-    seen = _ask_torch(unanswered) if has_torch else {}
     try:
         import pynvml
     except ImportError as error:
@@ -39,24 +42,32 @@ def probe_gpus(has_torch: bool, unanswered: dict[str, str]) -> NvmlAnswer:
         unanswered["gpus"] = str(error)
         return _without_nvml(seen, unanswered)
     try:
-        return _ask_nvml(pynvml, seen, unanswered)
+        return _ask_nvml(pynvml, {gpu.uuid: gpu for gpu in seen}, unanswered)
     finally:
-        pynvml.nvmlShutdown()
+        # A driver that went away while it was asked has nothing left to close.
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
 
 
-def _ask_nvml(nvml: Any, seen: dict[str, Any], unanswered: dict[str, str]) -> NvmlAnswer:
+def _ask_nvml(nvml: Any, seen: Mapping[str, TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
     def ask(field: str, call: Callable[[], T | None]) -> T | None:
         try:
             value = call()
         except nvml.NVMLError as error:
             unanswered[field] = str(error)
             return None
+        except UnicodeDecodeError as error:  # a driver that answers bytes of no text
+            unanswered[field] = f"NVML answered what is no text: {error.reason}"
+            return None
         if value is None:
             unanswered[field] = "NVML answered 0"
         return value
 
     gpus = []
-    for index in range(ask("gpus", nvml.nvmlDeviceGetCount) or 0):
+    count = ask("gpus", nvml.nvmlDeviceGetCount)
+    if count == 0:
+        unanswered["gpus"] = NONE_LISTED
+    for index in range(count or 0):
         handle = ask(f"gpus.{index}", partial(nvml.nvmlDeviceGetHandleByIndex, index))
         if handle is not None:
             gpus.append(_describe(nvml, ask, index, handle, seen, unanswered))
@@ -73,7 +84,7 @@ def _describe(
     ask: Callable[[str, Callable[[], Any]], Any],
     index: int,
     handle: Any,
-    seen: dict[str, Any],
+    seen: Mapping[str, TorchGpu],
     unanswered: dict[str, str],
 ) -> Gpu:
     """One GPU; a rate or size of 0 is no answer."""
@@ -81,14 +92,23 @@ def _describe(
     def of(field: str, call: Callable[[], Any]) -> Any:
         return ask(f"gpus.{index}.{field}", call)
 
-    def clock(field: str, function: Any, domain: int) -> Any:
-        return of(field, lambda: function(handle, domain) * 1e6 or None)
+    def number(field: str, function: str, *arguments: Any, scale: float | None = None) -> Any:
+        def call() -> Any:
+            value = getattr(nvml, function)(handle, *arguments)
+            return (value if scale is None else value * scale) or None
+
+        return of(field, call)
 
     capability = of("compute_capability", lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle))
     memory = of("memory_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-    uuid = of("uuid", lambda: nvml.nvmlDeviceGetUUID(handle))
+    if memory is None:
+        unanswered[f"gpus.{index}.free_memory_bytes"] = unanswered[f"gpus.{index}.memory_bytes"]
+    # The identifier finds the same card in torch's list, and is not kept.
+    uuid = ask(f"gpus.{index}.sm_count", lambda: nvml.nvmlDeviceGetUUID(handle))
     facts = seen.get(str(uuid).removeprefix("GPU-"))
-    if facts is None:
+    if facts is not None and memory is None:
+        del unanswered[f"gpus.{index}.memory_bytes"]
+    if facts is None and uuid is not None:
         unanswered[f"gpus.{index}.sm_count"] = "NVML does not tell, and torch does not see this GPU"
     ecc = of("ecc", lambda: nvml.nvmlDeviceGetEccMode(handle))
     mig = of("mig", lambda: nvml.nvmlDeviceGetMigMode(handle))
@@ -96,39 +116,89 @@ def _describe(
         index=index,
         name=of("name", lambda: nvml.nvmlDeviceGetName(handle)) or "unknown",
         compute_capability=capability and f"{capability[0]}.{capability[1]}",
-        sm_count=facts and facts.multi_processor_count,
-        memory_bytes=memory and memory.total,
+        sm_count=facts and facts.sm_count,
+        memory_bytes=(memory and memory.total) or (facts and facts.memory_bytes),
         free_memory_bytes=memory and memory.free,
-        sm_clock_hz=clock("sm_clock_hz", nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_SM),
-        sm_clock_max_hz=clock(
-            "sm_clock_max_hz", nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_SM
+        sm_clock_hz=number("sm_clock_hz", "nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM, scale=1e6),
+        sm_clock_max_hz=number(
+            "sm_clock_max_hz", "nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM, scale=1e6
         ),
-        memory_clock_hz=clock("memory_clock_hz", nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_MEM),
-        power_limit_w=of(
-            "power_limit_w", lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1e3 or None
+        memory_clock_hz=number(
+            "memory_clock_hz", "nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM, scale=1e6
+        ),
+        power_limit_w=number("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit", scale=1e-3),
+        power_limit_default_w=number(
+            "power_limit_default_w", "nvmlDeviceGetPowerManagementDefaultLimit", scale=1e-3
         ),
         ecc=None if ecc is None else bool(ecc[0]),
+        ecc_uncorrected_errors=of(
+            "ecc_uncorrected_errors",
+            lambda: nvml.nvmlDeviceGetTotalEccErrors(
+                handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+            ),
+        ),
         mig=None if mig is None else bool(mig[0]),
-        processes=of("processes", lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+        mig_profiles=of("mig_profiles", lambda: _mig_profiles(nvml, handle))
+        if mig and mig[0]
+        else None,
+        processes=of("processes", lambda: _count_others(nvml, handle)),
+        performance_state=of("performance_state", lambda: _performance_state(nvml, handle)),
+        throttle_reasons=of("throttle_reasons", lambda: _throttle_reasons(nvml, handle)),
+        pcie_generation=number("pcie_generation", "nvmlDeviceGetCurrPcieLinkGeneration"),
+        pcie_generation_max=number("pcie_generation_max", "nvmlDeviceGetMaxPcieLinkGeneration"),
+        pcie_width=number("pcie_width", "nvmlDeviceGetCurrPcieLinkWidth"),
+        pcie_width_max=number("pcie_width_max", "nvmlDeviceGetMaxPcieLinkWidth"),
+        compute_mode=of("compute_mode", lambda: _compute_mode(nvml, handle)),
     )
 
 
-def _ask_torch(unanswered: dict[str, str]) -> dict[str, Any]:
-    """UUID → torch's properties of each GPU that it can use."""
-    import torch
+def _count_others(nvml: Any, handle: Any) -> int:
+    """Processes that compute on the card, but this one."""
+    running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    return sum(process.pid != os.getpid() for process in running)
 
-    seen = {}
-    for index in range(cuda_count()):
+
+def _performance_state(nvml: Any, handle: Any) -> int:
+    state = int(nvml.nvmlDeviceGetPerformanceState(handle))
+    if state > 15:  # NVML's word for unknown is 32
+        raise nvml.NVMLError(nvml.NVML_ERROR_NOT_SUPPORTED)
+    return state
+
+
+def _throttle_reasons(nvml: Any, handle: Any) -> tuple[ThrottleReason, ...]:
+    try:
+        mask = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+    except nvml.NVMLError_FunctionNotFound:  # a driver before 535 has it under its old name
+        mask = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    return tuple(reason for bit, reason in enumerate(_REASONS) if mask >> bit & 1)
+
+
+def _compute_mode(nvml: Any, handle: Any) -> str:
+    mode = nvml.nvmlDeviceGetComputeMode(handle)
+    words = {
+        nvml.NVML_COMPUTEMODE_DEFAULT: "default",
+        nvml.NVML_COMPUTEMODE_EXCLUSIVE_THREAD: "exclusive",
+        nvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS: "exclusive",
+        nvml.NVML_COMPUTEMODE_PROHIBITED: "prohibited",
+    }
+    if mode not in words:
+        raise nvml.NVMLError(nvml.NVML_ERROR_NOT_SUPPORTED)
+    return words[mode]
+
+
+def _mig_profiles(nvml: Any, handle: Any) -> tuple[str, ...]:
+    """What follows "MIG" in the name of each slice: "1g.5gb"."""
+    profiles = []
+    for index in range(min(nvml.nvmlDeviceGetMaxMigDeviceCount(handle), _MOST_MIG_DEVICES)):
         try:
-            facts = torch.cuda.get_device_properties(index)
-        except RuntimeError as error:
-            unanswered[f"fingerprints.cuda:{index}"] = str(error).partition("\n")[0]
+            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+        except nvml.NVMLError_NotFound:  # no slice in this place
             continue
-        seen[str(facts.uuid)] = facts
-    return seen
+        profiles.append(nvml.nvmlDeviceGetName(part).rpartition("MIG ")[2])
+    return tuple(profiles)
 
 
-def _without_nvml(seen: dict[str, Any], unanswered: dict[str, str]) -> NvmlAnswer:
+def _without_nvml(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
     """GPUs as torch alone describes them, and a note of those that nothing can use."""
     if not seen and (cards := list_pci_gpus()):
         unanswered["gpus.pci"] = f"on the PCI bus, without a driver: {', '.join(cards)}"
@@ -136,12 +206,12 @@ def _without_nvml(seen: dict[str, Any], unanswered: dict[str, str]) -> NvmlAnswe
         Gpu(
             index=index,
             name=facts.name,
-            compute_capability=f"{facts.major}.{facts.minor}",
-            sm_count=facts.multi_processor_count,
-            memory_bytes=facts.total_memory,
+            compute_capability=facts.compute_capability,
+            sm_count=facts.sm_count,
+            memory_bytes=facts.memory_bytes,
             **dict.fromkeys(_ONLY_NVML),
         )
-        for index, facts in enumerate(seen.values())
+        for index, facts in enumerate(seen)
     )
     return NvmlAnswer(gpus=gpus, driver=None, cuda_driver=None)
 
@@ -150,18 +220,3 @@ _ONLY_NVML = (
     "free_memory_bytes", "sm_clock_hz", "sm_clock_max_hz", "memory_clock_hz", "power_limit_w",
     "ecc", "mig", "processes",
 )  # fmt: skip
-
-
-def list_pci_gpus(root: Path = ROOT) -> tuple[str, ...]:
-    """NVIDIA display controllers on the PCI bus as "10de:1db1", with or without a driver."""
-    cards = []
-    for card in sorted((root / "sys/bus/pci/devices").glob("*")):
-        try:
-            vendor, kind, model = (
-                (card / name).read_text().strip() for name in ("vendor", "class", "device")
-            )
-        except OSError:
-            continue
-        if vendor == NVIDIA and kind.startswith("0x03"):
-            cards.append(f"{vendor.removeprefix('0x')}:{model.removeprefix('0x')}")
-    return tuple(cards)

@@ -1,26 +1,23 @@
-"""Reads which software is installed, from package metadata: only torch is imported, to ask its build."""
+"""Reads which software is installed, from package metadata: nothing is imported."""
 
 from __future__ import annotations
 
 import os
 import platform
-import shutil
-import sys
-import sysconfig
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
-from pathlib import Path
 
 from qprobe.documents.machine import Software, TorchBuild
 
 DISTRIBUTIONS = (
     "torch", "torchvision", "triton", "numpy", "scipy", "safetensors", "transformers", "peft",
     "accelerate", "huggingface-hub", "compressed-tensors", "bitsandbytes", "torchao",
-    "optimum-quanto", "hqq", "gptqmodel", "auto-gptq", "autoawq", "auto-round", "llmcompressor",
+    "optimum-quanto", "hqq", "gemlite", "eetq", "gptqmodel", "auto-gptq", "autoawq", "auto-round", "llmcompressor",
     "nvidia-modelopt", "neural-compressor", "nncf", "vllm", "onnxruntime", "onnxruntime-gpu",
-    "openvino", "intel-extension-for-pytorch", "cupy", "cupy-cuda11x", "cupy-cuda12x",
-    "cupy-cuda13x", "nvidia-ml-py", "pynvml", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc",
+    "openvino", "intel-extension-for-pytorch", "cupy", "cupy-cuda102", "cupy-cuda110",
+    "cupy-cuda111", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-rocm-5-0", "cupy-rocm-7-0",
+    "nvidia-ml-py", "pynvml", "nvidia-cuda-nvrtc-cu11", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc",
     "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime",
 )  # fmt: skip
 """What matters to quantization, or to running it."""
@@ -35,15 +32,17 @@ ENVIRONMENT = (
 """Variables that change what the kernels do; besides them, all that start with MKL_."""
 
 
-def probe_software(unanswered: dict[str, str]) -> Software:
-    """Versions, the build of torch, and the variables that matter; the driver is left to NVML."""
+def probe_software(
+    torch: TorchBuild | None, driver: str | None, cuda_driver: str | None
+) -> Software:
+    """Versions and the variables that matter, beside what torch and NVML said."""
     return Software(
         os=_operating_system(),
         python=platform.python_version(),
         packages=installed_packages(),
-        torch=_probe_torch(unanswered),
-        driver=None,
-        cuda_driver=None,
+        torch=torch,
+        driver=driver,
+        cuda_driver=cuda_driver,
         environment=kernel_environment(os.environ),
     )
 
@@ -60,9 +59,12 @@ def installed_packages() -> dict[str, str]:
     found = {}
     for name in DISTRIBUTIONS:
         try:
-            found[name] = metadata.version(name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+        except KeyError:  # a package that was removed by half
+            version = ""
+        found[name] = version or "unknown"
     return found
 
 
@@ -73,41 +75,3 @@ def kernel_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in sorted(environment.items())
         if name in ENVIRONMENT or name.startswith("MKL_")
     }
-
-
-def _probe_torch(unanswered: dict[str, str]) -> TorchBuild | None:
-    try:
-        import torch
-    except (ImportError, OSError) as error:  # OSError: a shared library does not load
-        unanswered["software.torch"] = f"import torch: {error}"
-        return None
-    return TorchBuild(
-        version=torch.__version__,
-        cuda=torch.version.cuda,
-        hip=torch.version.hip,
-        arch_list=_arch_list(),
-        threads=torch.get_num_threads(),
-        onednn=torch.backends.mkldnn.is_available(),
-        cxx_compiler=find_cxx_compiler(os.environ, unanswered),
-    )
-
-
-def _arch_list() -> tuple[str, ...]:
-    """What torch was built for; `torch.cuda.get_arch_list` tells nothing where no GPU is."""
-    import torch
-
-    flags = getattr(torch._C, "_cuda_getArchFlags", None)
-    return tuple((flags() or "").split()) if flags else ()
-
-
-def find_cxx_compiler(environment: Mapping[str, str], unanswered: dict[str, str]) -> str | None:
-    """The C++ compiler that `torch.compile` would run, if it and Python's headers are there."""
-    # As in torch/_inductor/config.py: it tries no other than this one.
-    name = environment.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    compiler = shutil.which(name, path=environment.get("PATH"))
-    if compiler is None:
-        unanswered["software.torch.cxx_compiler"] = f"{name} is not on the PATH"
-    elif not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        unanswered["software.torch.cxx_compiler"] = f"{name} is there, Python.h is not"
-        compiler = None
-    return compiler

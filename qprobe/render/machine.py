@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
-from qprobe.documents.machine import Cpu, Gpu, Int8SelfTest, Machine, Software
+from qprobe.documents.machine import Cpu, Gpu, Host, Int8SelfTest, Machine, Software
 from qprobe.render.page import DEFAULT_WIDTH, bullets, indent, pairs, render, words
 from qprobe.render.units import format_bytes, format_digits, format_rate, format_ratio
 
 UNKNOWN = "unknown"
+FROM_TABLES = "Written from tables: nobody asked such a machine, and nothing was measured."
 
 
 def machine_text(machine: Machine, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """Processor, GPUs, software, and what could not be read."""
     blocks: list[RenderableType] = []
+    if machine.origin == "tables":
+        blocks.append(words(FROM_TABLES))
     for title, rows in machine_sections(machine):
         shown = pairs(rows) if rows else words("none")
         blocks += [words(title, "bold"), indent(shown, 2)]
@@ -32,6 +35,8 @@ def machine_sections(machine: Machine) -> list[tuple[str, list[tuple[str, str]]]
     if not machine.gpus:
         found.append(("GPU", []))
     found.append(("Software", list(_software(machine.software))))
+    if machine.host is not None:
+        found.append(("Surroundings", list(_host(machine.host))))
     slugs = [(device, print_.slug) for device, print_ in sorted(machine.fingerprints.items())]
     if slugs:
         found.append(("Devices, as plans name them", slugs))
@@ -66,6 +71,12 @@ def _gpu(gpu: Gpu) -> Iterator[tuple[str, str]]:
     watts = gpu.power_limit_w
     yield "power limit", UNKNOWN if watts is None else f"{format_digits(watts)} W"
     yield "ECC, MIG", f"{_switch(gpu.ecc)}, {_switch(gpu.mig)}"
+    if gpu.mig_profiles:
+        yield "slices", ", ".join(gpu.mig_profiles)
+    if gpu.throttle_reasons:
+        yield "clocks held by", ", ".join(gpu.throttle_reasons).replace("_", " ")
+    if gpu.pcie_width and gpu.pcie_width_max:
+        yield "PCIe lanes", f"{gpu.pcie_width} of {gpu.pcie_width_max}"
     yield "processes", UNKNOWN if gpu.processes is None else str(gpu.processes)
 
 
@@ -83,9 +94,24 @@ def _software(software: Software) -> Iterator[tuple[str, str]]:
     yield "driver", software.driver or "none"
     if software.cuda_driver:
         yield "driver's CUDA", software.cuda_driver
+    if software.nvrtc:
+        yield "NVRTC", ", ".join(f"{item.version} ({item.kind})" for item in software.nvrtc)
     packages = (f"{name} {version}" for name, version in sorted(software.packages.items()))
     yield "packages", ", ".join(packages) or "none that matter"
     yield from sorted(software.environment.items())
+
+
+def _host(host: Host) -> Iterator[tuple[str, str]]:
+    yield "container", host.container or "none"
+    if host.cpu_limit_cores is not None:
+        yield "limit of cores", format_digits(host.cpu_limit_cores)
+    if host.memory_limit_bytes is not None:
+        yield "limit of memory", format_bytes(host.memory_limit_bytes)
+    yield "load before", UNKNOWN if host.load is None else f"{host.load:.2f}"
+    if host.kernel_driver:
+        yield "kernel's driver", host.kernel_driver
+    if host.device_nodes:
+        yield "device files", " ".join(host.device_nodes)
 
 
 def _memory(total: int | None, free: int | None, noun: str) -> str:

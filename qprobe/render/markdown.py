@@ -41,7 +41,7 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     for device in devices_in(diagnosis.verdicts):
         lines += _verdicts(diagnosis, device)
     if diagnosis.disturbed_by:
-        lines += ["", f"The speeds are disturbed: {escape(diagnosis.disturbed_by)}."]
+        lines += ["", f"While methods were timed, {escape(diagnosis.disturbed_by)}."]
     if diagnosis.interrupted:
         lines += ["", "Interrupted: methods that are not listed were not tried."]
     lines += ["", "<details><summary>machine (for <code>doctor --machine</code>)</summary>", ""]

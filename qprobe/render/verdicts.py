@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 
-from qprobe.documents.finding import Diagnosis, Speed, Verdict
+from qprobe.documents.finding import Diagnosis, Fix, Speed, Verdict
 from qprobe.documents.machine import Machine
 from qprobe.render.page import indent, one_line, table, words
 
@@ -43,7 +43,8 @@ def gain_at(verdict: Verdict, m: int) -> str:
 
 
 def _sign(speed: Speed) -> str:
-    return "~" if speed.ratio_low <= 1 <= speed.ratio_high else ""
+    is_doubtful = speed.ratio_low <= 1 <= speed.ratio_high or speed.is_disturbed
+    return "~" if is_doubtful else ""
 
 
 def _figure(ratio: float) -> str:
@@ -71,13 +72,14 @@ def verdict_blocks(
         shown = [item for item in mine if item.verdict != "not_installed"]
         if shown:
             yield _figures(shown, timed)
+        told: dict[Fix, str] = {}
         for item in shown:
             if _is_said(item, full, trials):
-                yield from _reason(item, width, trials)
+                yield from _reason(item, width, trials, told)
         if absent:
             yield words(f"– not installed: {'; '.join(map(_absence, absent))}")
     if diagnosis.disturbed_by:
-        yield words(f"! The speeds are disturbed: {diagnosis.disturbed_by}.", "yellow")
+        yield words(f"! While methods were timed, {diagnosis.disturbed_by}.", "yellow")
 
 
 def _figures(verdicts: Sequence[Verdict], timed: Sequence[int]) -> RenderableType:
@@ -98,14 +100,20 @@ def _figures(verdicts: Sequence[Verdict], timed: Sequence[int]) -> RenderableTyp
     )
 
 
-def _reason(verdict: Verdict, width: int, trials: bool) -> Iterator[RenderableType]:
+def _reason(
+    verdict: Verdict, width: int, trials: bool, told: dict[Fix, str]
+) -> Iterator[RenderableType]:
+    """Why, and what to do; what to do is `told` once."""
     from qprobe.render.diagnosis import fix_blocks
 
     mark = VERDICT_MARKS[verdict.verdict]
     yield words(f"{mark} {one_line(verdict.method)}: {verdict.why}")
     if trials and verdict.detail:
         yield indent(words(verdict.detail, "dim"), 4)
-    if verdict.fix:
+    if verdict.fix in told:
+        yield indent(words(f"fix: as for {one_line(told[verdict.fix])}"), 4)
+    elif verdict.fix:
+        told[verdict.fix] = verdict.method
         yield from (indent(block, 4) for block in fix_blocks(verdict.fix, width - 6))
 
 

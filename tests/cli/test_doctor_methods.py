@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def test_ctrl_c_prints_what_it_has_and_leaves_nothing_behind(start):
     assert len(diagnosis.findings) >= 10
     assert "interrupted" in err
     assert "Traceback" not in err
-    assert "left-behind" not in processes()
+    assert_gone(lambda: "left-behind" in processes())
 
 
 def test_killed_itself_it_leaves_nothing_behind(start):
@@ -82,10 +83,15 @@ def test_killed_itself_it_leaves_nothing_behind(start):
     started = await_its_company(process.pid, 2)
     process.kill()
     finish(process)
+    assert_gone(lambda: bool(started & set(parents())))
+
+
+def assert_gone(is_there: Callable[[], bool]) -> None:
+    """What was killed takes a moment to go."""
     end = time.monotonic() + 10
-    while started & set(parents()) and time.monotonic() < end:
+    while is_there() and time.monotonic() < end:
         time.sleep(0.1)
-    assert not started & set(parents())
+    assert not is_there()
 
 
 def await_its_company(pid: int, count: int) -> set[int]:
@@ -231,10 +237,10 @@ def test_a_recorded_machine_is_told_about_by_rule_and_only_in_full(run, recorded
     assert {item.evidence for item in verdicts} == {"rule"}
     told = {(item.method, item.device): item for item in verdicts}["torch-int-mm", "cuda:0"]
     assert told.verdict == "unsupported"
-    assert "native on" in told.why
+    assert "native: " in told.why
     assert told.fix is not None
-    assert "qprobe-w8a16" in told.fix.text
-    assert "modelled" in told.fix.text
+    assert "W8A16" in told.fix.text
+    assert "Modelled" in told.fix.text
 
 
 def test_a_method_of_which_a_record_says_nothing_is_status_3(run, recorded):
@@ -267,7 +273,7 @@ def test_the_page_fits_80_columns_without_colour(run, answer):
     assert "✗ b-method: wrong" in page
     assert "not installed: c-method (pip install something)" in page
     assert "cuda:0" in page
-    assert "disturbed: other programs used 50% of the processors." in page
+    assert "While methods were timed, other programs used 50% of the processors." in page
     assert "Use another" not in page.partition("cuda:0")[2], "what is slow explains itself in full"
     assert "Use another" in run("doctor", "--full").stdout.partition("cuda:0")[2]
 

@@ -7,15 +7,19 @@ import re
 import pytest
 
 from qprobe.doctor import list_checks, run_checks
-from tests.doctor.machines import NAMES, load
+from tests.doctor.machines import NAMES, load, measured
 
 # A status mark and its spaces take eight columns of eighty.
 COLUMNS = 72
 
 
-@pytest.fixture(scope="module", params=NAMES)
+MEASURED = tuple(f"{name} measured" for name in ("epyc_avx2", "gtx_1660", "h100_cu13"))
+
+
+@pytest.fixture(scope="module", params=(*NAMES, *MEASURED))
 def findings(request):
-    return run_checks(load(request.param))
+    name, *as_if = request.param.split()
+    return run_checks(measured(name) if as_if else load(name))
 
 
 def test_answers_every_check(findings):

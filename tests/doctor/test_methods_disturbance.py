@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from qprobe.doctor.execution.disturbance import Load, disturbance, read_load
+import pytest
+
+from qprobe.doctor.execution.disturbance import Contention, Load, disturbance, read_load
 from qprobe.doctor.execution.memory import group_bytes, resident_bytes
 
 
@@ -54,3 +56,28 @@ def test_a_process_may_be_called_anything(tmp_path):
     (tmp_path / "7/stat").write_text("7 (a) b (c)) S 1 42 42 0")
     (tmp_path / "7/statm").write_text("100 10 5 1 0 5 0")
     assert group_bytes(42, tmp_path) == 10 * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("threads", "others", "share"),
+    [(2, 1.0, 0.5), (1, 1.0, 0.0), (2, 0.0, 0.0), (2, 2.0, 1.0), (1, 1.5, 0.5)],
+)
+def test_contention_is_what_the_threads_of_this_process_miss(
+    threads, others, share, tmp_path, monkeypatch
+):
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def at(seconds):
+        monkeypatch.setattr("time.monotonic", lambda: seconds)
+        monkeypatch.setattr("time.process_time", lambda: seconds * threads)
+        busy = round(seconds * (threads + others) * ticks)
+        (tmp_path / "stat").write_text(f"cpu {busy} 0 0 0 0 0 0 0 0 0\n")
+
+    at(10)
+    contention = Contention(threads, cores=2, proc=tmp_path)
+    at(20)
+    assert contention.share() == pytest.approx(share)
+
+
+def test_contention_that_the_system_does_not_tell_of_is_none(tmp_path):
+    assert Contention(1, cores=2, proc=tmp_path).share() == 0.0

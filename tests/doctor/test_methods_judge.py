@@ -8,9 +8,11 @@ from qprobe.doctor._method import Method
 from qprobe.doctor.advice import advise
 from qprobe.doctor.judge import Outcome, judge
 from qprobe.documents.finding import Fix, Speed, Trial, Verdict
+from tests.doctor.machines import load
 
 ORDINARY, ODD = "bfloat16, M = 16, N = 256, K = 256", "bfloat16, M = 3, N = 256, K = 250"
 CURE = Fix(text="update it")
+MACHINE = load("v100_old_peft")
 METHOD = Method("some-method", "Some", 8, "int8 weights", lambda _report: None, cure=CURE)
 
 
@@ -41,12 +43,22 @@ def verdict(*trials, speeds=(), method=METHOD, **more) -> Verdict:
         ([speed(0.98, 0.97, 0.99)], "works"),
         ([speed(2.0), speed(1.1, 0.7, 1.4, m=32)], "fast"),
         ([speed(0.3), speed(0.9, 0.7, 1.1, m=32)], "slow"),
+        ([speed(2.0), speed(0.6, 0.4, 1.4, m=32)], "works"),
+        ([speed(0.3), speed(1.3, 0.7, 1.4, m=32)], "works"),
         ([], "works"),
     ],
-    ids=["faster", "slower", "mixed", "noisy-gain", "noisy-loss", "no-gain", "no-loss", "fast-and-noisy", "slow-and-noisy", "untimed"],
+    ids=["faster", "slower", "mixed", "noisy-gain", "noisy-loss", "no-gain", "no-loss", "fast-and-noisy", "slow-and-noisy", "fast-perhaps-slow", "slow-perhaps-fast", "untimed"],
 )  # fmt: skip
 def test_fast_and_slow_are_said_only_beyond_the_noise(speeds, expected):
     assert verdict(speeds=speeds).verdict == expected
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(0.2, "works"), (3.0, "works"), (0.01, "slow")])
+def test_a_disturbed_figure_decides_only_what_no_disturbance_explains(ratio, expected):
+    disturbed = speed(ratio).model_copy(update={"disturbance": 0.4})
+    found = verdict(speeds=[disturbed])
+    assert found.verdict == expected
+    assert ("others took 40%" in found.why) == (expected == "works")
 
 
 def test_a_spread_larger_than_the_difference_is_told_as_one():
@@ -103,6 +115,13 @@ def test_a_type_that_is_refused_is_told_a_shape_is_not():
     assert "odd" not in why
 
 
+def test_what_it_could_have_had_is_told():
+    lack = Trial(name="C++ kernels", outcome="refused", words="they are not compiled yet")
+    found = verdict(right(), lack, speeds=[speed(2.0)])
+    assert found.verdict == "fast"
+    assert "without its C++ kernels: they are not compiled yet" in found.why
+
+
 def test_an_import_that_worked_is_no_evidence():
     assert verdict(Trial(name="import x", outcome="right")).verdict == "unsupported"
 
@@ -128,7 +147,7 @@ def given(name, word, *speeds, device="cpu") -> Verdict:
 
 
 def fix_of(name, verdicts, known) -> Fix:
-    fix = {item.method: item for item in advise(verdicts, known)}[name].fix
+    fix = {item.method: item for item in advise(verdicts, known, MACHINE)}[name].fix
     assert fix is not None
     return fix
 
@@ -151,6 +170,15 @@ def test_what_quantizes_the_same_is_advised_before_what_is_faster():
     known["b"] = Method("b", "B", 8, "int8 weights and activations", lambda _report: None)
     found = [given("a", "works", speed(1.3)), given("b", "fast", speed(1.8)), given("bad", "slow")]
     assert "Use a (A)" in fix_of("bad", found, known).text
+
+
+def test_what_a_plan_can_apply_is_advised_where_it_is_about_as_fast():
+    known = methods(a=8, bad=8)
+    known["qprobe-x"] = Method("qprobe-x", "X", 8, "int8", lambda _report: None)
+    found = [given("a", "fast", speed(2.0)), given("bad", "slow")]
+    near, far = (given("qprobe-x", "fast", speed(gain)) for gain in (1.7, 1.2))
+    assert "Use qprobe-x" in fix_of("bad", [*found, near], known).text
+    assert "Use a (A)" in fix_of("bad", [*found, far], known).text
 
 
 def test_another_number_of_bits_where_none_of_as_many_is_fast():
@@ -181,4 +209,12 @@ def test_another_device_or_runtime_is_no_way_out():
 def test_a_cure_that_is_known_stays_and_what_is_fine_needs_none():
     broken = given("bad", "broken").model_copy(update={"fix": CURE})
     fine = given("a", "fast", speed(2.0))
-    assert advise([broken, fine], methods(a=8, bad=8)) == (broken, fine)
+    assert advise([broken, fine], methods(a=8, bad=8), MACHINE) == (broken, fine)
+
+
+def test_a_card_that_lacks_it_is_told_what_to_use_at_what_modelled_cost():
+    known = {"bad": Method("bad", "B", 8, "f", lambda _report: None, feature="int8")}
+    fix = fix_of("bad", [given("bad", "unsupported", device="cuda:0")], known)
+    assert "W8A16" in fix.text
+    assert "Modelled from the data sheet" in fix.text
+    assert fix.commands == ("qprobe plan --model MODEL --device cuda:0",)

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from qprobe.doctor import devices_of, list_checks, list_methods
-from qprobe.doctor.native import FEATURES, is_native, lack_of
+from qprobe.doctor.native import PROCESSORS, lack_of
+from qprobe.doctor.rules import hardware
 from qprobe.doctor.trying import Trying, absent_of, by_rule, in_order
 from tests.doctor.machines import NAMES, load, with_packages
 
@@ -61,7 +62,8 @@ def test_method_introduces_itself(name):
     assert method.bits in (4, 8)
     assert method.needs
     assert set(method.devices) <= {"cpu", "cuda"}
-    assert method.feature in {"", *FEATURES}
+    assert method.feature in {"", *PROCESSORS}
+    assert method.feature in {"", *hardware.FEATURES}
     assert method.install_command.startswith("pip install ")
 
 
@@ -76,6 +78,19 @@ def test_listing_methods_imports_none_of_what_they_need():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_doctor_itself_does_without_torch(tmp_path):
+    """It is the processes of the probe and of the methods that import it."""
+    code = (
+        "import sys; from qprobe.flow.diagnose import diagnose;"
+        "found = diagnose(only=('torch-int-mm', 'memory'), device='cpu');"
+        "print(found.verdicts[0].verdict, found.findings[0].id, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    verdict, check, has_torch = done.stdout.split()
+    assert verdict in ("fast", "works", "slow")
+    assert (check, has_torch) == ("memory", "False")
 
 
 def test_what_comes_with_every_run_is_right_here():
@@ -111,8 +126,8 @@ def test_a_v100_lacks_int8_tensor_cores_and_is_told_what_has_them():
     verdict = by_rule(METHODS["bitsandbytes-int8"], "cuda:0", machine)
     assert verdict is not None
     assert verdict.verdict == "unsupported"
-    assert "has no tensor cores for int8 products with int32 sums" in verdict.why
-    assert "7.5 (T4), 8.0 (A100)" in verdict.why
+    assert "(7.0) has no int8 on tensor cores; native: " in verdict.why
+    assert "(T4)" in verdict.why or "(Xavier)" in verdict.why
 
 
 def test_a_gtx_16_says_75_and_has_none():
@@ -120,18 +135,27 @@ def test_a_gtx_16_says_75_and_has_none():
     gpu = machine.gpus[0].model_copy(
         update={"name": "NVIDIA GeForce GTX 1660 Ti", "compute_capability": "7.5"}
     )
-    assert is_native("int8", machine.model_copy(update={"gpus": (gpu,)}), "cuda:0") is False
+    assert "has no int8" in lack_of("int8", machine.model_copy(update={"gpus": (gpu,)}), "cuda:0")
     real = gpu.model_copy(update={"name": "Tesla T4"})
-    assert is_native("int8", machine.model_copy(update={"gpus": (real,)}), "cuda:0") is True
+    assert lack_of("int8", machine.model_copy(update={"gpus": (real,)}), "cuda:0") == ""
 
 
-@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("feature", PROCESSORS)
 def test_what_is_not_known_is_no_lack(feature):
     machine = load("v100_old_peft")
     gpu = machine.gpus[0].model_copy(update={"compute_capability": None})
-    unknown = machine.model_copy(update={"gpus": (gpu,)})
+    cpu = machine.cpu.model_copy(update={"features": ()})
+    unknown = machine.model_copy(update={"gpus": (gpu,), "cpu": cpu})
     assert lack_of(feature, unknown, "cuda:0") == ""
-    assert is_native(feature, unknown, "cuda:7") is None
+    assert lack_of(feature, unknown, "cuda:7") == ""
+    assert lack_of(feature, unknown, "cpu") == ""
+
+
+def test_a_processor_without_vnni_is_told_what_has_int8():
+    machine = load("epyc_avx2")
+    assert "no instructions for int8 products" in lack_of("int8", machine, "cpu")
+    assert "AVX512-VNNI" in lack_of("int8", machine, "cpu")
+    assert lack_of("int8", load("xeon_amx"), "cpu") == ""
 
 
 def test_two_gpus_of_a_kind_are_tried_once():

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 import qprobe.documents
 from qprobe.documents.base import Document, TopDocument
-from qprobe.documents.machine import Fingerprint
+from qprobe.documents.machine import MEASURED, Cpu, Fingerprint, Machine
 from qprobe.documents.model import KvWindow, Linear, Model
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import (
@@ -198,12 +198,23 @@ def models(draw: st.DrawFn) -> Model:
     return Model(linears=tuple(found), **rest)
 
 
+@st.composite
+def machines(draw: st.DrawFn) -> Machine:
+    """Written from tables, nothing is measured."""
+    rest = {name: draw(s) for name, s in fields(Machine).items()}
+    if rest["origin"] == "tables":
+        nothing = dict.fromkeys(MEASURED)
+        rest["cpu"] = draw(documents(Cpu)).model_copy(update=nothing)
+    return Machine(**rest)
+
+
 SPECIAL: dict[type[Document], typing.Callable[[], st.SearchStrategy[Document]]] = {
     Scheme: lambda: st.sampled_from(list(SCHEMES.values())),
     GroupPlan: group_plans,
     Plan: plans,
     Linear: linears,
     Model: models,
+    Machine: machines,
 }
 
 

@@ -15,8 +15,8 @@ GIB = 2**30
 @pytest.mark.parametrize(
     ("cache", "available", "size"),
     [
-        (None, None, 256 * MIB),
-        (32 * MIB, 64 * GIB, 256 * MIB),
+        (None, None, 128 * MIB),
+        (8 * MIB, 64 * GIB, 128 * MIB),
         (100 * MIB, 64 * GIB, 400 * MIB),
         (1152 * MIB, 64 * GIB, 2 * GIB),
         (32 * MIB, GIB, 128 * MIB),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import qprobe.probe.machine
 from qprobe import probe
 from qprobe.documents.files import parse_document, to_json
 from qprobe.documents.machine import Machine
 from qprobe.kernels.device import cuda_count, default_device
 from qprobe.probe.cpu import count_physical_cores
+from qprobe.probe.isolated import SelfTestAnswer
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +64,83 @@ def test_machine_without_torch_is_still_described(monkeypatch):
     assert found.cpu.usable_cores >= 1
     assert found.fingerprints == {}
     assert found.unanswered["cpu.int8_self_test"] == "torch is needed"
+
+
+PROBE = """
+import sys
+from qprobe.documents.files import to_json
+from qprobe.probe import probe_machine
+print(to_json(probe_machine()))
+assert "torch" not in sys.modules
+"""
+
+
+def probe_apart(code=PROBE, **environment):
+    """Probe in a process that has not imported torch."""
+    paths = (str(Path(qprobe.__file__).parents[1]), environment.pop("PYTHONPATH", ""))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return parse_document(Machine, done.stdout, "stdout")
+
+
+def test_a_process_without_torch_does_not_import_it_to_ask(machine):
+    found = probe_apart()
+    assert found.fingerprints.keys() == machine.fingerprints.keys()
+    assert found.software.torch.version == machine.software.torch.version
+    assert found.cpu.int8_self_test.outcome == machine.cpu.int8_self_test.outcome
+    assert found.cpu.model == machine.cpu.model
+
+
+def test_a_torch_that_dies_is_a_fact_and_the_rest_is_there(tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("import os; os.abort()")
+    found = probe_apart(PYTHONPATH=str(tmp_path))
+    assert found.software.torch is None
+    assert "SIGABRT" in found.unanswered["software.torch"]
+    assert found.cpu.usable_cores >= 1
+    assert found.cpu.int8_self_test is None
+
+
+def test_a_self_test_that_dies_is_a_failed_test(monkeypatch):
+    broken = SelfTestAnswer(bandwidth=(1e9, 2e9), bf16=2.0, broke={"int8": "ended by SIGILL"})
+    monkeypatch.setattr(qprobe.probe.machine, "run_self_test", lambda _questions: broken)
+    found = probe.probe_machine()
+    assert found.cpu.int8_self_test.outcome == "failed"
+    assert found.cpu.int8_self_test.words == "ended by SIGILL"
+    assert found.cpu.bf16_speed_ratio == 2.0
+    assert found.cpu.copy_bandwidth_bytes_per_s == 1e9
+
+
+LOCKED = """
+import builtins, io, os, pathlib, sys
+real = {"open": io.open, "stat": os.stat, "scandir": os.scandir, "listdir": os.listdir}
+def closed(name):
+    def guarded(path, *args, **kwargs):
+        if str(path).startswith(("/proc", "/sys", "/dev/nvidia")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real[name](path, *args, **kwargs)
+    return guarded
+io.open = builtins.open = closed("open")
+os.stat, os.scandir, os.listdir = closed("stat"), closed("scandir"), closed("listdir")
+"""
+
+
+def test_without_proc_and_sys_the_rest_is_there_and_each_gap_has_a_reason(tmp_path):
+    (tmp_path / "home").mkdir(mode=0o555)
+    found = probe_apart(LOCKED + PROBE, HOME=str(tmp_path / "home"))
+    assert found.cpu.usable_cores >= 1
+    for name in ("last_level_cache_bytes", "available_memory_bytes", "physical_cores"):
+        assert getattr(found.cpu, name) is None
+        assert "does not tell" in found.unanswered[f"cpu.{name}"]
+    assert found.host.load is None
+    assert "host.load" in found.unanswered
 
 
 @pytest.mark.parametrize(

@@ -8,31 +8,31 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from qprobe.probe import nvml
+from qprobe.probe.torch_facts import TorchGpu
 
 ASK = """
 import json
 from qprobe.probe.nvml import probe_gpus
 unanswered = {}
-answer = probe_gpus(False, unanswered)
+answer = probe_gpus((), unanswered)
 print(json.dumps([[gpu.model_dump() for gpu in answer.gpus], answer.driver, answer.cuda_driver,
                   unanswered]))
 """
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 
-def ask(library_folder):
+def ask(library_folder, code=ASK):
     """Ask in a process that finds libnvidia-ml.so.1 in `library_folder` only."""
     environment = os.environ | {
         "LD_LIBRARY_PATH": str(library_folder),
         "PYTHONPATH": str(Path(nvml.__file__).parents[2]),
     }
     done = subprocess.run(
-        [sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -69,7 +69,24 @@ def test_a_v100_is_described_in_si_units(answer):
         "ecc": True,
         "mig": None,
         "processes": 0,
+        "performance_state": 0,
+        "throttle_reasons": ["power_cap", "hardware_thermal"],
+        "power_limit_default_w": 300.0,
+        "pcie_generation": 1,
+        "pcie_generation_max": 3,
+        "pcie_width": 16,
+        "pcie_width_max": 16,
+        "compute_mode": "default",
+        "ecc_uncorrected_errors": 2,
+        "mig_profiles": None,
     }
+
+
+def test_an_idle_card_in_a_narrow_slot(answer):
+    gpu = answer[0][1]
+    assert gpu["throttle_reasons"] == ["idle"]
+    assert (gpu["pcie_width"], gpu["pcie_width_max"]) == (4, 16)
+    assert gpu["compute_mode"] == "exclusive"
 
 
 def test_driver_versions(answer):
@@ -83,6 +100,8 @@ def test_driver_versions(answer):
         ("gpus.1.ecc", "Not Supported"),
         ("gpus.1.power_limit_w", "Insufficient Permissions"),
         ("gpus.1.sm_clock_hz", "NVML answered 0"),
+        ("gpus.1.performance_state", "Not Supported"),
+        ("gpus.1.ecc_uncorrected_errors", "Not Supported"),
         ("gpus.1.sm_count", "NVML does not tell, and torch does not see this GPU"),
     ],
 )
@@ -113,30 +132,63 @@ def test_no_library_in_the_words_of_nvml(tmp_path):
     assert unanswered["gpus"] == "NVML Shared Library Not Found"
 
 
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_a_card_that_falls_off_the_bus_keeps_what_it_had_said(tmp_path):
+    gpus, driver, _, unanswered = ask(build(tmp_path, "-DLOST"))
+    assert driver == "535.183.01"
+    assert [gpu["name"] for gpu in gpus] == ["Tesla V100-SXM2-16GB", "NVIDIA GeForce GTX 1660"]
+    assert gpus[1]["memory_bytes"] == 16 * 2**30
+    assert gpus[1]["processes"] is None
+    assert unanswered["gpus.1.processes"] == "GPU is lost"
+    assert not [field for field in unanswered if field.startswith("gpus.0.") and "mig" not in field
+                and "sm_count" not in field]  # fmt: skip
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_a_driver_that_may_tell_nothing_is_quoted_for_every_field(tmp_path):
+    gpus, _, _, unanswered = ask(build(tmp_path, "-DDENIED"))
+    for gpu in gpus:
+        told = {name for name, value in gpu.items() if value is not None}
+        assert told == {"index", "name"}
+        silent = set(gpu) - told - {"mig", "mig_profiles", "sm_count"}
+        words = {unanswered[f"gpus.{gpu['index']}.{name}"] for name in silent}
+        assert words == {"Insufficient Permissions"}
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_a_driver_that_lists_no_gpu_is_a_reason(tmp_path):
+    gpus, driver, _, unanswered = ask(build(tmp_path, "-DNONE"))
+    assert (gpus, driver) == ([], "535.183.01")
+    assert unanswered["gpus"] == "NVML lists no GPU"
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_slices_of_a_card_are_named_by_their_profile(tmp_path):
+    gpus, _, _, _ = ask(build(tmp_path, "-DMIG"))
+    assert gpus[0]["mig"] is True
+    assert gpus[0]["mig_profiles"] == ["1g.5gb", "2g.10gb"]
+    assert (gpus[1]["mig"], gpus[1]["mig_profiles"]) == (None, None)
+
+
 def test_gpus_that_only_torch_sees_are_described_by_torch():
-    facts = SimpleNamespace(
-        name="Orin", major=8, minor=7, multi_processor_count=16, total_memory=2**35
+    facts = TorchGpu(
+        uuid="some", name="Orin", compute_capability="8.7", sm_count=16, memory_bytes=2**35
     )
-    answer = nvml._without_nvml({"some-uuid": facts}, {})
+    answer = nvml._without_nvml((facts,), {})
     (gpu,) = answer.gpus
     assert (gpu.name, gpu.compute_capability, gpu.sm_count) == ("Orin", "8.7", 16)
     assert gpu.ecc is None
 
 
-def plant_card(root, slot, vendor, kind, device):
-    folder = root / "sys/bus/pci/devices" / slot
-    folder.mkdir(parents=True)
-    for name, text in (("vendor", vendor), ("class", kind), ("device", device)):
-        (folder / name).write_text(f"{text}\n")
-
-
-def test_cards_without_a_driver_are_found_on_the_pci_bus(tmp_path):
-    plant_card(tmp_path, "0000:00:1e.0", "0x10de", "0x030200", "0x1db1")
-    plant_card(tmp_path, "0000:00:1e.1", "0x10de", "0x040300", "0x10f0")  # its sound
-    plant_card(tmp_path, "0000:00:1f.0", "0x1002", "0x030000", "0x744c")  # another vendor
-    (tmp_path / "sys/bus/pci/devices/0000:00:20.0").mkdir()
-    assert nvml.list_pci_gpus(tmp_path) == ("10de:1db1",)
-
-
-def test_no_pci_bus_at_all(tmp_path):
-    assert nvml.list_pci_gpus(tmp_path) == ()
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_torch_fills_in_what_nvml_does_not_tell(tmp_path):
+    code = ASK.replace("probe_gpus((), ", "probe_gpus(TORCH, ").replace(
+        "import json\n",
+        "import json\nfrom qprobe.probe.torch_facts import TorchGpu\n"
+        "TORCH = (TorchGpu(uuid='beef', name='x', compute_capability='7.5', sm_count=22,"
+        " memory_bytes=1),)\n",
+    )
+    gpus, _, _, unanswered = ask(build(tmp_path), code)
+    assert [gpu["sm_count"] for gpu in gpus] == [None, 22]
+    assert "gpus.1.sm_count" not in unanswered
+    assert "beef" not in str(gpus)  # the identifier is not kept

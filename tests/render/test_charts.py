@@ -286,6 +286,10 @@ def test_a_method_is_faster_only_beyond_doubt(ratio, doubt, side):
     assert side_of(speed(1, ratio, doubt)) == side
 
 
+def test_a_disturbed_speed_decides_nothing():
+    assert side_of(speed(1, 2.0).model_copy(update={"disturbance": 0.5})) == "undecided"
+
+
 def test_each_speed_is_a_mark_on_its_side_of_the_line():
     verdicts = timed_diagnosis().verdicts
     for drawing in drawings(speedup_chart(verdicts)):

@@ -177,9 +177,25 @@ def test_every_verdict_has_its_word_reason_evidence_and_fix(name, devices):
 
 def test_speeds_are_told_with_what_disturbed_them():
     text = Reader(diagnosis_html(timed_diagnosis())).text
-    for words in ("M = 256", "3.0×", "~1.0×", "0.004×", "another program", "Interrupted"):
+    for words in (
+        "M = 256",
+        "3.0×",
+        "~1.0×",
+        "0.004×",
+        "Disturbed",
+        "another program",
+        "Interrupted",
+    ):
         assert words in text
-    assert "disturbed" not in Reader(diagnosis_html(every_diagnosis())).text
+    assert "Disturbed" not in Reader(diagnosis_html(every_diagnosis())).text
+
+
+def test_a_machine_that_nobody_asked_is_said_to_be_from_tables():
+    known = samples.diagnosis()
+    tables = known.machine.model_copy(update={"origin": "tables"})
+    assert "Written from tables" not in Reader(diagnosis_html(known)).text
+    told = Reader(diagnosis_html(known.model_copy(update={"machine": tables}))).text
+    assert "Written from tables" in told
 
 
 def test_a_reason_that_the_figures_tell_is_folded_away_and_any_other_is_shown():

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import version_of
+from qprobe.doctor.rules.torch import CU126, CU128
+from qprobe.documents import arch
 from qprobe.documents.finding import Fix
-from qprobe.documents.machine import Gpu, Machine
+from qprobe.documents.machine import NONE_LISTED, Gpu, Machine
 
 TURING = (7, 5)
+# NVML's words where no driver is installed: nothing is wrong with such a machine.
+NO_DRIVER = ("NVML Shared Library Not Found", "Driver Not Loaded")
 
 
 def capability(gpu: Gpu) -> tuple[int, ...]:
@@ -20,8 +24,15 @@ def is_before_turing(gpu: Gpu) -> bool:
 
 
 def lacks_tensor_cores(gpu: Gpu) -> bool:
-    """GTX 16xx: compute capability 7.5 without the tensor cores that the number promises."""
-    return capability(gpu) == TURING and "GTX 16" in gpu.name
+    """GTX 16xx and its kin: 7.5, without the tensor cores that the number promises."""
+    return capability(gpu) == TURING and arch.has_tensor_cores("7.5", gpu.name) is False
+
+
+def is_kept_out(machine: Machine) -> bool:
+    """Whether the system has NVIDIA's driver loaded, and gives this process no GPU."""
+    loaded = machine.host is not None and machine.host.kernel_driver is not None
+    words = machine.unanswered.get("gpus")
+    return not machine.gpus and loaded and words in (*NO_DRIVER, NONE_LISTED)
 
 
 def runs_on_gpu(machine: Machine) -> bool:
@@ -29,20 +40,41 @@ def runs_on_gpu(machine: Machine) -> bool:
     return any(device.startswith("cuda:") for device in machine.fingerprints)
 
 
+def major(version: str | None) -> int | None:
+    """12 of "12.4"; None of what tells no number."""
+    return next(iter(version_of(version or "")), None)
+
+
+def driver_is_before(machine: Machine, wanted: int) -> bool:
+    """Whether the driver is known to be for an earlier major version of CUDA."""
+    driver = major(machine.software.cuda_driver)
+    return driver is not None and driver < wanted
+
+
 def cuda_major(machine: Machine) -> int:
     """12 where a card or the driver is too old for CUDA 13, else 13."""
-    driver = version_of(machine.software.cuda_driver or "13")
-    old = any(is_before_turing(gpu) for gpu in machine.gpus) or driver < (13,)
-    return 12 if old else 13
+    old = any(is_before_turing(gpu) for gpu in machine.gpus)
+    return 12 if old or driver_is_before(machine, 13) else 13
 
 
 def torch_fix(machine: Machine, text: str) -> Fix:
     """Install a torch that suits this machine's cards and driver, if it has any."""
     command = 'pip install --force-reinstall "torch>=2.6"'
-    if machine.gpus and cuda_major(machine) == 12:
-        # CUDA 13 has no code before sm_75 and needs driver 580; 2.14 is the last torch for CUDA 12.
-        command = (
-            'pip install --force-reinstall "torch>=2.6,<2.15"'
-            " --index-url https://download.pytorch.org/whl/cu126"
-        )
+    if any(is_before_turing(gpu) for gpu in machine.gpus):
+        command = CU126
+    elif machine.gpus and cuda_major(machine) == 12:
+        command = CU128
     return Fix(text=text, commands=(command,), link="https://pytorch.org/get-started/locally/")
+
+
+def driver_fix(text: str) -> Fix:
+    """Install a newer driver."""
+    return Fix(
+        text=f"{text} 525 takes CUDA 12; 580 takes CUDA 13, and is the last for cards before 7.5.",
+        link="https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/",
+    )
+
+
+def describe(gpu: Gpu, machine: Machine) -> str:
+    """The card's name, with its number where there are several."""
+    return gpu.name if len(machine.gpus) == 1 else f"GPU {gpu.index} ({gpu.name})"

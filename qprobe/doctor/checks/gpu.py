@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
-from qprobe.doctor.checks._cuda import lacks_tensor_cores
+from qprobe.doctor.checks._cuda import NO_DRIVER, is_kept_out, lacks_tensor_cores
 from qprobe.documents.finding import Finding, Fix
-from qprobe.documents.machine import Machine
+from qprobe.documents.machine import NONE_LISTED, Machine
 
-# NVML's words where no driver is installed: nothing is wrong with such a machine.
-NO_DRIVER = ("NVML Shared Library Not Found", "Driver Not Loaded")
+# NVML's words for a card that is gone.
+LOST = ("GPU is lost", "GPU requires restart")
 
 
 def check_gpu(machine: Machine) -> Finding:
     """Describe the GPUs; skip calmly where there are none; fail where the driver is broken."""
+    if lost := _lost(machine):
+        return CHECK.fail(
+            f"GPU {', '.join(lost)} does not answer any more",
+            f"NVML: {_lost_words(machine)}. It has fallen off the bus: what is told of it is what was "
+            "read before, and nothing runs on it until it is back.",
+            Fix(
+                text="Look for the driver's message (Xid) in the kernel's log, then restart the machine; "
+                "if it happens again, look at the power supply, the cooling and the slot.",
+                commands=("nvidia-smi",),
+                link="https://docs.nvidia.com/deploy/xid-errors/",
+            ),
+        )
     if machine.gpus:
         return _describe(machine)
+    if is_kept_out(machine):
+        return CHECK.skip("none is visible to this process: see Container")
     torch = machine.software.torch
     if torch is not None and torch.hip is not None:
         return CHECK.warn(
@@ -32,16 +46,32 @@ def check_gpu(machine: Machine) -> Finding:
                 link="https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/",
             ),
         )
-    if "gpus" in machine.unanswered and words not in NO_DRIVER:
+    if "gpus" in machine.unanswered and words not in (*NO_DRIVER, NONE_LISTED):
         return CHECK.fail(
             "the NVIDIA driver does not answer",
             f"NVML: {words.rstrip('.')}.",
             Fix(
-                text="See what the driver says itself. After an update of the driver, restart.",
+                text="See what the driver says itself. After an update of the driver, restart the "
+                "machine; in a container that had the GPU before, restart the container.",
                 commands=("nvidia-smi",),
             ),
         )
     return CHECK.skip("no NVIDIA GPU: the CPU is the device", f"NVML: {words.rstrip('.')}.")
+
+
+def _lost(machine: Machine) -> tuple[str, ...]:
+    """The indices of cards that stopped answering while they were asked."""
+    found = {
+        field.split(".")[1]
+        for field, words in machine.unanswered.items()
+        if field.startswith("gpus.") and words in LOST
+    }
+    return tuple(sorted(found))
+
+
+def _lost_words(machine: Machine) -> str:
+    """What NVML said of them."""
+    return ", ".join(sorted({words for words in machine.unanswered.values() if words in LOST}))
 
 
 def _describe(machine: Machine) -> Finding:
@@ -51,10 +81,9 @@ def _describe(machine: Machine) -> Finding:
     detail = []
     for gpu in machine.gpus:
         free = f", {gpu.free_memory_bytes / 2**30:.1f} GiB free" if gpu.free_memory_bytes else ""
-        users = f", {gpu.processes} processes on it" if gpu.processes else ""
         cores = ", no tensor cores despite 7.5" if lacks_tensor_cores(gpu) else ""
         known = gpu.compute_capability or "unknown"
-        detail.append(f"{gpu.index}: {gpu.name}, compute capability {known}{free}{users}{cores}.")
+        detail.append(f"{gpu.index}: {gpu.name}, compute capability {known}{free}{cores}.")
     if machine.software.driver:
         detail.append(
             f"Driver {machine.software.driver}, CUDA up to {machine.software.cuda_driver}."

@@ -12,7 +12,7 @@ def check_int8_arithmetic(machine: Machine) -> Finding:
     """Read the self-test, which multiplied and compared."""
     test = machine.cpu.int8_self_test
     if test is None:
-        return CHECK.skip("not tested", machine.unanswered.get("cpu.int8_self_test", ""))
+        return CHECK.skip("not tested", _words_without_test(machine))
     match test.outcome:
         case "exact":
             return CHECK.ok("exact", test.words)
@@ -40,6 +40,16 @@ def check_int8_arithmetic(machine: Machine) -> Finding:
                     ),
                 ),
             )
+
+
+def _words_without_test(machine: Machine) -> str:
+    words = machine.unanswered.get("cpu.int8_self_test", "")
+    features = machine.cpu.features
+    if "avx2" in features and not {"avx512_vnni", "avx_vnni", "amx_int8"}.intersection(features):
+        words += (
+            ". Without VNNI, as here, oneDNN was seen to clip sums of int8 products at 16 bits."
+        )
+    return words.removeprefix(". ")
 
 
 def _explain_saturation(machine: Machine, test: Int8SelfTest) -> Finding:

@@ -30,11 +30,7 @@ def read_load(proc: Path = PROC) -> Load:
     """Read the system's clocks now."""
     own = os.times()
     own_s = own.user + own.system + own.children_user + own.children_system
-    busy_s, stolen_s = None, 0.0
-    with suppress(OSError, ValueError, IndexError):
-        ticks = [int(word) for word in (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
-        user, nice, system, _idle, _wait, hard, soft, stolen = ticks
-        busy_s, stolen_s = (user + nice + system + hard + soft) / _TICKS, stolen / _TICKS
+    busy_s, stolen_s = _system_seconds(proc)
     return Load(time.monotonic(), busy_s, stolen_s, own_s, _processes(proc))
 
 
@@ -52,6 +48,38 @@ def disturbance(before: Load, after: Load, cores: int) -> str:
     if stolen > NOTABLE:
         parts.append(f"other virtual machines took {stolen:.0%} of them")
     return "; ".join(parts)
+
+
+class Contention:
+    """Reads, at its start and when asked, how much of what this process needs others took."""
+
+    def __init__(self, threads: int, cores: int, proc: Path = PROC) -> None:
+        self._threads, self._cores, self._proc = threads, cores, proc
+        self._start = self._read()
+
+    def _read(self) -> tuple[float, float | None, float]:
+        busy_s, stolen_s = _system_seconds(self._proc)
+        own_s = time.process_time()
+        return time.monotonic(), busy_s if busy_s is None else busy_s - own_s, stolen_s
+
+    def share(self) -> float:
+        """0 where every thread had a core to itself, as far as the system tells; 1 where none had one."""
+        now, others_s, stolen_s = self._read()
+        at, others_before_s, stolen_before_s = self._start
+        if others_s is None or others_before_s is None or now <= at:
+            return 0.0
+        taken = (others_s - others_before_s + stolen_s - stolen_before_s) / (now - at)
+        lacking = taken - (self._cores - self._threads)
+        return min(1.0, max(0.0, lacking / self._threads))
+
+
+def _system_seconds(proc: Path) -> tuple[float | None, float]:
+    """Processor seconds so far of everything, where the system tells, and of what was stolen."""
+    with suppress(OSError, ValueError, IndexError):
+        ticks = [int(word) for word in (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
+        user, nice, system, _idle, _wait, hard, soft, stolen = ticks
+        return (user + nice + system + hard + soft) / _TICKS, stolen / _TICKS
+    return None, 0.0
 
 
 def _load_average(cores: int) -> str:

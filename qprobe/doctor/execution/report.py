@@ -83,6 +83,11 @@ class Report:
             if speed is not None:
                 self._send(Timed(speed=speed))
 
+    def lacks(self, name: str, why: str) -> None:
+        """Say what the method could have had to be faster, and why it has not; nothing for no reason."""
+        if why and name not in self._done:
+            self._send(End(trial=Trial(name=name, outcome="refused", words=_shorten(why))))
+
     def finish(self) -> None:
         """Say that the script came to its end."""
         self._send(Done())

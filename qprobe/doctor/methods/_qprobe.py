@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qprobe.doctor._layer import Layer, Made
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from qprobe.doctor.execution.report import Report
     from qprobe.kernels._kernel import Kernel
 
 ACTIVATION_ERROR = {"int": 0.02, "float": 0.04}
@@ -36,13 +38,16 @@ def qprobe_method(scheme: str, *, level: Level = "full", feature: str = "") -> M
         title=f"qprobe, {scheme}",
         bits=bits,
         family=f"{kind}{bits} weights" + (" and activations" if activations else ""),
-        script=Layer(
-            package="torch",
-            load=_load,
-            make=make,
-            dtypes=("bfloat16", "float32", "float16"),
-            weight_error=WEIGHT_ERROR[stored.type, bits],
-            activation_error=ACTIVATION_ERROR[activations.type] if activations else 0.0,
+        script=partial(
+            _try,
+            Layer(
+                package="torch",
+                load=_load,
+                make=make,
+                dtypes=("bfloat16", "float32", "float16"),
+                weight_error=WEIGHT_ERROR[stored.type, bits],
+                activation_error=ACTIVATION_ERROR[activations.type] if activations else 0.0,
+            ),
         ),
         feature=feature,
         level=level,
@@ -53,6 +58,15 @@ def _load() -> None:
     import torch  # noqa: F401
 
     import qprobe.layers  # noqa: F401
+
+
+def _try(layer: Layer, report: Report) -> None:
+    """The layer, and why kernels that it could have are not there."""
+    layer(report)
+    if report.kind == "cpu":
+        from qprobe.kernels.cpp._library import load_library
+
+        report.lacks("C++ kernels", load_library().reason)
 
 
 def _ways(linear: nn.Linear, dtype: torch.dtype, scheme_name: str) -> dict[str, Made]:

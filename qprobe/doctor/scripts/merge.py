@@ -34,7 +34,7 @@ def try_merge(merge: Merge, report: Report) -> None:
 class _Pair(nn.Module):
     """Two layers with something between them, as small as a model can be."""
 
-    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+    def __init__(self, first: Any, second: Any) -> None:
         super().__init__()
         self.first, self.second = first, second
 
@@ -73,7 +73,8 @@ def _adapted(merge: Merge, dtype: torch.dtype, device: str) -> Any:
     from peft import LoraConfig, get_peft_model
 
     layers = [merge.make(make_linear(SIDE, SIDE, device, seed), dtype).run for seed in (0, 1)]
-    model = _Pair(*layers).eval()
+    first, second = layers
+    model = _Pair(first, second).eval()
     setattr(model, merge.flag, True)
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["first", "second"])
     adapted = get_peft_model(model, config).eval()

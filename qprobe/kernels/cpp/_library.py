@@ -78,9 +78,7 @@ def _find_or_compile(sources: list[Path]) -> Path:
     target = _writable_folder() / name
     if not target.exists():
         if os.environ.get("QPROBE_COMPILE") == "never":
-            raise UnavailableError(
-                "they are not compiled yet", "qprobe doctor --full compiles them"
-            )
+            raise UnavailableError("they are not compiled yet: qprobe doctor --full compiles them")
         _compile(compiler, sources, target)
     return target
 

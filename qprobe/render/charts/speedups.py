@@ -100,6 +100,8 @@ def _marks(
 
 def side_of(speed: Speed) -> str:
     """Whether it is faster beyond doubt, slower, or neither."""
+    if speed.is_disturbed:
+        return "undecided"
     if speed.ratio_low > 1:
         return "faster"
     return "slower" if speed.ratio_high < 1 else "undecided"

@@ -15,7 +15,7 @@ from qprobe.render.charts.speedups import shapes_of_m, speedup_chart
 from qprobe.render.diagnosis import MARKS, count_line
 from qprobe.render.html.fill import fill
 from qprobe.render.html.kernels import roofline_values
-from qprobe.render.machine import machine_sections
+from qprobe.render.machine import FROM_TABLES, machine_sections
 from qprobe.render.verdicts import (
     UNSAID,
     VERDICT_MARKS,
@@ -68,6 +68,7 @@ def diagnosis_html(diagnosis: Diagnosis, profiles: Mapping[str, Profile] | None 
             and (values := roofline_values(profile, points_of_profile(profile))) is not None
         ],
         machine=machine_sections(diagnosis.machine),
+        from_tables=FROM_TABLES,
     )
 
 

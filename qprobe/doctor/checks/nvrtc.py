@@ -1,0 +1,85 @@
+"""Is there an NVRTC that builds kernels for these cards, and that the driver can follow?"""
+
+from __future__ import annotations
+
+from qprobe.doctor._check import Check
+from qprobe.doctor.checks._cuda import (
+    cuda_major,
+    describe,
+    driver_fix,
+    driver_is_before,
+    is_before_turing,
+    major,
+)
+from qprobe.doctor.rules.nvrtc import architectures_of, find_versions
+from qprobe.documents import arch
+from qprobe.documents.finding import Finding, Fix
+from qprobe.documents.machine import Gpu, Machine
+
+_UNIVERSAL = "pip install nvidia-cuda-nvrtc-cu12==12.9.86"
+_LINK = "https://docs.nvidia.com/cuda/archive/12.9.0/cuda-toolkit-release-notes/index.html"
+
+
+def check_nvrtc(machine: Machine) -> Finding:
+    """Look at what each compiler builds for; one of them is enough, since it is chosen by the card."""
+    if not machine.gpus:
+        return CHECK.skip("no NVIDIA GPU")
+    compilers = _compilers(machine)
+    if not compilers:
+        return CHECK.warn(
+            "not installed: no CUDA kernel can be built",
+            "qprobe's CUDA kernels, and CuPy's, are built on this machine by NVRTC.",
+            Fix(text=f"Install it for CUDA {cuda_major(machine)}.", commands=(_install(machine),)),
+        )
+    versions = ", ".join(compilers)
+    for gpu in machine.gpus:
+        if gpu.compute_capability is None:
+            continue
+        fitting = [version for version, built in compilers.items() if _builds(built, gpu)]
+        if not fitting:
+            return CHECK.fail(
+                f"{versions} builds nothing for {gpu.compute_capability}",
+                f"{describe(gpu, machine)} has compute capability {gpu.compute_capability}. NVRTC 12.9 "
+                "is the last that builds for cards before 7.5, and the first for 10.3 and 12.1; 12.8 "
+                "is the first for 10.0 and 12.0.",
+                Fix(text="Install 12.9 beside it.", commands=(_UNIVERSAL,), link=_LINK),
+            )
+        driver = machine.software.cuda_driver
+        if all(driver_is_before(machine, major(version) or 0) for version in fitting):
+            return CHECK.fail(
+                f"the driver loads no code of {', '.join(fitting)}",
+                f"Driver {machine.software.driver} takes CUDA up to {driver}; code that a later major "
+                "version builds does not load.",
+                driver_fix("Install a newer driver.")
+                if driver_is_before(machine, 12)
+                else Fix(text="Install NVRTC 12.9, or a newer driver.", commands=(_UNIVERSAL,)),
+            )
+    return CHECK.ok(f"NVRTC {versions}")
+
+
+def _compilers(machine: Machine) -> dict[str, tuple[str, ...]]:
+    """Version → what it builds for: as it said itself, else by the version of pip's package."""
+    said = machine.software.nvrtc
+    if said is not None:
+        return {compiler.version: compiler.architectures for compiler in said}
+    return {
+        version: architectures_of(version) for version in find_versions(machine.software.packages)
+    }
+
+
+def _builds(built: tuple[str, ...], gpu: Gpu) -> bool:
+    return any(arch.runs_on(target, gpu.compute_capability or "") for target in built)
+
+
+def _install(machine: Machine) -> str:
+    old = any(is_before_turing(gpu) for gpu in machine.gpus)
+    return _UNIVERSAL if old or cuda_major(machine) == 12 else "pip install nvidia-cuda-nvrtc"
+
+
+CHECK = Check(
+    id="nvrtc",
+    title="CUDA compiler",
+    why="NVRTC 13 builds nothing for cards before 7.5, and fails at the first kernel",
+    needs=("gpu",),
+    run=check_nvrtc,
+)

@@ -1,0 +1,93 @@
+"""A known fault of libraries, where it strikes, and how one is found on a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from qprobe.doctor.rules.hardware import lacks
+from qprobe.doctor.rules.versions import matches
+from qprobe.documents.machine import Gpu, Machine
+
+
+@dataclass(frozen=True)
+class Where:
+    """All of it must hold; ranges are as in ">=0.14,<0.17"."""
+
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Distribution → range; "" for any version."""
+    card: str = ""
+    """Range of the compute capability of one of the cards."""
+    lacks: str = ""
+    """Feature that the same card does not have."""
+    torch_cuda: str = ""
+    """Range of the CUDA that torch is built for."""
+    driver_cuda: str = ""
+    """Range of the latest CUDA that the driver takes."""
+    without_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. The words may hold {versions}, {card}, {native} and {cost}.
+
+    {native} tells who has what `where` says is lacking.
+    """
+
+    id: str
+    where: Where
+    status: Literal["warn", "fail"]
+    summary: str
+    detail: str
+    fix: str
+    commands: tuple[str, ...]
+    source: str
+    """Where one can read it up."""
+    instead: tuple[str, ...] = ()
+    """Schemes whose cost here {cost} tells."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A fault that a machine has, and the card that it strikes on, if it needs one."""
+
+    fault: Fault
+    gpu: Gpu | None
+    versions: str
+    """Of the libraries that it comes from: "peft 0.10.0, bitsandbytes 0.43.1"."""
+
+
+def find_faults(machine: Machine, faults: Iterable[Fault]) -> tuple[Hit, ...]:
+    """Those that the machine has, what fails first."""
+    hits = (_look(machine, fault) for fault in faults)
+    return tuple(
+        sorted((hit for hit in hits if hit is not None), key=lambda hit: hit.fault.status != "fail")
+    )
+
+
+def _look(machine: Machine, fault: Fault) -> Hit | None:
+    where, software = fault.where, machine.software
+    found = {name: software.packages.get(name) for name in where.packages}
+    if not all(
+        version is not None and (not where.packages[name] or matches(version, where.packages[name]))
+        for name, version in found.items()
+    ):
+        return None
+    cuda = software.torch.cuda if software.torch else None
+    for version, wanted in ((cuda, where.torch_cuda), (software.cuda_driver, where.driver_cuda)):
+        if wanted and (version is None or not matches(version, wanted)):
+            return None
+    if where.without_gpu and machine.gpus:
+        return None
+    versions = ", ".join(f"{name} {version}" for name, version in found.items())
+    if not where.card and not where.lacks:
+        return Hit(fault, None, versions)
+    struck = next((gpu for gpu in machine.gpus if _strikes(where, gpu)), None)
+    return Hit(fault, struck, versions) if struck else None
+
+
+def _strikes(where: Where, gpu: Gpu) -> bool:
+    return (not where.card or matches(gpu.compute_capability or "", where.card)) and (
+        not where.lacks or lacks(where.lacks, gpu)
+    )

@@ -1,0 +1,73 @@
+"""Known faults of the other libraries, by version and card."""
+
+from __future__ import annotations
+
+from qprobe.doctor.rules.faults import Fault, Where
+
+FAULTS = (
+    Fault(
+        id="torchao-int4",
+        where=Where({"torchao": ""}, card="<8.0"),
+        status="warn",
+        summary="torchao's int4 and float8 do not run on this card",
+        detail=(
+            "{versions}: its int4 weight-only kernel needs 8.0, its float8 8.9, and its int8 goes "
+            "through torch._int_mm, which has tensor cores for it from 7.5 on; {card} is older.\n{cost}"
+        ),
+        fix="Use W4A16 or W8A16 of qprobe, or NF4 of bitsandbytes.",
+        commands=("qprobe bench --device cuda:0",),
+        source="https://github.com/pytorch/ao/blob/main/docs/source/workflows/inference.md",
+        instead=("W8A16", "W4A16"),
+    ),
+    Fault(
+        id="triton-without-tensor-cores",
+        where=Where({"triton": ">=3.3", "gemlite": ""}, card="<8.0"),
+        status="warn",
+        summary="Triton uses no tensor cores on this card",
+        detail=(
+            "{versions}: since 3.3 Triton's products on cards before 8.0 run on the plain cores. "
+            "Kernels that are written in it, as GemLite's and torch.compile's are, are slow on {card}, "
+            "or fail."
+        ),
+        fix="Prefer methods with CUDA kernels of their own: qprobe, bitsandbytes' 4 bits.",
+        commands=("qprobe bench --device cuda:0",),
+        source="https://github.com/triton-lang/triton/issues/5066",
+    ),
+    Fault(
+        id="vllm-w4a16-volta",
+        where=Where({"vllm": ""}, card="<7.5"),
+        status="warn",
+        summary="vLLM refuses most quantized models on this card",
+        detail=(
+            "{versions}: AWQ, Marlin and int8 want 7.5, compressed-tensors' W4A16 wants 8.0; GPTQ runs "
+            "on 7.0, bitsandbytes too. {card} is older, and vLLM says so only when it loads the model."
+        ),
+        fix="Serve GPTQ or bitsandbytes checkpoints there, or another card.",
+        commands=(),
+        source="https://github.com/vllm-project/llm-compressor/issues/1258",
+    ),
+    Fault(
+        id="two-pynvml",
+        where=Where({"pynvml": "<12", "nvidia-ml-py": ""}),
+        status="warn",
+        summary="two packages install `pynvml`",
+        detail="{versions}: which of them is imported depends on which came last.",
+        fix="Remove the old one.",
+        commands=("pip uninstall -y pynvml", "pip install --force-reinstall nvidia-ml-py"),
+        source="https://pypi.org/project/pynvml/",
+    ),
+    Fault(
+        id="two-onnxruntimes",
+        where=Where({"onnxruntime": "", "onnxruntime-gpu": ""}),
+        status="warn",
+        summary="two ONNX Runtimes overwrite each other",
+        detail="{versions} install into the same folder; the GPU may be missing from what is left.",
+        fix="Keep the one for the GPU, which has the CPU too.",
+        commands=(
+            "pip uninstall -y onnxruntime onnxruntime-gpu",
+            "pip install onnxruntime-gpu",
+        ),
+        source="https://github.com/microsoft/onnxruntime/issues/10685",
+    ),
+)
+"""Of those that a machine has, what fails comes first; then the order here counts."""

@@ -1,0 +1,76 @@
+"""Machine code of CUDA kernels, kept on disk: compiled once for each source, options, target and compiler."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from qprobe.kernels.cuda.builds import Build
+from qprobe.kernels.cuda.nvrtc import Choice, Compiler, compile_source
+from qprobe.timing.cache import cache_folder
+
+MAGIC = b"qprobe cubin 1\n"
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def load_cubin(source: Path, build: Build, choice: Choice, cache: Path | None = None) -> bytes:
+    """The machine code of one build of a kernel, from the cache or compiled. Reads and writes the disk.
+
+    `cache` is the folder to keep it in; None: the user's. What is there but not whole is compiled again; a
+    folder that cannot be written is done without. Raises UnavailableError where it does not compile.
+    """
+    options = (f"-I{source.parent}", *build.macros())
+    folder = cache_folder("cubins") if cache is None else cache
+    path = folder / f"{source.stem}-{choice.target}-{_key(source, build, choice)}.cubin"
+    kept = _read(path)
+    if kept is not None:
+        return kept
+    name = f"{source.name} ({build.name})" if build.name else source.name
+    text = source.read_text(encoding="utf-8")
+    code = compile_source(choice.compiler, text, name, choice.target, options)
+    with contextlib.suppress(OSError):
+        _write(path, code)
+    return code
+
+
+def _key(source: Path, build: Build, choice: Choice) -> str:
+    """SHA-256, 16 hex digits, of all that decides what the machine code is."""
+    digest = hashlib.sha256()
+    for path in (source, *sorted(source.parent.glob("*.cuh"))):
+        content = path.read_bytes()
+        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    for word in (*build.macros(), choice.target, *_identity(choice.compiler)):
+        digest.update(f"{word}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _identity(compiler: Compiler) -> tuple[str, str]:
+    """The version, and the size of the library: updates within a version do not say their number."""
+    return compiler.words, str(compiler.path.stat().st_size)
+
+
+def _read(path: Path) -> bytes | None:
+    """The machine code in a file of the cache; None where there is none, or it is not as it was written."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    head, code = content[: len(MAGIC) + DIGEST_BYTES], content[len(MAGIC) + DIGEST_BYTES :]
+    return code if head == MAGIC + hashlib.sha256(code).digest() else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Write to a temporary name and rename: two processes may be at it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(MAGIC + hashlib.sha256(code).digest() + code)
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,28 @@
+"""How many blocks a launch has: what the manifest's tile makes of the size of the problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qprobe.errors import InputError
+from qprobe.kernels.cuda.manifest import Axis, Tile
+
+LIMITS = (2**31 - 1, 65535, 65535)
+"""The most blocks along x, y and z."""
+
+
+def count_blocks(
+    tile: Tile, axes: Sequence[Axis], m: int = 1, n: int = 1, split: int = 1
+) -> tuple[int, int, int]:
+    """Blocks along x, y and z for M rows, N output features and K in `split` parts.
+
+    Raises InputError where there would be none, or more than a launch can have.
+    """
+    counts = {"m": -(-m // tile.m), "n": -(-n // tile.n), "split": split}
+    blocks = [counts[axis] for axis in axes] + [1] * (3 - len(axes))
+    for axis, count, limit in zip((*axes, "", ""), blocks, LIMITS, strict=False):
+        if not 1 <= count <= limit:
+            raise InputError(
+                f"{count} blocks along {axis} for M = {m}, N = {n}; a launch has 1 to {limit}"
+            )
+    return blocks[0], blocks[1], blocks[2]

@@ -1,0 +1,204 @@
+"""Known faults of libraries: the founding case, what remains of it, and the others."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from qprobe.doctor.rules import bitsandbytes, libraries, torch
+from qprobe.doctor.rules.faults import Fault, Where, find_faults
+from qprobe.doctor.rules.versions import matches
+from qprobe.documents import arch
+from tests.doctor.machines import load, with_gpu, with_packages, with_software
+from tests.doctor.test_findings import find
+
+FAULTS = (*bitsandbytes.FAULTS, *libraries.FAULTS, *torch.FAULTS)
+OLD = {"peft": "0.10.0", "bitsandbytes": "0.43.1"}
+
+
+def test_the_founding_case_names_cause_versions_and_lack():
+    finding = find(load("v100_old_peft"), "peft-bitsandbytes")
+    assert finding.status == "fail"
+    for words in (
+        "peft 0.10.0, bitsandbytes 0.43.1; wanted: peft 0.14 or later",
+        "multiplying with an identity matrix, through igemmlt",
+        "Tesla V100-SXM2-16GB has no int8 tensor cores; they are native on 7.2 (Xavier) to 10.0",
+        "Modelled from the data sheet",
+    ):
+        assert words in finding.detail
+    assert "issues/1242" in finding.fix.link
+
+
+def test_the_founding_case_has_three_ways_out_in_order():
+    finding = find(load("v100_old_peft"), "peft-bitsandbytes")
+    ways = re.split(r"\((\d)\) ", finding.fix.text)
+    assert ways[1::2] == ["1", "2", "3"]
+    upgrade, merge, weights = ways[2::2]
+    assert "0.14" in upgrade
+    assert "what remains" in upgrade
+    assert "before quantizing" in merge
+    assert "NF4" in weights
+    assert "W8A16" in weights
+    assert finding.fix.commands[0].startswith('pip install --upgrade "peft>=0.14"')
+
+
+@pytest.mark.parametrize(
+    ("name", "peft", "bnb", "status", "words"),
+    [
+        ("v100_old_peft", "0.10.0", "0.43.1", "fail", "`igemmlt not available`"),
+        ("v100_old_peft", "0.13.2", "0.44.1", "fail", "`igemmlt not available`"),
+        ("p40", "0.13.2", "0.44.1", "fail", "`igemmlt not available`"),
+        ("gtx_1660", "0.13.2", "0.44.1", "fail", "int8 products that are not there"),
+        ("v100_old_peft", "0.13.2", "0.45.0", "fail", "what bitsandbytes removed"),
+        ("h100_cu13", "0.13.2", "0.50.2", "fail", "what bitsandbytes removed"),
+        ("xeon_amx", "0.13.2", "0.50.2", "fail", "what bitsandbytes removed"),
+        ("h100_cu13", "0.13.2", "0.44.1", "warn", "only on cards like this one"),
+        ("v100_old_peft", "0.14.0", "0.43.1", "warn", "falls back to float16"),
+        ("v100_old_peft", None, "0.44.1", "warn", "falls back to float16"),
+        ("v100_cu126_torch", "0.21.2", "0.45.0", "warn", "no fallback"),
+        ("v100_cu126_torch", None, "0.50.2", "warn", "no fallback"),
+        ("gtx_1660", "0.21.2", "0.50.2", "warn", "no fallback"),
+        ("v100_cu13_torch", "0.21.2", "0.50.2", "fail", "CUDA 13 library"),
+        ("p40", "0.21.2", "0.50.2", "fail", "CUDA 12.8 library"),
+        ("t4", "0.21.2", "0.50.2", "ok", "bitsandbytes 0.50.2"),
+        ("h100_cu13", "0.21.2", "0.50.2", "ok", "bitsandbytes 0.50.2"),
+        ("xeon_amx", "0.21.2", "0.50.2", "warn", "NF4 only before use"),
+        ("xeon_amx", None, "0.50.2", "ok", "bitsandbytes 0.50.2"),
+        ("h100_cu13", "0.21.2", None, "skip", "not installed"),
+        ("h100_cu13", "0.21.2", "unknown", "ok", "unknown"),
+    ],
+)
+def test_bitsandbytes_and_peft_by_version_and_card(name, peft, bnb, status, words):
+    finding = find(with_packages(load(name), peft=peft, bitsandbytes=bnb), "peft-bitsandbytes")
+    assert finding.status == status
+    assert words in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "packages", "words"),
+    [
+        ("v100_cu126_torch", {"torchao": "0.17.0"}, "torchao's int4"),
+        ("t4", {"torchao": "0.17.0"}, "torchao's int4"),
+        ("t4", {"gemlite": "0.5.1"}, "no tensor cores"),
+        ("v100_cu126_torch", {"vllm": "0.33.0"}, "vLLM refuses"),
+        ("h100_cu13", {"pynvml": "11.5.3"}, "two packages"),
+        ("h100_cu13", {"onnxruntime": "1.26.0", "onnxruntime_gpu": "1.26.0"}, "two ONNX"),
+    ],
+    ids=str,
+)
+def test_faults_of_other_libraries(name, packages, words):
+    machine = with_packages(load(name), **packages)
+    finding = find(machine, "libraries")
+    assert finding.status == "warn"
+    assert words in finding.summary
+    assert all(version in finding.detail for version in packages.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "packages"),
+    [
+        ("a10g", {"torchao": "0.17.0", "gemlite": "0.5.1", "vllm": "0.33.0"}),
+        ("t4", {"vllm": "0.33.0"}),
+        ("h100_cu13", {"pynvml": "13.0.1"}),
+        ("h100_cu13", {"onnxruntime": "1.26.0"}),
+        ("epyc_avx2", {"torchao": "0.17.0", "gemlite": "0.5.1"}),
+    ],
+    ids=str,
+)
+def test_no_fault_where_the_card_or_the_version_is_another(name, packages):
+    assert find(with_packages(load(name), **packages), "libraries").status == "ok"
+
+
+def test_several_faults_are_told_in_one_finding():
+    machine = with_packages(load("v100_cu126_torch"), torchao="0.17.0", vllm="0.33.0")
+    finding = find(machine, "libraries")
+    assert "torchao 0.17.0" in finding.detail
+    assert "Besides: vLLM refuses" in finding.detail
+    assert "llm-compressor/issues/1258" in finding.detail
+
+
+def test_a_fault_that_fails_comes_before_one_that_warns():
+    hits = find_faults(load("v100_old_peft"), reversed(bitsandbytes.FAULTS))
+    assert [hit.fault.status for hit in hits] == ["fail", "warn"]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_every_fault_is_whole(fault):
+    assert re.fullmatch(r"https://[\w.-]+/\S+", fault.source)
+    assert set(re.findall(r"{(\w+)}", fault.detail)) <= {"versions", "card", "native", "cost"}
+    assert "{native}" not in fault.detail or fault.where.lacks
+    assert ("{cost}" in fault.detail) == bool(fault.instead)
+    assert "{card}" not in fault.detail or fault.where.card or fault.where.lacks
+    assert fault.fix
+
+
+def version_in(wanted):
+    """Some version that lies in a range, found by trying."""
+    tried = [f"{major}.{minor}" for major in range(16) for minor in range(60)]
+    return next(version for version in tried if matches(version, wanted))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_every_fault_is_found_where_it_strikes_and_not_without_its_libraries(fault):
+    where = fault.where
+    cards = [c for c in arch.CAPABILITIES if not where.card or matches(c, where.card)]
+    name = "NVIDIA GeForce GTX 1660" if where.lacks and where.card == "==7.5" else "Some card"
+    machine = load("epyc_avx2" if where.without_gpu else "h100_cu13")
+    versions = {package: version_in(wanted or ">=1") for package, wanted in where.packages.items()}
+    machine = with_software(machine, packages=versions)
+    if where.torch_cuda:
+        built = machine.software.torch.model_copy(update={"cuda": version_in(where.torch_cuda)})
+        machine = with_software(machine, torch=built)
+    if where.driver_cuda:
+        machine = with_software(machine, cuda_driver=version_in(where.driver_cuda))
+    if machine.gpus:
+        machine = with_gpu(machine, compute_capability=cards[0], name=name)
+    assert [hit.fault for hit in find_faults(machine, [fault])] == [fault]
+    assert find_faults(with_software(machine, packages={}), [fault]) == ()
+    if where.card or where.lacks:
+        assert find_faults(machine.model_copy(update={"gpus": ()}), [fault]) == ()
+
+
+def test_a_card_of_several_that_has_the_fault_is_found():
+    machine = load("h100_cu13")
+    old = machine.gpus[0].model_copy(
+        update={"index": 1, "name": "Tesla V100-SXM2-16GB", "compute_capability": "7.0"}
+    )
+    machine = machine.model_copy(update={"gpus": (*machine.gpus, old)})
+    finding = find(with_packages(machine, bitsandbytes="0.50.2"), "peft-bitsandbytes")
+    assert "Tesla V100" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "answer"),
+    [
+        ("0.13.2", "<0.14", True),
+        ("0.14.0", "<0.14", False),
+        ("0.14", ">=0.14", True),
+        ("0.44.1", "<=0.44", True),
+        ("0.45.0.dev0", ">=0.45,<0.46", True),
+        ("2.15.0+cu132", ">=2.15", True),
+        ("2.9.1", ">=2.11", False),
+        ("1", "<1.0.1", True),
+        ("7.5", "==7.5", True),
+        ("7.5", "!=7.5", False),
+        ("10.3", ">=7.5", True),
+        ("unknown", "<99", False),
+        ("", ">=0", False),
+        ("3.1", "", True),
+    ],
+)
+def test_ranges_of_versions(version, wanted, answer):
+    assert matches(version, wanted) == answer
+
+
+@pytest.mark.parametrize("wanted", ["0.14", "~=1.0", ">=x", "> 1 < 2"])
+def test_what_is_no_range_is_refused(wanted):
+    with pytest.raises(ValueError, match="no range of versions"):
+        matches("1.0", wanted)
+
+
+def test_a_fault_without_conditions_strikes_everywhere():
+    fault = Fault("x", Where(), "warn", "s", "d", "f", (), "https://example.org/x")
+    assert len(find_faults(load("no_torch"), [fault])) == 1
