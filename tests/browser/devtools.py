@@ -92,10 +92,12 @@ class Browser:
             result: dict[str, Any] = message["result"]
             return result
 
-    def open(self, url: str, width: int, height: int = 900, *, dark: bool = False) -> None:
-        """Load a page at a width, in light or dark; `events` holds what happened from then on."""
+    def open(
+        self, url: str, width: int, height: int = 900, *, dark: bool = False, paper: bool = False
+    ) -> None:
+        """Load a page at a width, in light or dark, or as it is printed; `events` holds what happened from then on."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", features=[scheme], media="print" if paper else "")
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium"
 )
 PHONE, TABLET, DESK = 360, 800, 1400
+PAPER = 720
+"""A4 between its margins, in pixels."""
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 WIDER_THAN_THE_PAGE = """
 [...document.querySelectorAll('body *')].filter(item => {
@@ -151,6 +153,15 @@ def test_every_section_is_there_and_seen(browser, urls, page):
         ".map(item => item.textContent)"
     )
     assert SECTIONS[page] <= set(seen)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_on_paper_nothing_is_cut_off_and_the_ground_is_white(browser, urls, page):
+    browser.open(urls[page], PAPER, dark=True, paper=True)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= PAPER
+    cut = "[...document.querySelectorAll('.scroll')].filter(item => item.scrollWidth > item.clientWidth + 1).length"
+    assert browser.evaluate(cut) == 0
+    assert browser.evaluate(BACKGROUND) == "rgb(255, 255, 255)"
 
 
 @pytest.mark.parametrize(("width", "shown"), [(PHONE, "narrow"), (DESK, "wide")])
