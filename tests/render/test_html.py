@@ -5,7 +5,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from qprobe.documents.finding import Diagnosis, Fix
 from qprobe.documents.plan import Alternative, Assignment, Plan
@@ -30,7 +30,12 @@ from tests.render.pages import (
 )
 
 MOST_BYTES = 2 * 10**6
-BRIEF = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+BRIEF = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to shrink a plan takes minutes
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

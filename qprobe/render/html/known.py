@@ -45,12 +45,13 @@ def known(quantity: Quantity, unit: Callable[[float], str]) -> Known:
 def add(quantities: Sequence[Quantity]) -> Quantity:
     """The sum, as well known as its worst part; errors in step with one another."""
     order = tuple(PROVENANCE_MARKS)
-    total = min(sum(item.value for item in quantities), sys.float_info.max)
-    doubt = sum(item.value * item.uncertainty for item in quantities)
+    most = sys.float_info.max
+    total = max(-most, min(sum(item.value for item in quantities), most))
+    doubt = sum(abs(item.value) * item.uncertainty for item in quantities)
     return Quantity(
         value=total,
         provenance=max((item.provenance for item in quantities), key=order.index),
-        uncertainty=min(doubt / total, sys.float_info.max) if total > 0 else 0.0,
+        uncertainty=min(doubt / total, most) if total > 0 else 0.0,
     )
 
 
