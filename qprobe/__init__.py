@@ -21,8 +21,8 @@ _HOMES = {  # `__init__.pyi` says the same to type checkers
     "qprobe.documents.machine": "Cpu Fingerprint Gpu GpuState Host Int8SelfTest Machine Nvrtc Software TorchBuild",
     "qprobe.documents.model": "KvWindow Linear Model",
     "qprobe.documents.objective": "ErrorLimit Objective",
-    "qprobe.documents.plan": "Alternative Assignment Choice ErrorEstimate GroupPlan KernelRange"
-    " Plan PlannedModel Predicted Rejected Section",
+    "qprobe.documents.plan": "Alternative Assignment Choice ErrorEstimate GroupPlan GroupPredicted"
+    " KernelRange Plan PlannedModel Predicted Rejected Section",
     "qprobe.documents.plans": "load_plan",
     "qprobe.documents.profile": "Cell Conditions KernelFact Measurement Peak Profile Rest Shape Skipped",
     "qprobe.documents.receipt": "LayerReceipt Receipt Variant",

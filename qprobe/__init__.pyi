@@ -35,6 +35,7 @@ from qprobe.documents.plan import Assignment as Assignment
 from qprobe.documents.plan import Choice as Choice
 from qprobe.documents.plan import ErrorEstimate as ErrorEstimate
 from qprobe.documents.plan import GroupPlan as GroupPlan
+from qprobe.documents.plan import GroupPredicted as GroupPredicted
 from qprobe.documents.plan import KernelRange as KernelRange
 from qprobe.documents.plan import Plan as Plan
 from qprobe.documents.plan import PlannedModel as PlannedModel

@@ -68,9 +68,10 @@ def doctor(
         return diagnosis_text(diagnosis, width, color, full, trials=bool(names))
 
     if html is not None:
+        from qprobe.flow.evidence import profiles_of_machine
         from qprobe.render.html import diagnosis_html
 
-        write_text(diagnosis_html(diagnosis), html)
+        write_text(diagnosis_html(diagnosis, profiles_of_machine(diagnosis.machine)), html)
     answer(diagnosis, page, as_json, output)
     if diagnosis.interrupted:
         say("interrupted: methods that are not listed were not tried")

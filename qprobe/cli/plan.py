@@ -126,16 +126,23 @@ def plan(
     except InterruptedWith as interruption:
         say("interrupted: this plan models what was not measured; run again to measure the rest")
         made, status = interruption.plan, INTERRUPTED
-    _show(made, html, as_json, output)
+    _show(made, profiles, html, as_json, output)
     return status
 
 
-def _show(made: Plan, html: Path | None, as_json: bool, output: Path | None) -> None:
+def _show(
+    made: Plan,
+    profiles: tuple[Path, ...],
+    html: Path | None,
+    as_json: bool,
+    output: Path | None,
+) -> None:
     from qprobe.render.plan import plan_text
 
     if html is not None:
         from qprobe.documents.files import write_text
+        from qprobe.flow.evidence import profiles_of_plan
         from qprobe.render.html import plan_html
 
-        write_text(plan_html(made), html)
+        write_text(plan_html(made, profiles_of_plan(made, profiles)), html)
     answer(made, lambda width, color: plan_text(made, width, color), as_json, output)

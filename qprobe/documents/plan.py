@@ -37,6 +37,17 @@ class Rejected(Document):
     reasons: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
+class GroupPredicted(Document):
+    """What one group takes of the request's time, of the bytes and of the error."""
+
+    seconds: Quantity
+    stored_seconds: Quantity | None
+    """The same group as it is stored; None where it does not run so here."""
+    weight_bytes: Count
+    error: Annotated[float, Field(ge=0, strict=True)] | None
+    """‖y−ŷ‖/‖y‖ at the model's output of this group alone, its squares add; None: not known."""
+
+
 class GroupPlan(Document):
     """The decision for one fusion group."""
 
@@ -46,6 +57,7 @@ class GroupPlan(Document):
     kernels: Annotated[tuple[KernelRange, ...], Field(min_length=1)]
     reasons: tuple[str, ...]
     rejected: tuple[Rejected, ...]
+    predicted: GroupPredicted | None = None
 
     @model_validator(mode="after")
     def _ranges_cover_every_m(self) -> GroupPlan:

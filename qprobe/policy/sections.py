@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from qprobe.documents.model import Model
 from qprobe.documents.objective import Objective
-from qprobe.documents.plan import GroupPlan, Section
+from qprobe.documents.plan import GroupPlan, GroupPredicted, Section
 from qprobe.documents.profile import Profile
 from qprobe.documents.sensitivity import Sensitivity
 from qprobe.policy.alternatives import list_alternatives
+from qprobe.policy.candidates import Candidate
 from qprobe.policy.decide import Decision, decide
 from qprobe.policy.prediction import predict
 from qprobe.policy.problem import Problem, pose
@@ -51,6 +52,7 @@ def _write_groups(
     plain = [
         bar.choice.picks for bar in bars if bar.choice and bar.name in ("NONE", "BF16", "FP32")
     ]
+    stored = next((bar.choice.picks for bar in bars if bar.choice and bar.name == "NONE"), {})
     written: dict[str, GroupPlan] = {}
     for group, pick in decision.choice.picks.items():
         options = problem.options[decision.choice.compute_dtype][group]
@@ -62,5 +64,17 @@ def _write_groups(
                 pick, best_unquantized(options), plain_layers(plain, pick), budget
             ),
             rejected=explain_rejected(pick, options, budget),
+            predicted=_predict_group(pick, stored.get(group)),
         )
     return written
+
+
+def _predict_group(pick: Candidate, stored: Candidate | None) -> GroupPredicted | None:
+    if pick.time is None:
+        return None
+    return GroupPredicted(
+        seconds=pick.time.request,
+        stored_seconds=stored.time.request if stored and stored.time else None,
+        weight_bytes=pick.weight_bytes,
+        error=None if pick.power is None else pick.power**0.5,
+    )

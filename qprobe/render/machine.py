@@ -11,30 +11,36 @@ from qprobe.render.page import DEFAULT_WIDTH, bullets, indent, pairs, render, wo
 from qprobe.render.units import format_bytes, format_digits, format_rate, format_ratio
 
 UNKNOWN = "unknown"
+FROM_TABLES = "Written from tables: nobody asked such a machine, and nothing was measured."
 
 
 def machine_text(machine: Machine, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """Processor, GPUs, software, and what could not be read."""
     blocks: list[RenderableType] = []
     if machine.origin == "tables":
-        blocks.append(
-            words("Written from tables: nobody asked such a machine, and nothing was measured.")
-        )
-    blocks += [words("Processor", "bold"), indent(pairs(_cpu(machine.cpu)), 2)]
-    for gpu in machine.gpus:
-        blocks += [words(f"GPU {gpu.index}", "bold"), indent(pairs(_gpu(gpu)), 2)]
-    if not machine.gpus:
-        blocks += [words("GPU", "bold"), indent(words("none"), 2)]
-    blocks += [words("Software", "bold"), indent(pairs(_software(machine.software)), 2)]
-    if machine.host is not None:
-        blocks += [words("Surroundings", "bold"), indent(pairs(_host(machine.host)), 2)]
-    slugs = [(device, print_.slug) for device, print_ in sorted(machine.fingerprints.items())]
-    if slugs:
-        blocks += [words("Devices, as plans name them", "bold"), indent(pairs(slugs), 2)]
+        blocks.append(words(FROM_TABLES))
+    for title, rows in machine_sections(machine):
+        shown = pairs(rows) if rows else words("none")
+        blocks += [words(title, "bold"), indent(shown, 2)]
     if machine.unanswered:
         lines = (f"{field}: {why}" for field, why in sorted(machine.unanswered.items()))
         blocks += [words("Could not be read", "bold"), indent(bullets(lines), 2)]
     return render(blocks, width, color)
+
+
+def machine_sections(machine: Machine) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Titles, each with names and what they are; no rows: there is none such."""
+    found = [("Processor", list(_cpu(machine.cpu)))]
+    found += [(f"GPU {gpu.index}", list(_gpu(gpu))) for gpu in machine.gpus]
+    if not machine.gpus:
+        found.append(("GPU", []))
+    found.append(("Software", list(_software(machine.software))))
+    if machine.host is not None:
+        found.append(("Surroundings", list(_host(machine.host))))
+    slugs = [(device, print_.slug) for device, print_ in sorted(machine.fingerprints.items())]
+    if slugs:
+        found.append(("Devices, as plans name them", slugs))
+    return found
 
 
 def _cpu(cpu: Cpu) -> Iterator[tuple[str, str]]:

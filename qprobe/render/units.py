@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from qprobe.documents.base import Quantity
@@ -16,6 +17,8 @@ def format_digits(value: float) -> str:
     """Three significant digits without an exponent: 0.0123, 4.31, 86.6, 1234."""
     if value == 0:
         return "0"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     exponent = int(f"{value:.2e}".partition("e")[2])
     return f"{value:.{min(max(2 - exponent, 0), 9)}f}"
 
@@ -23,7 +26,8 @@ def format_digits(value: float) -> str:
 def _scale(value: float, units: tuple[tuple[str, float], ...], limit: float) -> tuple[str, float]:
     """The smallest unit in which the figure, as it will be shown, stays below `limit`."""
     for name, size in units[:-1]:
-        if float(format_digits(value / size)) < limit:
+        shown = value / size
+        if abs(shown) < 2 * limit and float(format_digits(shown)) < limit:
             return name, size
     return units[-1]
 

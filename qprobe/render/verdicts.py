@@ -12,7 +12,7 @@ from qprobe.render.page import indent, one_line, table, words
 
 VERDICT_MARKS = {"fast": "✓", "works": "·", "slow": "!", "broken": "✗", "unsupported": "–",
                  "not_installed": "–"}  # fmt: skip
-_UNSAID = ("broken", "unsupported", "not_installed")
+UNSAID = ("broken", "unsupported", "not_installed")
 """Verdicts that no figure explains."""
 
 
@@ -53,7 +53,7 @@ def _figure(ratio: float) -> str:
 
 def _is_said(verdict: Verdict, full: bool, trials: bool) -> bool:
     """Whether its reason is told besides the figures."""
-    is_plain = bool(verdict.speeds) and verdict.verdict not in _UNSAID
+    is_plain = bool(verdict.speeds) and verdict.verdict not in UNSAID
     return trials or not is_plain or (full and verdict.verdict == "slow")
 
 

@@ -118,6 +118,17 @@ def test_an_html_page_is_written_besides(run, flows, tmp_path, arguments):
     assert result.stdout
 
 
+def test_the_page_of_a_plan_shows_the_kernels_of_its_profile(run, flows, tmp_path):
+    yardstick = samples.plan().targets["cpu-test"].yardstick_s
+    cells = [factory.measurement("W8A8", "cpu.onednn_qlinear", 128, 64, 64, 1e-4)]
+    save_document(factory.profile(cells, yardstick_s=yardstick), tmp_path / "p.json")
+    options = ("--profile", tmp_path / "p.json", "--html", tmp_path / "page.html")
+    assert run("plan", "--model", "x", *options).exit_code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "Roofline" in page
+    assert "128×64×64" in page
+
+
 def test_the_checks_are_listed_as_a_table_and_as_json(run):
     rows = json.loads(run("doctor", "--list", "--json").stdout)["checks"]
     assert len(rows) >= 10
