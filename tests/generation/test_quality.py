@@ -82,15 +82,23 @@ def test_rounding_activations_too_costs_more(qualities, by_weights):
     assert min(rounded) > by_weights["W8A16"]
 
 
-def test_smaller_groups_cost_less(by_weights):
+def test_smaller_groups_round_less_and_cost_less(path, model, by_weights):
+    """Every weight is rounded less; what a byte loses by it differs by percents between neighbours."""
     sizes = {
-        SCHEMES[scheme].weights.group_size: divergence
-        for scheme, divergence in by_weights.items()
-        if hasattr(SCHEMES[scheme].weights, "group_size") and SCHEMES[scheme].weights.symmetric
+        scheme.weights.group_size: name
+        for name, scheme in SCHEMES.items()
+        if hasattr(scheme.weights, "group_size") and scheme.weights.symmetric
     }
-    assert len(sizes) > 1
-    ordered = [sizes[size] for size in sorted(sizes)]
-    assert ordered == sorted(ordered)
+    assert len(sizes) > 2
+    errors = []
+    for size in sorted(sizes):
+        module = apply_plan(uniform_plan(model, sizes[size]), load_module(path))
+        layers = receipt_of(module).layers
+        errors.append([layer.weight_error for layer in layers if layer.scheme == sizes[size]])
+    for finer, coarser in pairwise(errors):
+        assert finer
+        assert all(a < b for a, b in zip(finer, coarser, strict=True))
+    assert by_weights[sizes[min(sizes)]] < by_weights[sizes[max(sizes)]]
 
 
 def test_the_order_of_the_algorithms(path, model, unseen, exact):
