@@ -44,6 +44,12 @@ def is_about_layer(trial: Trial) -> bool:
     return "K = " in trial.name
 
 
+def ran_out_of_time(trial: Trial) -> bool:
+    """Whether it was to be timed and did not end, on a machine that may have been busy."""
+    is_late = trial.words.startswith(("does not end within", "takes more than"))
+    return trial.name.startswith("timing ") and is_late and "memory" not in trial.words
+
+
 def places(trials: Sequence[Trial]) -> str:
     """Where steps took place: types that share a shape, and shapes that share types, in one breath."""
     named = [trial.name.partition(", ")[::2] for trial in trials]

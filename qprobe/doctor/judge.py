@@ -14,6 +14,8 @@ from qprobe.doctor._words import (
     is_about_layer,
     loss_is_clear,
     paces,
+    places,
+    ran_out_of_time,
     sentence,
     type_of,
 )
@@ -56,6 +58,9 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
     steps = [trial for trial in outcome.trials if not trial.name.startswith(("import ", "timing "))]
     right = [trial for trial in steps if trial.outcome == "right"]
     bad = [trial for trial in outcome.trials if trial.outcome in ("died", "failed", "wrong")]
+    late = [trial for trial in bad if ran_out_of_time(trial)]
+    if right:  # What computes right is not broken by how long it takes to be timed.
+        bad = [trial for trial in bad if trial not in late]
     refused = [trial for trial in steps if trial.outcome == "refused"]
     if bad:
         return "broken", blame(bad, right)
@@ -67,6 +72,8 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
     word, why = _pace(outcome.speeds)
     if not outcome.speeds and not all(map(is_about_layer, right)):
         why = "; ".join(dict.fromkeys(trial.words for trial in right if trial.words)) or "right"
+    if late:
+        why += f"; {places(late)} {late[0].words}: what it does there is not known"
     types = {type_of(trial) for trial in right}
     # What is no step of a type is something that it could have had.
     lacked = [trial for trial in refused if ", " not in trial.name]

@@ -88,6 +88,19 @@ def test_one_bad_step_breaks_it_and_it_is_told_where_it_is_right(bad, words):
     assert found.fix == CURE
 
 
+@pytest.mark.parametrize("words", ["does not end within 10 s", "takes more than 60 s in all"])
+def test_what_is_right_and_not_timed_in_time_is_not_broken(words):
+    late = Trial(name=f"timing {ORDINARY}", outcome="died", words=words)
+    found = verdict(right(), late)
+    assert found.verdict == "works"
+    assert words in found.why
+    assert verdict(right(), late, speeds=[speed(2.0)]).verdict == "fast"
+    assert verdict(late).verdict == "broken"
+    memory = late.model_copy(update={"words": "takes more than 2.0 GiB of memory"})
+    crash = late.model_copy(update={"words": "ends the process by SIGSEGV"})
+    assert {verdict(right(), bad).verdict for bad in (memory, crash)} == {"broken"}
+
+
 def test_a_crash_is_told_before_a_wrong_number():
     died = Trial(name=ODD, outcome="died", words="ends the process by SIGSEGV")
     wrong = Trial(name=ORDINARY, outcome="wrong", error=2.0, limit=0.1)
