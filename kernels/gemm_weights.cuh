@@ -9,7 +9,7 @@
 
 #pragma once
 
-#include "weights.cuh"
+#include "weights_pairs.cuh"
 
 #ifndef QP_ASYMMETRIC
 #define QP_ASYMMETRIC 0  // Whether groups have zero points.
@@ -40,9 +40,7 @@ constexpr int kStripScaleBytes = kStageGroups * kStrip * kScaleBytes;
 constexpr int kStripZeroBytes = QP_ASYMMETRIC ? kStageGroups * kStrip : 0;
 constexpr int kStageBytes = kXBytes + kStrips * (kStripScaleBytes + kStripZeroBytes);
 
-// Both 16-bit numbers of two neighbours along K, for each byte of NormalFloat, in each lane's own bank.
 constexpr int kTableAt = kStages * kStageBytes;
-constexpr int kPairTableBytes = QP_WEIGHTS == QP_NF4 ? 256 * 32 * 4 : 0;
 constexpr int kSums = kColumns * kPairs * 4;  // Of each lane.
 static_assert(QP_SHARED_BYTES == kTableAt + kPairTableBytes, "shared_bytes in the manifest");
 static_assert(kStrips * kSums * 32 * 4 <= kStages * kStageBytes, "the sums of a half fit where x was");
@@ -98,75 +96,12 @@ QP_DEVICE void qp_copy_unaligned_x(unsigned char* to, const qp_problem& of, int 
 }
 
 QP_DEVICE void qp_copy_stage(unsigned char* to, const qp_problem& of, int stage) {
-  if (of.is_aligned)
-    qp_copy_x(to, of, stage);
-  else
-    qp_copy_unaligned_x(to, of, stage);
-  if (kHasGroups) qp_copy_values<kStripScaleBytes>(to + kXBytes, of.scales, of, stage);
-  if (QP_ASYMMETRIC) qp_copy_values<kStripZeroBytes>(to + kXBytes + kStrips * kStripScaleBytes, of.zeros, of, stage);
+  of.is_aligned ? qp_copy_x(to, of, stage) : qp_copy_unaligned_x(to, of, stage);
+  if constexpr (kHasGroups) qp_copy_values<kStripScaleBytes>(to + kXBytes, of.scales, of, stage);
+  if constexpr (QP_ASYMMETRIC) qp_copy_values<kStripZeroBytes>(to + kXBytes + kStrips * kStripScaleBytes, of.zeros, of, stage);
 }
 
-// ---- Weights as operands ----
-
-// Pairs of neighbours along K of a feature, as 16-bit numbers: the operand of the first MMA, and of the second.
-#if QP_WEIGHTS == QP_INT4
-// The zero point as a number that is subtracted: from a pair as masked, and from one whose codes stand 4 bits higher.
-struct qp_zero { uint32_t low, high; };
-
-QP_DEVICE qp_zero qp_prepare_zero(uint32_t zeros, int j) {
-  const uint32_t both = qp_prmt(zeros, 0, 0x4040u | j << 8 | j);
-#if QP_ACT == QP_FLOAT16
-  return {both | 0x64006400u, both << 4 | 0xd400d400u};  // 1024 + zero, −(64 + zero)
-#else
-  return {both | 0xc300c300u, 0};  // −(128 + zero)
-#endif
-}
-
-QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const qp_zero& zero) {
-#if QP_ACT == QP_FLOAT16
-  // 1024 + code, and 1024 + 16 · code, are a mask and an exponent away.
-  const uint32_t later = word >> 8;
-  pairs[0] = qp_half2_sub(qp_lop3<0xea>(word, 0x000f000fu, 0x64006400u), zero.low);
-  pairs[1] = qp_half2_fma(qp_lop3<0xea>(word, 0x00f000f0u, 0x64006400u), 0x2c002c00u, zero.high);
-  pairs[2] = qp_half2_sub(qp_lop3<0xea>(later, 0x000f000fu, 0x64006400u), zero.low);
-  pairs[3] = qp_half2_fma(qp_lop3<0xea>(later, 0x00f000f0u, 0x64006400u), 0x2c002c00u, zero.high);
-#else
-#pragma unroll
-  for (int i = 0; i < 4; i++)  // 128 + code
-    pairs[i] = qp_bfloat162_add(qp_lop3<0xea>(word >> (4 * i), 0x000f000fu, 0x43004300u), zero.low);
-#endif
-}
-#elif QP_WEIGHTS == QP_NF4
-QP_DEVICE void qp_fill_pairs(unsigned char* table) {
-  for (int i = threadIdx.x; i < 256 * 32; i += QP_THREADS)
-    reinterpret_cast<uint32_t*>(table)[i] =
-        qp_act2_from_floats(kNormalFloat[i / 32 >> 4], kNormalFloat[i / 32 & 15]);
-}
-
-QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const unsigned char* table, uint32_t lane_offset) {
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const uint32_t at = i == 0 ? word << 7 : word >> (8 * i - 7);
-    pairs[i] = *reinterpret_cast<const uint32_t*>(table + qp_lop3<0xea>(at, 255u << 7, lane_offset));
-  }
-}
-#else
-QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t first, uint32_t second) {
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const uint32_t word = i < 2 ? first : second;
-#if QP_ACT == QP_FLOAT16
-    // 1024 + code + 128
-    pairs[i] = qp_half2_sub(qp_prmt(word, 0x64646464u, i % 2 ? 0x4341u : 0x4240u), 0x64806480u);
-#else
-    // 7 bits of the byte make 128 + bits; its highest tells whether 128 or 256 is too much.
-    const uint32_t at = word >> (i % 2 * 8);
-    const uint32_t excess = qp_lop3<0x6a>(at, 0x00800080u, 0x43804380u);
-    pairs[i] = qp_bfloat162_sub(qp_lop3<0xea>(at, 0x007f007fu, 0x43004300u), excess);
-#endif
-  }
-}
-#endif
+// ---- Products ----
 
 struct qp_totals {
   float part[kColumns][kPairs][4];  // Of the group so far.
@@ -325,9 +260,7 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   const int first_tile = (first * kHalves + half) * kChunkTiles, last_tile = min(of.tiles, last * kHalves * kChunkTiles);
   const int tiles_left = strip < of.strips ? last_tile - first_tile : 0;
   const uint4* next = qp_lane_weights(packed, tiles_left > 0 ? strip : 0, of.tiles, tiles_left > 0 ? first_tile : 0, lane);
-  uint4 words[kLoads];
-#pragma unroll
-  for (int i = 0; i < kLoads; i++) words[i] = make_uint4(0, 0, 0, 0);
+  uint4 words[kLoads] = {};
   if (tiles_left > 0)
 #pragma unroll
     for (int tile = 0; tile < kChunkTiles; tile++) qp_load_tile(words, next, tile);
@@ -338,9 +271,8 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
     if (first + i < last) qp_copy_stage(memory + i * kStageBytes, of, first + i);
     qp_copy_commit();
   }
-  unsigned char* table = memory + kTableAt;
 #if QP_WEIGHTS == QP_NF4
-  qp_fill_pairs(table);
+  qp_fill_pairs(memory + kTableAt);
 #endif
   qp_totals totals = {};
   int slot = 0;
@@ -352,12 +284,12 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
     if (ahead < last) qp_copy_stage(memory + free * kStageBytes, of, ahead);
     qp_copy_commit();
     next += kHalves * kLoads * 32;
-    qp_multiply_stage(totals, words, next, to_load > 0, memory + slot * kStageBytes, table, warp % kStrips, half, lane);
+    qp_multiply_stage(totals, words, next, to_load > 0, memory + slot * kStageBytes, memory + kTableAt,
+                      warp % kStrips, half, lane);
     to_load -= kHalves * kChunkTiles;
     slot = slot + 1 == kStages ? 0 : slot + 1;
   }
   qp_copy_wait<0>();
-
   float sums[kSums];
 #pragma unroll
   for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];

@@ -43,9 +43,11 @@ _bytes = _plant("gemv_w8a16", "weights.cuh", "m1", "float16")
 _rows = _plant("gemv_w8a16", "gemv.cuh", "m1", "float16")
 _gemm = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m16", "float16")
 _small = _plant("gemm_w4a16", "gemm_weights.cuh", "g32_m8", "bfloat16")
-_table = _plant("gemm_w4a16", "gemm_weights.cuh", "nf4_m8", "bfloat16")
 _turing = _plant("gemm_w4a16", "gemm_weights.cuh", "g64_m16_turing", "float16")
 _octets = _plant("gemm_w8a16", "gemm_weights.cuh", "m32", "bfloat16")
+_points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m16", "float16")
+_pairs = _plant("gemm_w4a16", "weights_pairs.cuh", "nf4_m8", "bfloat16")
+_excess = _plant("gemm_w8a16", "weights_pairs.cuh", "m32", "bfloat16")
 _whole = _plant("dequantize_w4", "dequantize.cuh", "g32", "float16")
 _lookup = _plant("dequantize_w4", "dequantize.cuh", "nf4", "float16")
 _whole8 = _plant("dequantize_w8", "dequantize.cuh", "int8", "float16")
@@ -89,7 +91,7 @@ PLANTED = (
     _gemm("operands in another order", "{upper[0], lower[0], upper[1], lower[1]}", "{upper[0], upper[1], lower[0], lower[1]}"),
     _gemm("multiplies in half a warp", "    qp_multiply_stage(", "    if (lane < 16) qp_multiply_stage("),
     _gemm("another feature's scale", "scale[2 * j + c / 2]", "scale[2 * j + c % 2]"),
-    _gemm("another feature's zero point", "0x4040u | j << 8 | j", "0x4040u"),
+    _points("another feature's zero point", "0x4040u | j << 8 | j", "0x4040u"),
     _gemm("the zero points of the first group", "*reinterpret_cast<const uint32_t*>(zeros + at)", "*reinterpret_cast<const uint32_t*>(zeros)"),
     _gemm("rows for columns", "lane % 4 * 2 + i % 2;", "lane % 4 + i % 2 * 4;"),
     _gemm("writes rows beyond M", "if (row < of.m) y[", "y[", "behind y"),
@@ -101,9 +103,9 @@ PLANTED = (
     _small("the scales of the first half for both", "scales + (half * kChunk + tile * kTile) / kGroup", "scales + (tile * kTile) / kGroup"),
     _small("closes half as many groups", "(tile + 1) % kGroupTiles == 0", "(tile + 1) % (2 * kGroupTiles) == 0"),
     _small("scales beyond the weight", "at < whole;", "true;", sanitized=True),
-    _table("pairs for one another", "kNormalFloat[i / 32 >> 4], kNormalFloat[i / 32 & 15]", "kNormalFloat[i / 32 & 15], kNormalFloat[i / 32 >> 4]"),
+    _pairs("pairs for one another", "kNormalFloat[i / 32 >> 4], kNormalFloat[i / 32 & 15]", "kNormalFloat[i / 32 & 15], kNormalFloat[i / 32 >> 4]"),
     _turing("no barrier in the loop", "    qp_sync();\n    const int ahead", "    const int ahead"),
-    _octets("the wrong excess", "0x43804380u", "0x43004300u"),
+    _excess("the wrong excess", "0x43804380u", "0x43004300u"),
     _octets("no scale", "sum * scale + add", "sum + add"),
     _whole("the scales of the first group", "group = (tile0 + tile) / kGroupTiles", "group = tile0 / kGroupTiles"),
     _whole("writes beyond N", "lane / 4 < n && column < k", "column < k"),
