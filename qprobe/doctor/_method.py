@@ -35,7 +35,7 @@ class Method:
     """What `pip install` is told; the names in `needs` by default."""
     devices: tuple[str, ...] = ("cpu", "cuda")
     feature: str = ""
-    """What of the hardware makes it fast: a key of `qprobe.doctor.native.FEATURES`."""
+    """What of the hardware makes it fast: a key of `qprobe.doctor.rules.hardware.FEATURES`."""
     level: Level = "full"
     in_torch: bool = True
     """Whether it can take a layer's place in a PyTorch model."""

@@ -39,14 +39,33 @@ def diagnosis_text(
     `full` also shows the detail of what is fine, `trials` the evidence behind each verdict.
     """
     blocks: list[RenderableType] = []
-    longest = max((len(finding.title) for finding in diagnosis.findings), default=0)
-    for finding in diagnosis.findings:
+    shown = diagnosis.findings if full else fold_skipped(diagnosis.findings)
+    longest = max((len(finding.title) for finding in shown), default=0)
+    for finding in shown:
         blocks.extend(_finding(finding, min(longest, _TITLE_COLUMNS), width, full))
     if diagnosis.verdicts:
         blocks += [*verdict_blocks(diagnosis, width, full, trials), words("")]
     if diagnosis.findings:
         blocks.append(words(count_line(diagnosis.findings), "bold"))
     return render(blocks, width, color)
+
+
+def fold_skipped(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, those that were skipped for one and the same reason as one that names them all."""
+    alike: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.status == "skip":
+            alike.setdefault(finding.summary, []).append(finding.title)
+    folded: list[Finding] = []
+    for finding in findings:
+        titles = alike.get(finding.summary, []) if finding.status == "skip" else []
+        if len(titles) < 2:
+            folded.append(finding)
+        elif finding.title == titles[0]:
+            words = f"{finding.summary}: {', '.join(titles)}"
+            named = {"title": f"{len(titles)} checks", "summary": words, "detail": ""}
+            folded.append(finding.model_copy(update=named))
+    return folded
 
 
 def count_line(findings: Sequence[Finding]) -> str:

@@ -58,3 +58,17 @@ def test_a_long_command_can_be_pasted():
 
 def test_a_short_command_stays_on_its_line():
     assert wrap_command("pip install x", 40) == "$ pip install x"
+
+
+def test_what_was_skipped_for_one_reason_is_one_line_that_names_it_all():
+    found = [
+        finding("ok", title="CPU"),
+        finding("skip", title="CuPy", summary="needs GPU"),
+        finding("skip", title="bitsandbytes", summary="it is not installed"),
+        finding("skip", title="MIG", summary="needs GPU"),
+    ]
+    page = diagnosis_text(diagnosis(*found))
+    assert " ".join(page.split()).count("needs GPU") == 1
+    assert "2 checks skipped: needs GPU: CuPy, MIG" in " ".join(page.split())
+    assert page.splitlines()[-1] == "4 checks: 1 passed, 3 skipped"
+    assert diagnosis_text(diagnosis(*found), full=True).count("needs GPU") == 2
