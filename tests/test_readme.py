@@ -100,7 +100,8 @@ def test_the_deployment_code_runs_without_the_deciding_leg(tmp_path):
 
 
 def test_every_path_exists():
-    paths = re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", TEXT)
+    text = TEXT + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", text)
     named = [path for path in paths if "/" in path and not path.startswith("qprobe[")]
     assert len(named) >= 8
     assert [path for path in named if not (ROOT / path).exists()] == []

@@ -71,8 +71,8 @@ def _violation(problem: Problem, choice: Choice) -> str:
     if not fits((score.power,), (problem.power_limit(),)):
         limit = problem.objective.error_limit.value
         return (
-            f"error {words.error(score.power**0.5)} at the output; the limit is "
-            f"{words.error(limit)}, less {ERROR_RESERVE:.0%} in reserve"
+            f"error {words.error(score.power**0.5)}, above "
+            f"{words.error((1 - ERROR_RESERVE) * limit)} ({words.error(limit)} less {ERROR_RESERVE:.0%})"
         )
     return ""
 

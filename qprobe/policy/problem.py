@@ -22,9 +22,10 @@ from qprobe.policy.rest import RestTime, predict_rest
 from qprobe.policy.timing import GroupClock
 
 RULES: tuple[Rule, ...] = discover(rules, "RULE")
-ERROR_RESERVE = 0.1
-"""Share of the error limit that is left free: on a text that the model was not calibrated on, a
-trained encoder came out 5 % above its estimate."""
+ERROR_RESERVE = 0.2
+"""Share of the error limit that is left free. Among half of the groups the solver finds those whose reach
+was measured too small: mixes for a trained encoder came out 5 to 19 % above their estimates, on a text
+that it was not calibrated on."""
 
 
 @dataclass(frozen=True, slots=True)

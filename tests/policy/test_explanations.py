@@ -37,7 +37,7 @@ def test_the_chosen_is_explained_by_time_bytes_and_error():
     assert section().groups[FIRST].reasons == (
         "21.0 µs against 41.9 µs unquantized (measured at M = 128)",
         "18.0 KiB against 65.0 KiB unquantized",
-        "takes 4.94 % of the error budget",
+        "takes 6.25 % of the error budget",
     )
 
 
@@ -66,7 +66,7 @@ def test_all_objections_are_listed():
 def test_an_error_that_does_not_fit_is_said_with_its_share():
     found = rejected(section(error=0.005))
     assert found["W8A8"][-1].startswith(
-        "cpu.onednn_qlinear: would take 494 % of the error budget; 100 % is there"
+        "cpu.onednn_qlinear: would take 625 % of the error budget; 100 % is there"
     )
 
 
@@ -94,7 +94,7 @@ def test_an_infeasible_alternative_names_both_numbers():
     known = sensitivity(MODEL, gains=dict.fromkeys(MODEL.groups(), 100.0))
     (w8a8,) = [a for a in section(known=known).alternatives if a.name == "W8A8"]
     assert not w8a8.feasible
-    assert w8a8.why == "error 0.28 at the output; the limit is 0.05, less 10% in reserve"
+    assert w8a8.why == "error 0.28, above 0.04 (0.05 less 20%)"
     smallest = section().predicted.memory_bytes.value
     none = section(memory_limit_bytes=int(smallest)).alternatives[0]
     assert not none.feasible

@@ -7,6 +7,7 @@ import pytest
 from qprobe.documents.objective import ErrorLimit
 from qprobe.errors import InfeasibleError
 from qprobe.policy import make_plan
+from qprobe.policy.problem import ERROR_RESERVE
 from qprobe.policy.timing import GroupClock
 from tests.documents_factory import (
     BF16_FACT,
@@ -73,7 +74,9 @@ def test_the_plan_flips_with_the_error_limit():
 
 
 def test_the_budget_goes_where_it_saves_most():
-    found = schemes(section(error=0.0145 / 0.9))  # room for two of eight groups at a power of 1e-4
+    found = schemes(
+        section(error=0.0145 / (1 - ERROR_RESERVE))
+    )  # room for two of eight groups at a power of 1e-4
     quantized = [group for group, name in found.items() if name == "W8A8"]
     assert len(quantized) == 2
     assert {group.rpartition(".")[2] for group in quantized} <= {"up", "down"}

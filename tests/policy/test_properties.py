@@ -17,7 +17,7 @@ from qprobe.errors import InfeasibleError
 from qprobe.policy import make_plan
 from qprobe.policy.candidates import TIE_SHARE
 from qprobe.policy.decide import decide
-from qprobe.policy.problem import Choice, pose
+from qprobe.policy.problem import ERROR_RESERVE, Choice, pose
 from qprobe.policy.solver import GAP, fits
 from qprobe.policy.uniform import is_feasible, uniforms
 from tests.documents_factory import (
@@ -151,5 +151,6 @@ def test_large_models_are_solved_within_a_limit_that_binds(blocks):
     of, on, known = large(blocks)
     plan = make_plan(of, on, objective(error=0.04), known)
     section = plan.targets[plan.primary]
-    assert 0.035 < section.predicted.error.value <= 0.036 * (1 + 1e-6)
+    most = (1 - ERROR_RESERVE) * 0.04
+    assert 0.97 * most < section.predicted.error.value <= most * (1 + 1e-6)
     assert {group.scheme.name for group in section.groups.values()} >= {"W8A8", "W8A16"}
