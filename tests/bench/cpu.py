@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from qprobe.documents.files import load_document, save_document, write_text
+from qprobe.documents.files import save_document, write_text
 from qprobe.kernels.device import fingerprint
 from qprobe.timing.allocator import keep_freed_memory
 from tests.bench.cpu_page import write_page
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder: Path = options.out or ROOT / "reports" / device.slug
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{datetime.now(UTC):%Y-%m-%d}-{commit['commit']}"
-    old = _read(folder / f"{name}.json")
+    old = read_report(folder / f"{name}.json")
     cells: list[CellResult] = list(old.cells) if old else []
     requests: list[RequestResult] = list(old.requests) if old else []
 
@@ -92,9 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tell(f"wrote {folder / name}.json")
 
 
-def _read(path: Path) -> CpuReport | None:
+def read_report(path: Path) -> CpuReport | None:
     """What an earlier run of the same day and commit measured: only what is asked for is measured anew."""
-    return load_document(CpuReport, path) if path.exists() else None
+    return CpuReport.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from qprobe.documents.files import load_document
+from qprobe.documents.files import load_document, save_document
 from qprobe.documents.machine import Machine
+from tests.bench.cpu import read_report
 from tests.bench.cpu_compare import decode_rate, duel, group_ratio, miss, plan_of
 from tests.bench.cpu_page import write_page
 from tests.bench.cpu_report import (
@@ -140,6 +141,13 @@ def test_the_page_is_made_from_the_file(report, tmp_path):
     ):
         assert words in page
     assert not any(line != line.rstrip() for line in page.splitlines())
+
+
+def test_an_earlier_part_of_a_report_is_read_again(report, tmp_path):
+    path = tmp_path / "report.json"
+    assert read_report(path) is None
+    save_document(report, path)
+    assert read_report(path) == report
 
 
 @pytest.mark.parametrize("part", ["cells", "requests"])
