@@ -66,8 +66,6 @@ class Kernel:
     warm_up: Callable[[LayerSpec], object] = lambda _: None
     """Has ready what the first call would otherwise wait for, such as a compiler; it may be in a CUDA graph,
     where nothing can be loaded."""
-    rounds_input: bool = False
-    """Whether it takes activations as they are and rounds them to 8 bits by itself."""
 
     def objection(self, spec: LayerSpec) -> str:
         """Every reason against computing this layer here, in one sentence, or ""."""

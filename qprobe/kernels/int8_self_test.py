@@ -27,8 +27,8 @@ def int8_self_test() -> Int8SelfTest:
     full, reduced = {}, {}
     for name, product in (("onednn.qlinear_pointwise", _qlinear), ("torch._int_mm", _int_mm)):
         try:
-            full[name] = _worst_error(product, FULL_RANGE)
-            reduced[name] = _worst_error(product, REDUCED_RANGE)
+            full[name] = worst_error(product, FULL_RANGE)
+            reduced[name] = worst_error(product, REDUCED_RANGE)
         except (RuntimeError, AttributeError) as error:
             words = str(error).strip().partition("\n")[0]
             return Int8SelfTest(
@@ -55,7 +55,7 @@ def _percent(error: float) -> str:
     return f"off by {error:.0%} of the largest sum" if error else "exact"
 
 
-def _worst_error(
+def worst_error(
     product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], limit: int
 ) -> float:
     """Largest error over the largest sum; weights within ±limit, random and all extreme.

@@ -10,7 +10,8 @@ import torch
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.registry import get_kernel
-from qprobe.kernels.torch_cpu import dequantize_blocks
+from qprobe.kernels.activations import quantize_tokens
+from qprobe.kernels.torch_cpu import dequantize_blocks, fbgemm_dynamic
 from qprobe.quantize.scheme import dequantize_stored, quantize_weight
 
 FP32, BF16 = torch.float32, torch.bfloat16
@@ -135,6 +136,33 @@ def test_without_vnni_full_codes_are_wrong_and_refused():
     for kernel in ("cpu.int_mm", "cpu.onednn_qlinear_u8"):
         assert "multiplies codes up to" in said[kernel, "127"]
         assert said[kernel, "63"] == "accepts"
+
+
+def test_where_fbgemm_cuts_its_sums_only_short_codes_are_taken(monkeypatch):
+    monkeypatch.setattr(fbgemm_dynamic, "_worst_errors", lambda: (0.2, 0.0))
+    assert "up to 63" in objection("cpu.fbgemm_dynamic", "W8A8", 32, 256, FP32, 127)
+    assert objection("cpu.fbgemm_dynamic", "W8A8", 32, 256, FP32, 63) == ""
+    monkeypatch.setattr(fbgemm_dynamic, "_worst_errors", lambda: (0.2, 0.1))
+    assert "wrong here" in objection("cpu.fbgemm_dynamic", "W8A8", 32, 256, FP32, 63)
+
+
+def test_each_row_has_its_own_scale_although_torch_gives_fbgemm_one():
+    kernel = get_kernel("cpu.fbgemm_dynamic")
+    if words := kernel.absent():
+        pytest.skip(words)
+    spec = LayerSpec("W8A8", 24, 96, FP32, 127, "cpu")
+    weight = torch.randn(24, 96, generator=torch.Generator().manual_seed(0))
+    tensors = quantize_weight(weight, SCHEMES["W8A8"], "rtn")
+    x = torch.randn(2, 96, generator=torch.Generator().manual_seed(1))
+    x[1] *= 1000
+    packed = kernel.pack(tensors, spec)
+    exact = x @ (tensors["weight"] * tensors["weight_scale"]).T
+    engine = torch.backends.quantized.engine
+    ours = kernel.run(*quantize_tokens(x, kernel.input), packed, None, FP32)
+    theirs = torch.ops.quantized.linear_dynamic(x, packed[0].weight)
+    errors = [float((y - exact)[0].norm() / exact[0].norm()) for y in (ours, theirs)]
+    assert errors[0] < 0.02 < 0.9 < errors[1]
+    assert torch.backends.quantized.engine == engine
 
 
 def test_without_amx_signed_activations_are_refused():
