@@ -14,6 +14,9 @@ from qprobe.documents.scheme import SCHEMES
 Input = Literal["float", "uint8", "int8", "float8_e4m3fn"]
 """What a kernel wants for x: the activations, or their codes (zero point 128, 0 or none) and scales."""
 
+MAX_SUM = 2**31 // (255 * 127)
+"""So many products of 8-bit codes fit 32 bits, whatever the codes are."""
+
 
 @dataclass(frozen=True)
 class LayerSpec:
@@ -88,6 +91,11 @@ def nothing() -> str:
 
 def any_code() -> None:
     """No limit."""
+
+
+def refuse_long_sums(spec: LayerSpec) -> str:
+    """Whether the 32 bits of an int8 product hold the sums over K."""
+    return "" if spec.k <= MAX_SUM else f"sums of K = {spec.k} products may exceed 32 bits"
 
 
 def accept(_spec: LayerSpec) -> str:

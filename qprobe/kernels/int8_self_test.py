@@ -55,9 +55,7 @@ def _percent(error: float) -> str:
     return f"off by {error:.0%} of the largest sum" if error else "exact"
 
 
-def worst_error(
-    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], limit: int
-) -> float:
+def worst_error(product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], limit: int) -> float:
     """Largest error over the largest sum; weights within ±limit, random and all extreme.
 
     `product` takes x (M, K) and w (N, K), both int8, to their product (M, N) of any type.

@@ -12,10 +12,19 @@ from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import Kernel, LayerSpec, accept, any_code, nothing
 from qprobe.quantize.scheme import canonical_names, dequantize_stored
 
+ALIGNMENT = 32
+"""Bytes. torch's int8 product loads what lies otherwise all the same, which ends the process."""
+
 
 def pack_canonical(tensors: dict[str, Tensor], spec: LayerSpec) -> Sequence[Tensor]:
-    """The canonical tensors themselves, in their order."""
-    return tuple(tensors[name].contiguous() for name in canonical_names(SCHEMES[spec.scheme]))
+    """The canonical tensors themselves, in their order, where any kernel can read them."""
+    names = canonical_names(SCHEMES[spec.scheme])
+    return tuple(align(tensors[name].contiguous()) for name in names)
+
+
+def align(tensor: Tensor) -> Tensor:
+    """The tensor, copied where it begins at an odd place, as in a mapped file."""
+    return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
 def unpack_canonical(packed: Sequence[Tensor], spec: LayerSpec) -> dict[str, Tensor]:

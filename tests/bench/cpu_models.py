@@ -29,7 +29,7 @@ from tests.bench.cpu_requests import BenchModel, draw_ids, read_ids, time_in_tur
 from tests.bench.peers._peer import all_peers
 from tests.bench.scouting import Pair, Scouted, describe_error
 
-CLOSE = 3.0
+CLOSE = 2.0
 """What takes this many times as long as the best peer, tried alone, is not timed in turn."""
 UNIFORM = 2
 """How many of the uniform plans are timed as well: those predicted to be the fastest."""

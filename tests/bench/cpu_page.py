@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from tests.bench.cpu_compare import (
 )
 from tests.bench.cpu_model_page import model_lines
 from tests.bench.cpu_report import CellResult, CpuReport, Kind, RowResult
-from tests.bench.peers._published import PUBLISHED, SOURCE
+from tests.bench.peers._peer import all_peers
+from tests.bench.peers._published import LEAD, PUBLISHED, SOURCE
 
 OPPONENTS: tuple[tuple[Kind, str], ...] = (("torch", "PyTorch-side peer"), ("next", "next mark"))
 
@@ -37,7 +38,8 @@ def write_page(report: CpuReport, plots: Sequence[str] = ()) -> str:
         f"{device.name}, {device.units} cores, {', '.join(device.features)}; commit "
         f"{report.commit}{changed}, {report.created_utc:%Y-%m-%d %H:%M} UTC; {report.threads} "
         f"threads; {versions}. Taken in {report.wall_s / 60:.0f} minutes. Medians; ratios are paired "
-        "and interleaved, with their 95 % interval; below 1, what is bundled is faster.",
+        "and interleaved, with their 95 % interval; below 1, what is bundled is faster. All layers run "
+        "eagerly, the peers' as well; compiled models are compared in the reports of MiniLM.",
         "",
         *report.notes,
         *_summary(report),
@@ -64,6 +66,7 @@ def _summary(report: CpuReport) -> Iterator[str]:
                 continue
             line = f"- {bits} bits beside the best {words}, {len(found)} cells: "
             yield line + "; ".join(_verdicts(found))
+            yield from _leads(d for _, d in found)
             if disturbed := sum(d.is_disturbed for _, d in found):
                 yield f"  - the machine was disturbed in {disturbed} of them: their intervals are wide"
     yield ""
@@ -84,6 +87,20 @@ def _verdicts(found: Sequence[tuple[CellResult, Duel]]) -> Iterator[str]:
         )
         if cells:
             yield f"{text} {len(cells)}" + ("" if verdict == "within" else f" ({listed})")
+
+
+def _leads(found: Iterable[Duel]) -> Iterator[str]:
+    """Who of another runtime is faster, by how much, and why."""
+    ahead: dict[str, list[float]] = {}
+    for d in found:
+        if d.ratio.median > 1:
+            ahead.setdefault(d.theirs.source, []).append(d.ratio.median)
+    for name, ratios in sorted(ahead.items()):
+        peer = all_peers().get(name)
+        if peer is not None and peer.lead:
+            cells = f"{len(ratios)} cells" if len(ratios) > 1 else "1 cell"
+            most = f"up to {max(ratios):.2f} times as fast"
+            yield f"  - {name} leads in {cells}, {most}: {peer.lead}"
 
 
 def _best_tables(report: CpuReport) -> Iterator[str]:
@@ -116,6 +133,7 @@ def _published(report: CpuReport) -> Iterator[str]:
     yield "## ggml, as published"
     yield ""
     yield f"Figures {SOURCE}: only how many times as fast as `F.linear` each is, there and here."
+    yield f"Where ggml is ahead: {LEAD}."
     yield ""
     yield "| K, N, M | ggml | over fp32 | over bf16 | bundled here | over fp32 | over bf16 |"
     yield "|---|---|---|---|---|---|---|"

@@ -57,7 +57,7 @@ def report():
             row("bundled", "W4A16 by reference", 4, 3.0),
             row("torch", "eight", 8, 0.95),
             row("torch", "four", 4, 1.0),
-            row("next", "eight", 8, 0.5),
+            row("next", "eight", 8, 0.5, source="ONNX Runtime"),
             row("next", "hopeless", 4, 0.0, reason="a call would take some 99 s", alone_s=99.0),
         ),
     )
@@ -132,6 +132,7 @@ def test_the_page_is_made_from_the_file(report, tmp_path):
         "not in 1 (K 4096 N 4096 M 1: 3.00 (3.00–3.00) × peer: four)",
         "4 bits beside the best next mark: nothing",
         "a call would take some 99 s",
+        "ONNX Runtime leads in 1 cell, up to 2.00 times as fast: x is quantized",
         "![a-plot](a-plot.svg)",
         "hqq not installed",
         "published on another run",

@@ -9,8 +9,8 @@ import torch
 
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import LayerSpec
-from qprobe.kernels.registry import get_kernel
 from qprobe.kernels.activations import quantize_tokens
+from qprobe.kernels.registry import get_kernel
 from qprobe.kernels.torch_cpu import dequantize_blocks, fbgemm_dynamic
 from qprobe.quantize.scheme import dequantize_stored, quantize_weight
 
@@ -159,10 +159,23 @@ def test_each_row_has_its_own_scale_although_torch_gives_fbgemm_one():
     exact = x @ (tensors["weight"] * tensors["weight_scale"]).T
     engine = torch.backends.quantized.engine
     ours = kernel.run(*quantize_tokens(x, kernel.input), packed, None, FP32)
-    theirs = torch.ops.quantized.linear_dynamic(x, packed[0].weight)
+    held = fbgemm_dynamic._held[packed[0].data_ptr()]
+    theirs = torch.ops.quantized.linear_dynamic(x, held)
     errors = [float((y - exact)[0].norm() / exact[0].norm()) for y in (ours, theirs)]
     assert errors[0] < 0.02 < 0.9 < errors[1]
     assert torch.backends.quantized.engine == engine
+
+
+def test_what_fbgemm_holds_goes_with_the_layer():
+    kernel = get_kernel("cpu.fbgemm_dynamic")
+    if words := kernel.absent():
+        pytest.skip(words)
+    before = len(fbgemm_dynamic._held)
+    tensors = quantize_weight(torch.randn(8, 16), SCHEMES["W8A8"], "rtn")
+    packed = kernel.pack(tensors, LayerSpec("W8A8", 8, 16, FP32, 127, "cpu"))
+    assert len(fbgemm_dynamic._held) == before + 1
+    del packed
+    assert len(fbgemm_dynamic._held) == before
 
 
 def test_without_amx_signed_activations_are_refused():

@@ -10,15 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
+from qprobe.kernels._kernel import Kernel, any_code, refuse_long_sums
 from qprobe.kernels.cpp._library import load_library, why_absent
 from qprobe.kernels.cpp._strips import pack_strips, unpack_strips
 from qprobe.kernels.cpp._weight_only import TYPES
 
 NAME = "qprobe_gemm_int8"
 FEATURES = frozenset({"avx512_vnni", "avx512bw", "avx512vl"})
-MAX_K = 2**31 // (255 * 127)
-"""Sums of more products may exceed 32 bits."""
 
 
 class Call(ctypes.Structure):
@@ -47,10 +45,6 @@ def _bind() -> tuple[Callable[[Any], Any], Callable[[Any], int]]:
 
 def _absent() -> str:
     return why_absent(NAME, FEATURES)
-
-
-def _refuse(spec: LayerSpec) -> str:
-    return "" if spec.k <= MAX_K else f"sums of K = {spec.k} products may exceed 32 bits"
 
 
 def _run(
@@ -102,7 +96,7 @@ KERNEL = Kernel(
     input="uint8",
     absent=_absent,
     max_code=any_code,
-    refuse=_refuse,
+    refuse=refuse_long_sums,
     pack=pack_strips,
     unpack=unpack_strips,
     run=_run,

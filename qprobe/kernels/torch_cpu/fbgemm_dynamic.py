@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from qprobe.documents.scheme import FULL_RANGE, REDUCED_RANGE
-from qprobe.kernels._kernel import Kernel, LayerSpec, accept
+from qprobe.kernels._kernel import Kernel, LayerSpec, refuse_long_sums
 from qprobe.kernels.activations import ZERO_POINTS
 from qprobe.kernels.int8_self_test import worst_error
 
 ENGINE = "fbgemm"
-
-
-class _Held(Tensor):
-    """Stands for a weight (N, K) int8 in FBGEMM's layout, which torch has no tensor of."""
-
-    weight: Any
-    __torch_function__ = torch._C._disabled_torch_function_impl
+_lock = threading.Lock()
+_held: dict[int, Any] = {}
+"""Address of a stand-in → the weight in FBGEMM's layout, which torch has no tensor of."""
 
 
 def _absent() -> str:
@@ -49,32 +48,43 @@ def _worst_errors() -> tuple[float, float]:
     return worst_error(product, FULL_RANGE), worst_error(product, REDUCED_RANGE)
 
 
-def _prepack(codes: Tensor, scale: Tensor) -> _Held:
+@contextmanager
+def _engine() -> Iterator[None]:
+    """FBGEMM as what packs quantized tensors, in silence: torch announces their removal at each use."""
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = torch.backends.quantized.engine
+        torch.backends.quantized.engine = ENGINE
+        try:
+            yield
+        finally:
+            torch.backends.quantized.engine = before
+
+
+def _prepack(codes: Tensor, scale: Tensor) -> Tensor:
     zero_points = torch.zeros(len(codes), dtype=torch.int64)
-    before = torch.backends.quantized.engine
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces the removal at each use
+    with _engine():
         quantized = torch._make_per_channel_quantized_tensor(
             codes.contiguous(), scale.double().reshape(-1), zero_points, 0
         )
-        torch.backends.quantized.engine = ENGINE
-        try:
-            weight = torch.ops.quantized.linear_prepack(quantized, None)
-        finally:
-            torch.backends.quantized.engine = before
+        weight = torch.ops.quantized.linear_prepack(quantized, None)
     # Of the size of what is held, with a single byte of its own.
-    held: _Held = Tensor._make_subclass(_Held, codes.new_zeros(1, 1).expand(codes.shape))
-    held.weight = weight
-    return held
+    stand_in = codes.new_zeros(1, 1).expand(codes.shape)
+    address = stand_in.data_ptr()
+    _held[address] = weight
+    weakref.finalize(stand_in, _held.pop, address)
+    return stand_in
 
 
-def _multiply(codes: Tensor, held: _Held) -> Tensor:
+def _multiply(codes: Tensor, stand_in: Tensor) -> Tensor:
     """Σ codes · weight · scale for codes (M, K) int8, (M, N) float32.
 
     The operator takes float32, which it divides by a given scale and rounds: codes to themselves.
     """
     operator = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
-    y: Tensor = operator(codes.to(torch.float32), 1.0, ZERO_POINTS["uint8"], held.weight)
+    y: Tensor = operator(
+        codes.to(torch.float32), 1.0, ZERO_POINTS["uint8"], _held[stand_in.data_ptr()]
+    )
     return y
 
 
@@ -83,11 +93,10 @@ def _pack(tensors: dict[str, Tensor], _spec: LayerSpec) -> Sequence[Tensor]:
 
 
 def _unpack(packed: Sequence[Tensor], _spec: LayerSpec) -> dict[str, Tensor]:
-    held = packed[0]
-    assert isinstance(held, _Held)
-    weight, _bias = torch.ops.quantized.linear_unpack(held.weight)
-    scale = weight.q_per_channel_scales().to(torch.float32)
-    return {"weight": weight.int_repr(), "weight_scale": scale.reshape(-1, 1)}
+    with _engine():
+        weight, _bias = torch.ops.quantized.linear_unpack(_held[packed[0].data_ptr()])
+        scale = weight.q_per_channel_scales().to(torch.float32)
+        return {"weight": weight.int_repr(), "weight_scale": scale.reshape(-1, 1)}
 
 
 def _run(
@@ -99,9 +108,7 @@ def _run(
 ) -> Tensor:
     if x_scale is None:
         raise TypeError("this kernel multiplies quantized activations")
-    held = packed[0]
-    assert isinstance(held, _Held)
-    y = _multiply(x.reshape(-1, x.shape[-1]), held)
+    y = _multiply(x.reshape(-1, x.shape[-1]), packed[0])
     x_scale = x_scale.reshape(-1, 1)
     y = y.mul_(x_scale) if bias is None else torch.addcmul(bias.float(), y, x_scale, out=y)
     return y.reshape(*x.shape[:-1], y.shape[-1]).to(out_dtype)
@@ -115,7 +122,7 @@ KERNEL = Kernel(
     input="int8",
     absent=_absent,
     max_code=_max_code,
-    refuse=accept,
+    refuse=refuse_long_sums,
     pack=_pack,
     unpack=_unpack,
     run=_run,

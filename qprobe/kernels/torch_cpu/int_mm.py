@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from qprobe.kernels._kernel import Kernel, LayerSpec
+from qprobe.kernels._kernel import Kernel, LayerSpec, refuse_long_sums
 from qprobe.kernels.reference import pack_canonical, unpack_canonical
 from qprobe.kernels.torch_cpu._onednn import int8_absent, int8_max_code
 
 
 def _refuse(spec: LayerSpec) -> str:
-    return "torch's integer product is wrong for K = 1" if spec.k == 1 else ""
+    if spec.k == 1:
+        return "torch's integer product is wrong for K = 1"
+    return refuse_long_sums(spec)
 
 
 def _run(

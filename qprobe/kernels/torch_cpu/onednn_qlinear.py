@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qprobe.kernels._kernel import Kernel, accept
+from qprobe.kernels._kernel import Kernel, refuse_long_sums
 from qprobe.kernels.device import cpu_features
 from qprobe.kernels.torch_cpu._onednn import (
     int8_absent,
@@ -29,7 +29,7 @@ KERNEL = Kernel(
     input="int8",
     absent=_absent,
     max_code=int8_max_code,
-    refuse=accept,
+    refuse=refuse_long_sums,
     pack=pack_int8,
     unpack=unpack_int8,
     run=run_int8,

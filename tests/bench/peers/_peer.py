@@ -47,6 +47,8 @@ class Peer:
     module: str
     side: Side
     ways: tuple[Way, ...]
+    lead: str = ""
+    """What it does that PyTorch-side layers do not, where it is faster: one clause."""
     settle_s: float = 0.0
     """Seconds to wait before its samples and after them: it has threads of its own, which spin for a
     while, as those of torch do."""

@@ -14,6 +14,11 @@ SOURCE = (
     "2026-11), not measured here"
 )
 
+LEAD = (
+    "it quantizes x in blocks of 32 and multiplies integers, with weights and scales of a block side "
+    "by side; what is bundled for 4 bits keeps x in 16 bits"
+)
+
 
 @dataclass(frozen=True)
 class Published:

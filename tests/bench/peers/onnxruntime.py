@@ -101,6 +101,8 @@ PEER = Peer(
     distribution="onnxruntime",
     module="onnxruntime",
     side="next",
+    lead="x is quantized inside the product (by one scale, or one for each block of K), so that even "
+    "4-bit weights are multiplied as integers, and there is no Python between the two",
     settle_s=0.02,
     ways=(
         Way("DynamicQuantizeMatMul int8", 8, ("float32",), _dynamic),

@@ -91,6 +91,7 @@ PEER = Peer(
     distribution="openvino",
     module="openvino",
     side="next",
+    lead="its kernels are generated for each shape, and quantize x in groups of 32 inside the product",
     settle_s=0.02,
     ways=tuple(
         Way(f"{label}, {precision}", bits, ("float32",), make)
