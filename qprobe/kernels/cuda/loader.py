@@ -23,8 +23,8 @@ from qprobe.kernels.cuda.nvrtc import choose_compiler
 from qprobe.kernels.cuda.portfolio import Source
 
 OLDEST_CUPY = 14
-DEFAULT_SHARED_BYTES = 48 * 2**10
-"""What a kernel gets without asking for more."""
+MAX_DYNAMIC_SHARED = 8
+"""CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, in the driver's own numbers."""
 
 
 class CupyDriver:
@@ -143,9 +143,9 @@ def _load(source: Source, build_name: str, index: int) -> Launch:
         # Both have made the same context current: the card's primary one.
         module = driver.moduleLoadData(image)
         function = driver.moduleGetFunction(module, source.manifest.entry)
-        if build.shared_bytes > DEFAULT_SHARED_BYTES:
-            most = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-            driver.funcSetAttribute(function, most, build.shared_bytes)
+        if build.shared_bytes:
+            # Without asking there are 48 KiB, static shared memory included, which only the machine code tells.
+            driver.funcSetAttribute(function, MAX_DYNAMIC_SHARED, build.shared_bytes)
     return _bind(driver.launchKernel, function, build, index)
 
 

@@ -1,0 +1,37 @@
+"""Loading and launching on a planted driver that is as strict as NVIDIA's."""
+
+import pytest
+
+from qprobe.kernels.cuda import loader
+from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.portfolio import all_sources
+from tests.kernels.cuda.planted_cupy import STREAM, PlantedCupy
+
+SMALL = "m32n64, float16"
+"""A build whose dynamic shared memory is 48 KiB, and which has a word of static shared memory besides."""
+CASES = [("copy", ""), ("gemm_s8_mma", SMALL), ("gemm_s8_mma", "m128n256, float16")]
+
+
+@pytest.fixture
+def cupy(monkeypatch, tmp_path):
+    monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
+    planted = PlantedCupy()
+    planted.plant(monkeypatch)
+    planted.touch()
+    yield planted
+    loader._load.cache_clear()
+    loader._driver_cuda.cache_clear()
+
+
+def load(name, build, index=0):
+    return loader._load(all_sources()[name], build, index)
+
+
+@pytest.mark.parametrize(("name", "build"), CASES)
+def test_a_kernel_is_given_the_shared_memory_that_it_takes(cupy, name, build):
+    load(name, build)((1, 1, 1), 64)
+    assert cupy.launched == [(name, cupy.context_of(0), STREAM)]
+
+
+def test_the_shared_memory_of_the_smallest_int8_product_is_the_telling_case():
+    assert all_sources()["gemm_s8_mma"].builds[SMALL].shared_bytes == 48 * 1024
