@@ -140,28 +140,39 @@ def _load(source: Source, build_name: str, index: int) -> Launch:
     image = load_cubin(source.path, build, choose_compiler(capability, features, _driver_cuda()))
     torch.cuda.init()
     with torch.cuda.device(index), cupy.cuda.Device(index):
-        # Both have made the same context current: the card's primary one.
+        # Both go by the card's primary context; a thread that has done nothing yet may have none.
+        if not driver.ctxGetCurrent():
+            cupy.cuda.runtime.free(0)
         module = driver.moduleLoadData(image)
         function = driver.moduleGetFunction(module, source.manifest.entry)
         if build.shared_bytes:
             # Without asking there are 48 KiB, static shared memory included, which only the machine code tells.
             driver.funcSetAttribute(function, MAX_DYNAMIC_SHARED, build.shared_bytes)
-    return _bind(driver.launchKernel, function, build, index)
+        return _bind(driver, function, build, index)
 
 
-def _bind(launch_kernel: Any, function: int, build: Build, index: int) -> Launch:
-    """A launch on torch's current stream of the card, whichever card is current."""
-    threads, shared = build.threads, build.shared_bytes
+def _bind(driver: Any, function: int, build: Build, index: int) -> Launch:
+    """A launch on torch's current stream of the card, whichever card is current, in any thread.
+
+    The context that is current now is the one that the function belongs to. A thread that has
+    called nothing of CUDA's runtime, as one of autograd or of a server may, has none of its own.
+    """
+    context, threads, shared = driver.ctxGetCurrent(), build.threads, build.shared_bytes
+    launch_kernel, context_of_thread = driver.launchKernel, driver.ctxGetCurrent
     stream_of: Callable[[int], int] = torch._C._cuda_getCurrentRawStream
     current = torch.cuda.current_device
 
-    def launch(blocks: Blocks, arguments: int) -> None:
+    def start(blocks: Blocks, arguments: int) -> None:
         x, y, z = blocks
-        stream = stream_of(index)
+        if context_of_thread() != context:
+            driver.ctxSetCurrent(context)
+        launch_kernel(function, x, y, z, threads, 1, 1, shared, stream_of(index), arguments, 0)
+
+    def launch(blocks: Blocks, arguments: int) -> None:
         if current() == index:
-            launch_kernel(function, x, y, z, threads, 1, 1, shared, stream, arguments, 0)
+            start(blocks, arguments)
             return
         with torch.cuda.device(index):
-            launch_kernel(function, x, y, z, threads, 1, 1, shared, stream, arguments, 0)
+            start(blocks, arguments)
 
     return launch

@@ -1,5 +1,7 @@
 """Loading and launching on a planted driver that is as strict as NVIDIA's."""
 
+import threading
+
 import pytest
 
 from qprobe.kernels.cuda import loader
@@ -35,3 +37,50 @@ def test_a_kernel_is_given_the_shared_memory_that_it_takes(cupy, name, build):
 
 def test_the_shared_memory_of_the_smallest_int8_product_is_the_telling_case():
     assert all_sources()["gemm_s8_mma"].builds[SMALL].shared_bytes == 48 * 1024
+
+
+def in_a_thread(work):
+    """What is done in a new thread, or the error that it raises."""
+    found = []
+
+    def run():
+        try:
+            found.append(work())
+        except Exception as error:  # noqa: BLE001 - raised again below
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+@pytest.fixture
+def two_cards(cupy):
+    cupy.cards = (*cupy.cards, Card(1, "Planted", "8.0", 4))
+    return cupy
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_new_thread_launches_what_another_has_loaded(two_cards, index):
+    launch = load("copy", "", index)
+    for _ in range(2):
+        in_a_thread(lambda: launch((1, 1, 1), 64))
+    launch((1, 1, 1), 64)
+    assert two_cards.launched == [("copy", two_cards.context_of(index), STREAM + index)] * 3
+
+
+def test_a_new_thread_loads_for_all(cupy):
+    launch = in_a_thread(lambda: load("copy", ""))
+    launch((1, 1, 1), 64)
+    assert cupy.launched == [("copy", cupy.context_of(0), STREAM)]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_card_that_was_current_is_current_again(two_cards, index):
+    launch = load("copy", "", index)
+    assert two_cards.index == 0
+    launch((1, 1, 1), 64)
+    assert (two_cards.index, two_cards.current_context()) == (0, two_cards.context_of(0))
