@@ -7,6 +7,8 @@ asked for, and not beyond what the card has; what a module holds is read from it
 from __future__ import annotations
 
 import contextlib
+import struct
+import sys
 import threading
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from types import SimpleNamespace
 import torch
 
 from qprobe.documents import arch
+from qprobe.kernels.cuda import loader
 from qprobe.kernels.cuda.driver import Card
 from tests.machine_code.elf import Code, read_cubin
 
@@ -67,9 +70,7 @@ class PlantedCupy:
 
     def plant(self, monkeypatch):
         """Take the place of CuPy and of torch's CUDA until the test ends."""
-        from qprobe.kernels.cuda import loader
-
-        monkeypatch.setitem(__import__("sys").modules, "cupy", self)
+        monkeypatch.setitem(sys.modules, "cupy", self)
         monkeypatch.setattr(loader, "CUPY", SimpleNamespace(cards=lambda: self.cards))
         for cache in (loader._load, loader._driver_cuda):
             cache.cache_clear()
@@ -118,8 +119,10 @@ class PlantedCupy:
         self._need_context()
         try:
             self.modules.append(read_cubin(image))
-        except Exception:  # noqa: BLE001 - whatever it is, it is no machine code
-            raise CUDADriverError("CUDA_ERROR_INVALID_IMAGE: device kernel image is invalid") from None
+        except (ValueError, KeyError, IndexError, struct.error):
+            raise CUDADriverError(
+                "CUDA_ERROR_INVALID_IMAGE: device kernel image is invalid"
+            ) from None
         return len(self.modules)
 
     def find_function(self, module, name):

@@ -96,7 +96,7 @@ def planted(monkeypatch):
         driver = SimpleNamespace(
             launchKernel=lambda *arguments: told.append(arguments), ctxGetCurrent=lambda: 9
         )
-        return loader._bind(driver, 77, build, index)
+        return loader._bind(driver, 77, "copy.cu", build, index)
 
     return launch_on, told, entered
 
