@@ -10,7 +10,7 @@ from torch import Tensor
 from qprobe._discover import discover
 from qprobe.documents import arch
 from qprobe.kernels._kernel import Kernel, LayerSpec, Pack, Unpack, any_code
-from qprobe.kernels.cuda import driver, packing
+from qprobe.kernels.cuda import driver, packing, quantizer
 from qprobe.kernels.cuda._products import BY_ROLE
 from qprobe.kernels.cuda._stored import add_label
 from qprobe.kernels.cuda.arguments import INT32_MAX
@@ -90,11 +90,13 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
 
 
 def _warm_up(source: Source, spec: LayerSpec) -> None:
-    """Compile and load every build that the layer may need, whatever the rows."""
+    """Compile and load every build that the layer may need, whatever the rows: what quantizes them, too."""
     index = _index(spec.device)
     card = driver.find_card(index)
     for build in source.find_builds(spec.scheme, spec.activation_dtype, card.capability):
         driver.current().load(source, build.name, index)
+    if source.manifest.input == "int8":
+        quantizer.warm_up(spec)
 
 
 def lacks(source: Source, card: Card) -> str:
