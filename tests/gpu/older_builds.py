@@ -23,9 +23,8 @@ def runnable_builds(card: Card) -> Iterator[tuple[object, Source, Build]]:
         source = all_sources()[kernel.id.removeprefix("cuda.")]
         if arch.missing(source.manifest.requires, card.capability, card.name):
             continue
-        for build in source.builds.values():
-            if build.shared_bytes <= arch.SHARED_BYTES.get(card.capability, 0):
-                yield kernel, source, build
+        for build in source.runnable_builds(card.capability):
+            yield kernel, source, build
 
 
 def run_build(kernel, source: Source, build: Build, device, monkeypatch) -> tuple[float, float]:

@@ -62,18 +62,12 @@ def test_every_unit_is_probed(device):
 
 def test_every_build_for_this_card_compiles_and_loads(device):
     """Whatever the policy chooses, no layer meets a compiler error in service."""
-    capability = loader.CUPY.cards()[device.index].capability
-    for source in all_sources().values():
-        if loader.CUPY.find_build_obstacle(
-            loader.CUPY.cards()[device.index], source.manifest.requires
-        ):
-            continue
-        from qprobe.documents import arch
+    from tests.gpu.compiling import builds_for
 
-        if arch.missing(source.manifest.requires, capability):
-            continue
-        for name in source.builds:
-            loader.CUPY.load(source, name, device.index)
+    found = list(builds_for(loader.CUPY.cards()[device.index]))
+    assert found
+    for source, build in found:
+        loader.CUPY.load(source, build.name, device.index)
 
 
 SCRIPT = """

@@ -41,7 +41,8 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
         raise TypeError("this qprobe has no kernel that quantizes activations")
     k, device = x.shape[-1], x.device
     index = device.index or 0
-    x = x.to(_nearest(source, x.dtype, index))
+    if x.dtype != (dtype := _nearest(source, x.dtype, index)):
+        x = x.to(dtype)
     rows = x.reshape(-1, k).contiguous()
     rows = rows if rows.data_ptr() % 16 == 0 else rows.clone()
     codes = torch.empty(x.shape, dtype=torch.int8, device=device)
