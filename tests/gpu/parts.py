@@ -40,7 +40,7 @@ def run_part(
     """
     print(f"--- {name}, {limit_s:.0f} s at most", flush=True)
     start = time.monotonic()
-    process = subprocess.Popen([sys.executable, *arguments], cwd=folder, start_new_session=True)
+    process = _start(arguments, folder)
     is_late = False
     try:
         status = process.wait(limit_s)
@@ -56,6 +56,17 @@ def run_part(
     outcome = Outcome(name, status, time.monotonic() - start, is_late)
     print(f"--- {outcome.words}", flush=True)
     return outcome
+
+
+def _start(arguments: tuple[str, ...], folder: Path) -> subprocess.Popen[bytes]:
+    """In a session of its own, and able to be interrupted: what a shell starts behind itself ignores that, and so would
+    what is started from it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([sys.executable, *arguments], cwd=folder, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
