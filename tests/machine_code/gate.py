@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,8 +27,8 @@ SIZES = {"pointer": 8, "int32": 4}
 SPILLS = ("STL", "LDL")
 LOGGED = "wgmma"
 """The feature of kernels whose log is read: what it tells of them is not seen in what they are made of."""
-SLOW = "C7510"
-"""The number of the assembler's remark that products of warpgroups wait for one another."""
+SLOW = re.compile(r"serialized|wait(_group)? is injected")
+"""In the assembler's remarks that products of warpgroups wait for one another: C7510 to C7514, and C7517."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,11 @@ def judge(pair: Pair, made: Compiled) -> list[str]:
     return [
         *_judge_instructions(pair, made),
         *_judge_resources(pair, made.code),
-        *(f"the compiler says: {line.strip()}" for line in made.log.splitlines() if SLOW in line),
+        *(
+            f"the compiler says: {line.strip()}"
+            for line in made.log.splitlines()
+            if SLOW.search(line)
+        ),
     ]
 
 

@@ -91,9 +91,8 @@ PRODUCT = """asm volatile("wgmma.mma_async.sync.aligned.m64n8k32.s32.s8.s8 {%0, 
     : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3]) : "l"(x[0]), "l"(x[1]));"""
 
 
-def plant_warpgroup(folder, *, is_slow):
-    """Two products of a warpgroup; slow, because the sums of the first are used before the second."""
+def plant_warpgroup(folder, between=""):
+    """Two products of a warpgroup, and what stands between them."""
     path = folder / "planted.cu"
-    between = "for (int i = 0; i < 4; i++) d[i] += threadIdx.x;" if is_slow else ""
     path.write_text(WARPGROUP.replace("PRODUCT", PRODUCT).replace("BETWEEN", between))
     return path
