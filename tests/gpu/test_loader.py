@@ -52,9 +52,10 @@ def test_a_launch_neither_allocates_nor_waits(device):
     assert torch.cuda.memory_stats(device)["allocation.all.allocated"] == before
 
 
-def test_every_unit_is_probed(device):
+def test_every_unit_is_probed_and_gives_the_known_answer(device):
     found = list_peaks(device)
     assert found
+    assert [words for probe in found if (words := probe.find_fault())] == []
     for probe in found:
         probe.run()
     torch.cuda.synchronize()
