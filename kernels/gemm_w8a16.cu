@@ -8,6 +8,7 @@
 //: architectures = ["7.5", "8.0", "8.6", "9.0", "10.0", "12.0"]
 //: max_rows = 128
 //: tile = { m = 16, n = 128, k = 128 }
+//: grid = ["m", "n", "split"]
 //: threads = 256
 //: arguments = ["x", "packed", "scales", "bias", "y", "scratch", "counters", "m", "n", "k", "split"]
 //: sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 128 }

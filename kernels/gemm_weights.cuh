@@ -1,4 +1,6 @@
-// y = x · Wᵀ + b on tensor cores, for few to 128 rows: the weight is streamed once, in the order in which it is multiplied.
+// y = x · Wᵀ + b on tensor cores, for few to 128 rows: the weight is streamed in the order in which it is multiplied, once
+// for each QP_TILE_M rows, of which there are 64 at most. From 65 rows on it is read twice: blocks of the same strips are
+// neighbours in the grid, so that the second finds in L2 what the first has read.
 //
 // A block computes QP_TILE_M rows of four strips. Four of its warps take a strip each, over one half of each stage of
 // QP_TILE_K along K, four over the other; the halves are added at the end. The weights are the first operand of MMAs of
@@ -65,7 +67,7 @@ QP_DEVICE void qp_copy_values(unsigned char* to, const unsigned char* from, cons
   for (int part = 0; part < kStrips * kVectors; part += QP_THREADS) {
     const int i = part + threadIdx.x;
     if (i >= kStrips * kVectors) continue;
-    const int strip = blockIdx.x * kStrips + i / kVectors;
+    const int strip = blockIdx.y * kStrips + i / kVectors;
     const size_t at = static_cast<size_t>(stage) * kStripBytes + i % kVectors * 16;
     const bool is_there = strip < of.strips && at < whole;
     qp_copy_async16(to + i * 16, from + (is_there ? strip * whole + at : 0), is_there ? 16 : 0);
@@ -78,7 +80,7 @@ QP_DEVICE void qp_copy_x(unsigned char* to, const qp_problem& of, int stage) {
   for (int part = 0; part < QP_TILE_M * kVectors; part += QP_THREADS) {
     const int i = part + threadIdx.x;
     if (QP_TILE_M * kVectors % QP_THREADS != 0 && i >= QP_TILE_M * kVectors) continue;
-    const int row = blockIdx.y * QP_TILE_M + i / kVectors, column = stage * kStage + i % kVectors * kAlong;
+    const int row = blockIdx.x * QP_TILE_M + i / kVectors, column = stage * kStage + i % kVectors * kAlong;
     const bool is_there = row < of.m && column < of.k;
     qp_copy_async16(to + i / kVectors * kRowBytes + i % kVectors * 16,
                     of.x + (is_there ? static_cast<size_t>(row) * of.k + column : 0), is_there ? 16 : 0);
@@ -89,7 +91,7 @@ QP_DEVICE void qp_copy_x(unsigned char* to, const qp_problem& of, int stage) {
 QP_DEVICE void qp_copy_unaligned_x(unsigned char* to, const qp_problem& of, int stage) {
 #pragma unroll 1
   for (int i = threadIdx.x; i < QP_TILE_M * kStage; i += QP_THREADS) {
-    const int row = blockIdx.y * QP_TILE_M + i / kStage, column = stage * kStage + i % kStage;
+    const int row = blockIdx.x * QP_TILE_M + i / kStage, column = stage * kStage + i % kStage;
     reinterpret_cast<qp_act*>(to + i / kStage * kRowBytes)[i % kStage] =
         row < of.m && column < of.k ? of.x[static_cast<size_t>(row) * of.k + column] : static_cast<qp_act>(0);
   }
@@ -238,7 +240,7 @@ QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_problem& of, const 
     const float add = bias ? qp_act_to_float(bias[feature]) : 0;
 #pragma unroll
     for (int i = 0; i < 2 * kColumns; i++) {
-      const int row = blockIdx.y * QP_TILE_M + i / 2 * 8 + lane % 4 * 2 + i % 2;
+      const int row = blockIdx.x * QP_TILE_M + i / 2 * 8 + lane % 4 * 2 + i % 2;
       const float sum = sums[(i / 2 * kPairs + j / 2) * 4 + j % 2 * 2 + i % 2];
       if (row < of.m) y[static_cast<size_t>(row) * of.n + feature] = qp_act_from_float(sum * scale + add);
     }
@@ -249,7 +251,7 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
                        qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k, int split) {
   QP_SHARED_DYNAMIC(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, half = warp / kStrips;
-  const int strip = blockIdx.x * kStrips + warp % kStrips;
+  const int strip = blockIdx.y * kStrips + warp % kStrips;
   const qp_problem of = {x, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
                          m, n, k, qp_tiles(k), (n + kStrip - 1) / kStrip,
                          (reinterpret_cast<size_t>(x) | k * sizeof(qp_act)) % 16 == 0};

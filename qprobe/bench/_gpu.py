@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,8 @@ from qprobe.kernels.cuda import driver
 from qprobe.kernels.cuda.probes import copy_on, list_peaks
 from qprobe.timing.graphs import capture, host_seconds
 from qprobe.timing.interleave import Task, time_interleaved
+
+logger = logging.getLogger(__name__)
 
 SIDE = 4096
 LARGE_SIDE = 8192
@@ -121,10 +124,15 @@ def support_of(unit: str, capability: str, card: str) -> Support:
 
 
 def _measure_probes(bed: Gpu) -> dict[str, Peak]:
-    """What each unit reaches with everything in registers, by the name of the probe."""
+    """What each unit reaches with everything in registers, by the name of the probe; what computes wrongly has no rate."""
     if driver.current().find_obstacle():
         return {}
-    probes = list_peaks(bed.device)
+    probes = []
+    for probe in list_peaks(bed.device):
+        if words := probe.find_fault():
+            logger.warning("%s: its speed is not measured", words)
+        else:
+            probes.append(probe)
     tasks = {p.name: Task(lambda _, p=p: p.run(), clock=bed.clock) for p in probes}  # type: ignore[misc]
     if not tasks:
         return {}

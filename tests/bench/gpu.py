@@ -26,6 +26,7 @@ from qprobe.documents.machine import GpuState
 from qprobe.documents.profile import Shape
 from qprobe.kernels.cuda import driver
 from qprobe.kernels.cuda.portfolio import all_sources
+from qprobe.kernels.cuda.probes import absent_peaks
 from qprobe.kernels.device import fingerprint
 from qprobe.kernels.gpus import no_gpu
 from qprobe.probe.nvml import read_state
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             versions={package: version_of(package) for package in ("torch", *PACKAGES)},
             copy_bandwidth_bytes_per_s=facts.copy_bandwidth_bytes_per_s,
             peaks=facts.peaks,
+            absent=absent_peaks(bed.device),
             cache_bytes=bed.cache_bytes(),
             launch=launch,
             conditions=judge(before, after) if before and after else None,

@@ -38,6 +38,8 @@ def _head(report: GpuReport) -> Iterator[str]:
     yield "|---|---:|---|"
     for name, peak in sorted(report.peaks.items()):
         yield f"| {name} | {peak.ops_per_s / 1e12:.1f} | {peak.support} |"
+    for name, words in sorted(report.absent.items()):
+        yield f"| {name} | – | {words} |"
     yield ""
     for remark in report.conditions.remarks if report.conditions else ():
         yield f"**{remark}**\n"

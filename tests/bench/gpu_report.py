@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Literal
 
+from pydantic import Field
+
 from qprobe.documents.base import Document, Flag, Positive, TopDocument
 from qprobe.documents.machine import Fingerprint
 from qprobe.documents.profile import Conditions, Peak
@@ -72,6 +74,8 @@ class GpuReport(TopDocument):
     """Distribution → version, None where it is not installed."""
     copy_bandwidth_bytes_per_s: float
     peaks: dict[str, Peak]
+    absent: dict[str, str] = Field(default_factory=dict)
+    """Probe → why there is no such rate on this card."""
     cache_bytes: int
     launch: LaunchCost | None
     conditions: Conditions | None

@@ -71,7 +71,11 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(_bed, "QUEUED", 1)
     for name, small in (("SIDE", 64), ("LEAST_BYTES", 2**16), ("NODES", 4), ("BUDGET_S", 0.01)):
         monkeypatch.setattr(_gpu, name, small)
-    monkeypatch.setattr(_gpu, "list_peaks", lambda _: [PeakProbe("peak_dp4a", "native", 10, int)])
+    probes = [
+        PeakProbe("peak_dp4a", "native", 10, int, str),
+        PeakProbe("peak_imma", "native", 10, int, lambda: "peak_imma computes 3, not 4"),
+    ]
+    monkeypatch.setattr(_gpu, "list_peaks", lambda _: probes)
     for name, small in (("MAX_COPIES", 2), ("MIN_SAMPLES", 2), ("BUDGET_S", 0.01)):
         monkeypatch.setattr(_shape, name, small)
     monkeypatch.setattr(_rest, "BUDGET_S", 0.01)
@@ -127,6 +131,12 @@ def test_the_profile_of_a_gpu_is_whole(machine, tmp_path):
     text = profile_text(profile, 200)
     assert "the SM clock fell from 1400 to 1000 MHz" in text
     assert "in a CUDA graph" in text
+
+
+def test_a_unit_that_computes_wrongly_has_no_rate(machine, caplog):
+    profile = run_bench(machine, DEVICE, SHAPES, [1])
+    assert "peak_imma" not in profile.peaks
+    assert "peak_imma computes 3, not 4: its speed is not measured" in caplog.text
 
 
 def test_kernels_above_their_rows_are_not_timed(machine):

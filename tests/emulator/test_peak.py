@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qprobe.kernels.cuda.builds import builds
+from qprobe.kernels.cuda.known_answers import growth_of, is_floating
 from qprobe.kernels.cuda.manifest import find_kernels, read_manifest
 from tests.emulator.launch import run
 
@@ -51,6 +52,8 @@ def growth(manifest):
 def test_every_thread_has_the_known_answer(path, manifest, build):
     grows = growth(manifest)
     assert grows != 0
+    assert growth_of(manifest) == grows
+    assert is_floating(manifest) == (manifest.entry in GROWTH_OF_FLOATS)
     for capability in build.architectures:
         for iterations in (0, 1, 6):
             y = np.zeros(

@@ -1,16 +1,34 @@
 """The emulator reproduces the golden vectors of every primitive, which tests/gpu asks of a card."""
 
+import re
+
 import numpy as np
 import pytest
 
+from qprobe.kernels.sources import find_sources
 from tests.emulator.golden import BUILDS, answer
-from tests.gpu.primitives import read_golden
+from tests.gpu.primitives import SOURCES, read_golden
 
 GOLDEN = read_golden()
 
 
+WITHIN_OTHERS = {
+    # What qp_act is made of is asked by its own name.
+    *("qp_act_to_float", "qp_act_from_float", "qp_act2_from_floats", "qp_mma_act_16x8x16"),
+    "qp_shared_address",  # an operand of ldmatrix, of copies and of wgmma
+    "qp_wgmma_wait",  # by qp_wgmma_finish
+}
+"""Primitives that have no result of their own, or none but another's."""
+
+
 def test_there_is_a_vector_for_every_primitive():
     assert sorted(GOLDEN) == sorted(BUILDS)
+    header = (find_sources() / "prims.cuh").read_text()
+    primitives = set(re.findall(r"^QP_DEVICE .*?\b(qp_\w+)\(", header, re.MULTILINE))
+    assert len(primitives) > 60
+    assert primitives >= WITHIN_OTHERS
+    asked = set(re.findall(r"\bqp_\w+", "".join(source.read_text() for source in SOURCES)))
+    assert primitives - WITHIN_OTHERS - asked == set()
 
 
 @pytest.mark.parametrize("name", BUILDS)

@@ -106,7 +106,7 @@ def multiply(
     m, k = x.shape
     activation = case.build.activation
     y = to_bits(np.full((m, n), np.nan), activation)
-    gx, gy, _ = count_blocks(case.build.tile, ("n", "m", "split"), m, n, split)
+    gx, gy, _ = count_blocks(case.build.tile, read_manifest(case.path).grid, m, n, split)
     size = gx * gy * split * case.build.tile.m * case.build.tile.n if split > 1 else 0
     scratch = np.full(size, GARBAGE, np.int32) if size else None
     counters = np.zeros(gx * gy, np.uint32) if size else None

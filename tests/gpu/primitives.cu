@@ -15,6 +15,9 @@
 //: conversions = { defines = { QP_PRIMITIVE = 2 } }
 //: shuffles = { defines = { QP_PRIMITIVE = 3 } }
 //: copies = { defines = { QP_PRIMITIVE = 4 } }
+//: memory = { defines = { QP_PRIMITIVE = 7 } }
+//: counting = { defines = { QP_PRIMITIVE = 8 } }
+//: copies_once = { defines = { QP_PRIMITIVE = 9 } }
 //: bfloat162 = { defines = { QP_PRIMITIVE = 5 }, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: ldmatrix = { defines = { QP_PRIMITIVE = 6 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: mma_s8_8x8x16 = { defines = { QP_PRIMITIVE = 10 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
@@ -111,6 +114,50 @@ primitives(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int 
   out[0] = one[0];
   for (int i = 0; i < 2; i++) out[1 + i] = two[i], out[7 + i] = two_transposed[i];
   for (int i = 0; i < 4; i++) out[3 + i] = four[i], out[9 + i] = four_transposed[i];
+#elif QP_PRIMITIVE == 7
+  // Every width, read and written somewhere else: 20 words, each of x three times at least.
+  QP_SHARED_DYNAMIC(shared);
+  qp_store16(out, qp_load16(in + 4));
+  qp_store16_once(out + 4, qp_load16_once(in));
+  qp_store8(out + 8, qp_load8(in + 2));
+  qp_store4(out + 10, qp_load4(in + 7));
+  qp_store4(out + 11, qp_float_to_bits(qp_larger(static_cast<float>(in[5] % 1024), static_cast<float>(in[6] % 1024))));
+  qp_store16_shared(shared + lane * 16, qp_load16(in));
+  qp_sync_warp();
+  const uint2 pair = qp_load8_shared(shared + (lane ^ 3) * 16 + 8);
+  out[12] = pair.x, out[13] = pair.y;
+  qp_store8(out + 14, make_uint2(in[1], in[6]));
+  // What this thread has just written, past L1.
+  qp_fence_device();
+  qp_store4(out + 14, qp_float_to_bits(qp_load_fresh(reinterpret_cast<const float*>(out) + 15)));
+  qp_store16(out + 16, qp_load16_fresh(out));
+#elif QP_PRIMITIVE == 8
+  // Lanes take turns at three counters among the words of the first, each of which starts at 0 and ends as something else.
+  if (lane == 0) y[5] = y[6] = y[7] = 0;
+  qp_fence_device();
+  qp_sync();
+  for (int turn = 0; turn < 32; turn++) {
+    if (lane == (turn * 11 + 5) % 32) {
+      out[0] = qp_atomic_add(y + 5, in[0] % 256);
+      out[1] = qp_atomic_increment(y + 6, 4);
+    }
+    qp_sync();
+  }
+  // The only block comes as if it were three, twice; after the first three the counter is back at 0.
+  out[2] = 0;
+  for (int i = 0; i < 8; i++) out[2] |= static_cast<uint32_t>(qp_is_last_block(y + 7, 3)) << i;
+  qp_sync();
+  out[3] = qp_float_to_bits(qp_load_fresh(reinterpret_cast<const float*>(y) + 7));
+  out[4] = lane;
+  if (lane != 0) out[5] = out[6] = out[7] = in[1];
+#elif QP_PRIMITIVE == 9
+  QP_SHARED_DYNAMIC(shared);
+  qp_copy_async16_once(shared + lane * 16, in, lane % 17);
+  qp_copy_commit();
+  qp_copy_wait<0>();
+  qp_sync_warp();
+  const uint4 once = qp_load16_shared(shared + (lane ^ 5) * 16);
+  out[0] = once.x, out[1] = once.y, out[2] = once.z, out[3] = once.w;
 #elif QP_PRIMITIVE == 10
   QP_SMALL_PRODUCT(qp_mma_s8_8x8x16)
 #elif QP_PRIMITIVE == 11

@@ -10,6 +10,7 @@ from qprobe.flow.gpu_state import state_reader
 from qprobe.kernels.device import fingerprint
 from qprobe.policy import make_plan
 from qprobe.probe import probe_machine
+from qprobe.timing.cache import cache_folder
 
 DEVICE = "cuda:0"
 
@@ -21,6 +22,10 @@ def machine():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
+    """Measured anew each time, by kernels that are not compiled anew."""
+    kept = cache_folder("cubins").resolve()
+    kept.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cubins").symlink_to(kept)
     monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
     monkeypatch.setattr(_shape, "BUDGET_S", 0.2)
     monkeypatch.setattr(_shape, "MAX_COPIES", 4)

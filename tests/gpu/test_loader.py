@@ -13,8 +13,7 @@ from qprobe.kernels.cuda import loader
 from qprobe.kernels.cuda.launch import Call
 from qprobe.kernels.cuda.portfolio import all_sources
 from qprobe.kernels.cuda.probes import copy_on, list_peaks
-from qprobe.kernels.registry import get_kernel
-from tests.gpu.products import make_layer_of, make_product
+from tests.gpu.products import make_layer_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,9 +52,10 @@ def test_a_launch_neither_allocates_nor_waits(device):
     assert torch.cuda.memory_stats(device)["allocation.all.allocated"] == before
 
 
-def test_every_unit_is_probed(device):
+def test_every_unit_is_probed_and_gives_the_known_answer(device):
     found = list_peaks(device)
     assert found
+    assert [words for probe in found if (words := probe.find_fault())] == []
     for probe in found:
         probe.run()
     torch.cuda.synchronize()
@@ -63,18 +63,12 @@ def test_every_unit_is_probed(device):
 
 def test_every_build_for_this_card_compiles_and_loads(device):
     """Whatever the policy chooses, no layer meets a compiler error in service."""
-    capability = loader.CUPY.cards()[device.index].capability
-    for source in all_sources().values():
-        if loader.CUPY.find_build_obstacle(
-            loader.CUPY.cards()[device.index], source.manifest.requires
-        ):
-            continue
-        from qprobe.documents import arch
+    from tests.gpu.compiling import builds_for
 
-        if arch.missing(source.manifest.requires, capability):
-            continue
-        for name in source.builds:
-            loader.CUPY.load(source, name, device.index)
+    found = list(builds_for(loader.CUPY.cards()[device.index]))
+    assert found
+    for source, build in found:
+        loader.CUPY.load(source, build.name, device.index)
 
 
 SCRIPT = """
@@ -153,27 +147,11 @@ def test_the_quantizer_gives_what_torch_gives(device, form):
 
 
 def test_older_builds_of_a_kernel_run_here_as_well(device, monkeypatch):
-    """Builds that a newer card would not choose: they are the only ones that an older card has."""
-    from qprobe.kernels.cuda import _products
-    from qprobe.kernels.cuda.kernels import cuda_kernels
-    from qprobe.kernels.cuda.portfolio import Source
-    from tests.gpu.products import LIMITS
+    from tests.gpu.older_builds import run_build, runnable_builds
 
-    card = loader.CUPY.cards()[device.index]
-    from qprobe.documents import arch
-
-    for kernel in cuda_kernels():
-        source = all_sources()[kernel.id.removeprefix("cuda.")]
-        if arch.missing(source.manifest.requires, card.capability, card.name):
-            continue
-        for build in source.builds.values():
-            if build.shared_bytes > arch.SHARED_BYTES.get(card.capability, 0):
-                continue
-            scheme = (build.schemes or source.manifest.schemes)[0]
-            dtype = getattr(torch, build.activation)
-            monkeypatch.setattr(Source, "find_builds", lambda *_, chosen=build: (chosen,))
-            _products.forget()
-            product = make_product(get_kernel(kernel.id), scheme, dtype, 5, 72, 512, device)
-            assert product.error(product.run()) <= LIMITS[dtype], (kernel.id, build.name)
-    monkeypatch.undo()
-    _products.forget()
+    card, tried = loader.CUPY.cards()[device.index], 0
+    for kernel, source, build in runnable_builds(card):
+        error, limit = run_build(kernel, source, build, device, monkeypatch)
+        assert error <= limit, (kernel.id, build.name)
+        tried += 1
+    assert tried

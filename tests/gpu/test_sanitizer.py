@@ -14,7 +14,7 @@ TOOL = shutil.which("compute-sanitizer") or shutil.which(
     "compute-sanitizer", path="/usr/local/cuda/bin"
 )
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 150
+LIMIT_S = 100
 
 
 @pytest.mark.skipif(TOOL is None, reason="compute-sanitizer is not installed")

@@ -1,24 +1,23 @@
-"""Judges machine code by what its kernel says of itself: every build, for every architecture that it lists."""
+"""Judges machine code by what its kernel says of itself: see pairs.py for which of it."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from qprobe.documents import arch
 from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda.arguments import ARGUMENTS
-from qprobe.kernels.cuda.builds import Build, builds
-from qprobe.kernels.cuda.cubins import load_cubin
-from qprobe.kernels.cuda.manifest import Manifest, read_manifest
-from qprobe.kernels.cuda.nvrtc import Choice, Compiler, find_compilers
+from qprobe.kernels.cuda.cubins import load_cubin, name_build
+from qprobe.kernels.cuda.nvrtc import Choice, Compiler, compile_with_log, find_compilers
 from tests.machine_code.disassembly import ROOT, Instruction, ToolMissingError, list_instructions
 from tests.machine_code.elf import Code, read_cubin
+from tests.machine_code.pairs import Pair, asked_of
 
 CACHE = ROOT / "build" / "machine_code"
 COMPILERS = {12: (12, 9), 13: (13, 0)}
@@ -26,30 +25,21 @@ COMPILERS = {12: (12, 9), 13: (13, 0)}
 STATIC_SHARED_BYTES = 48 * 1024
 SIZES = {"pointer": 8, "int32": 4}
 SPILLS = ("STL", "LDL")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One build of a kernel, for one architecture, by one line of compilers."""
-
-    path: Path
-    manifest: Manifest
-    build: Build
-    target: str
-    cuda: int
-
-    def __str__(self) -> str:
-        build = f"[{self.build.name}]" if self.build.name else ""
-        return f"{self.path.stem}{build}-{self.target}-cuda{self.cuda}"
+LOGGED = "wgmma"
+"""The feature of kernels whose log is read: what it tells of them is not seen in what they are made of."""
+SLOW = re.compile(r"serialized|wait(_group)? is injected")
+"""In the assembler's remarks that products of warpgroups wait for one another: C7510 to C7514, and C7517."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What became of a pair: its code and instructions, or the compiler's words."""
+    """What became of a pair: its code and instructions, or the compiler's words of failure."""
 
     code: Code | None
     instructions: tuple[Instruction, ...]
     words: str
+    log: str = ""
+    """What else the compiler said, of kernels whose log is read."""
 
     def count(self, opcode: str) -> int:
         """Instructions whose opcode begins so."""
@@ -67,42 +57,6 @@ def count_opcode(instructions: Sequence[Instruction], wanted: str) -> int:
         own[0] == name and all(any(one.startswith(part) for one in own) for part in parts)
         for own in split
     )
-
-
-def list_pairs(path: Path) -> list[Pair]:
-    """Everything that a kernel lists."""
-    manifest = read_manifest(path)
-    return [
-        Pair(path, manifest, build, target, cuda)
-        for build in builds(manifest)
-        for target in build.architectures
-        for cuda in lines_for(target)
-    ]
-
-
-def spread_pairs(path: Path) -> list[Pair]:
-    """Every variant for every architecture, and each activation type of a variant for some of them.
-
-    All would take minutes, and what differs with the type is little: the first architecture has the first
-    type, the second the second, and so on. `python -m tests.machine_code` judges all of them.
-    """
-    chosen: list[Pair] = []
-    for _, group in groupby(list_pairs(path), key=lambda pair: pair.build.variant):
-        of_build: dict[str, list[Pair]] = defaultdict(list)
-        for pair in group:
-            of_build[pair.build.name].append(pair)
-        columns = list(of_build.values())
-        for row in range(max(len(columns), len(columns[0]))):
-            chosen.append(columns[row % len(columns)][row % len(columns[0])])
-    return chosen
-
-
-def lines_for(target: str) -> tuple[int, ...]:
-    """The CUDA versions to build with: 12 has what is before 7.5, both have 7.5, 13 what is after."""
-    capability = arch.plain(target)
-    if arch.CAPABILITIES.index(capability) < arch.CAPABILITIES.index("7.5"):
-        return (12,)
-    return (12, 13) if capability == "7.5" else (13,)
 
 
 def find_compiler(cuda: int) -> Compiler:
@@ -135,8 +89,10 @@ def compile_pairs(pairs: Sequence[Pair], cache: Path = CACHE) -> dict[str, Compi
         for name, own in zip(group, read[target], strict=True)
     }
     return {
-        name: Compiled(code, listed[name], "") if name in listed else Compiled(None, (), str(code))
-        for name, code in made.items()
+        str(pair): Compiled(made[str(pair)], listed[str(pair)], "", _read_log(pair))
+        if str(pair) in listed
+        else Compiled(None, (), str(made[str(pair)]))
+        for pair in pairs
     }
 
 
@@ -144,13 +100,15 @@ def judge(pair: Pair, made: Compiled) -> list[str]:
     """All that is wrong with the machine code of a pair, in words."""
     if made.code is None:
         return [made.words]
-    return [*_judge_instructions(pair, made), *_judge_resources(pair, made.code)]
-
-
-def uncovered(path: Path, pairs: Iterable[Pair]) -> list[str]:
-    """Architectures that a kernel lists and no build of it is for."""
-    covered = {pair.target for pair in pairs if pair.path == path}
-    return [target for target in read_manifest(path).architectures if target not in covered]
+    return [
+        *_judge_instructions(pair, made),
+        *_judge_resources(pair, made.code),
+        *(
+            f"the compiler says: {line.strip()}"
+            for line in made.log.splitlines()
+            if SLOW.search(line)
+        ),
+    ]
 
 
 def _compile(pair: Pair, cache: Path) -> Code | str:
@@ -161,8 +119,17 @@ def _compile(pair: Pair, cache: Path) -> Code | str:
         return str(error)
 
 
+def _read_log(pair: Pair) -> str:
+    """What the compiler says of a kernel that does compile; cubins are kept without it."""
+    if LOGGED not in pair.manifest.requires:
+        return ""
+    text, name = pair.path.read_text(encoding="utf-8"), name_build(pair.path, pair.build)
+    options = (f"-I{pair.path.parent}", *pair.build.macros())
+    return compile_with_log(find_compiler(pair.cuda), text, name, pair.target, options)[1]
+
+
 def _judge_instructions(pair: Pair, made: Compiled) -> Iterable[str]:
-    asked = pair.build.machine_code(pair.target)
+    asked = asked_of(pair)
     for opcode in asked.needs:
         if (count := made.count(opcode)) < asked.at_least:
             yield f"{opcode} is there {count} times, not {asked.at_least}"
@@ -176,7 +143,7 @@ def _judge_instructions(pair: Pair, made: Compiled) -> Iterable[str]:
 
 def _judge_resources(pair: Pair, code: Code) -> Iterable[str]:
     manifest, build = pair.manifest, pair.build
-    limit = build.machine_code(pair.target).max_registers
+    limit = asked_of(pair).max_registers
     if code.registers > limit:
         yield f"it takes {code.registers} registers, more than {limit}"
     if code.registers * build.threads > arch.REGISTERS_PER_BLOCK:

@@ -66,3 +66,33 @@ def plant(folder, *, dot=DOT, body=BODY, architectures=PASCAL_AND_LATER, name="p
 def insert(statement):
     """The good kernel with more to do after its sum."""
     return BODY.replace("  int sum = 0;\n", "  int sum = 0;\n" + statement)
+
+
+WARPGROUP = """\
+//: entry = "planted"
+//: role = "copy"
+//: requires = ["wgmma"]
+//: architectures = ["9.0a"]
+//: tile = { m = 1 }
+//: threads = 128
+//: arguments = ["x", "y"]
+//: sass = { needs = ["IGMMA.64x8x32"], at_least = 2, max_registers = 64 }
+extern "C" __global__ void __launch_bounds__(128) planted(const unsigned long long* x, unsigned* y) {
+  unsigned d[4] = {y[0], y[1], y[2], y[3]};
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+  PRODUCT
+  BETWEEN
+  PRODUCT
+  asm volatile("wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  for (int i = 0; i < 4; i++) y[i * 128 + threadIdx.x] = d[i];
+}
+"""
+PRODUCT = """asm volatile("wgmma.mma_async.sync.aligned.m64n8k32.s32.s8.s8 {%0, %1, %2, %3}, %4, %5, 1;"
+    : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3]) : "l"(x[0]), "l"(x[1]));"""
+
+
+def plant_warpgroup(folder, between=""):
+    """Two products of a warpgroup, and what stands between them."""
+    path = folder / "planted.cu"
+    path.write_text(WARPGROUP.replace("PRODUCT", PRODUCT).replace("BETWEEN", between))
+    return path

@@ -10,7 +10,8 @@ from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda.nvrtc import compile_source
 from tests.machine_code.disassembly import list_instructions
 from tests.machine_code.elf import read_cubin
-from tests.machine_code.gate import count_opcode, find_compiler, lines_for
+from tests.machine_code.gate import count_opcode, find_compiler
+from tests.machine_code.pairs import lines_for
 from tests.machine_code.probes import PROBES
 
 SPECIFIC_TARGETS = tuple(f"{c}a" for c in arch.CAPABILITIES if float(c) >= 9)

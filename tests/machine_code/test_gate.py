@@ -5,19 +5,21 @@ import ctypes
 import pytest
 
 from qprobe.kernels.cuda import nvrtc
+from qprobe.kernels.cuda.manifest import read_manifest
 from qprobe.kernels.cuda.nvrtc import compile_source
 from tests.machine_code import disassembly, gate
 from tests.machine_code.disassembly import ToolMissingError, find_loops, list_instructions
 from tests.machine_code.elf import read_cubin
-from tests.machine_code.gate import (
-    compile_pairs,
-    count_opcode,
-    find_compiler,
-    judge,
+from tests.machine_code.gate import compile_pairs, count_opcode, find_compiler, judge
+from tests.machine_code.pairs import (
+    all_pairs,
+    asked_of,
+    chosen_pairs,
     lines_for,
     list_pairs,
     spread_pairs,
     uncovered,
+    without_build,
 )
 from tests.machine_code.planted import (
     BODY,
@@ -29,6 +31,7 @@ from tests.machine_code.planted import (
     STATIC,
     insert,
     plant,
+    plant_warpgroup,
 )
 
 
@@ -48,7 +51,7 @@ def test_a_good_kernel_passes_everywhere(tmp_path):
             *("9.0-cuda13", "10.0-cuda13", "12.0-cuda13"),
         )
     ) | {name: [] for name in found}
-    assert uncovered(path, list_pairs(path)) == []
+    assert without_build(path) == []
 
 
 BAD = {
@@ -118,11 +121,62 @@ def test_what_the_system_reserves_is_not_the_kernels(tmp_path):
     assert {one.code.shared_bytes for one in made.values()} == {48000}
 
 
-def test_a_build_of_no_architecture_is_missed(tmp_path):
+def test_an_architecture_without_a_build_is_missed(tmp_path):
     path = plant(tmp_path, architectures='["7.0", "8.0"]')
     variants = '//: [variants.a]\n//: architectures = ["8.0"]\n'
     path.write_text(path.read_text().replace(DOT, variants + DOT))
-    assert uncovered(path, list_pairs(path)) == ["7.0"]
+    assert without_build(path) == ["7.0"]
+
+
+LISTING = """\
+//: [variants.old]
+//: [variants.new]
+//: architectures = ["8.0", "9.0"]
+//: [variants.newest]
+//: architectures = ["12.0"]
+"""
+
+
+def test_a_build_that_a_card_is_given_is_missed_where_it_is_not_judged(tmp_path):
+    """Each build by itself: that another of the kernel is judged there says nothing of it."""
+    path = plant(tmp_path, architectures='["7.5", "8.0", "9.0", "12.0"]')
+    path.write_text(path.read_text().replace(DOT, LISTING + DOT))
+    chosen = {(pair.build.name, pair.target) for pair in chosen_pairs(path)}
+    assert chosen == {
+        ("old", "7.5"),
+        *(("new", c) for c in ("8.0", "8.6", "8.7", "8.9", "9.0", "10.0", "10.3", "11.0")),
+        ("newest", "12.0"),
+        ("newest", "12.1"),
+    }
+    assert uncovered(path, all_pairs(path)) == []
+    assert uncovered(path, list_pairs(path)) == [
+        f"planted[{name}]-{target}-cuda13"
+        for name, target in (
+            *(("new", "8.6"), ("new", "8.7"), ("new", "8.9"), ("new", "10.0"), ("new", "10.3")),
+            *(("new", "11.0"), ("newest", "12.1")),
+        )
+    ]
+    spread = {pair.target for pair in spread_pairs(path)}
+    assert spread == {target for _, target in chosen}
+
+
+def test_a_card_without_the_features_is_given_nothing(tmp_path):
+    path = plant(tmp_path, architectures='["9.0a"]')
+    path.write_text('//: requires = ["wgmma"]\n' + path.read_text())
+    assert [pair.target for pair in chosen_pairs(path)] == ["9.0a"]
+
+
+def test_where_nothing_is_said_of_an_architecture_the_one_before_counts(tmp_path):
+    path = plant(tmp_path, architectures='["8.0", "9.0"]')
+    text = path.read_text()
+    told = text[text.index("//: sass") : text.index(DOT)]
+    each = '//: [sass]\n//: "8.0" = { max_registers = 40 }\n//: "9.0" = { max_registers = 50 }\n'
+    path.write_text(text.replace(told, each))
+    limits = {pair.target: asked_of(pair).max_registers for pair in all_pairs(path)}
+    assert limits == {
+        "8.0": 40, "8.6": 40, "8.7": 40, "8.9": 40,
+        "9.0": 50, "10.0": 50, "10.3": 50, "11.0": 50, "12.0": 50, "12.1": 50,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -137,11 +191,13 @@ def test_every_variant_is_judged_everywhere_and_every_type_somewhere(
     path.write_text(variants + path.read_text())
     every, chosen = list_pairs(path), spread_pairs(path)
     assert len(set(map(str, chosen))) == len(chosen)
+    listed = [pair for pair in chosen if pair.target in read_manifest(path).architectures]
     for what in (
         lambda pair: (pair.build.variant, pair.target, pair.cuda),
         lambda pair: pair.build.name,
     ):
-        assert set(map(what, chosen)) == set(map(what, every))
+        assert set(map(what, listed)) == set(map(what, every))
+    assert {pair.target for pair in chosen} == {pair.target for pair in all_pairs(path)}
 
 
 def test_each_architecture_has_the_compilers_that_build_for_it():
@@ -211,3 +267,18 @@ def assembler_log(compiler, source, target):
     words = (ctypes.c_char_p * len(flags))(*(flag.encode() for flag in flags))
     library.call("CompileProgram", program, len(flags), words)
     return library.read(program, "ProgramLog").decode()
+
+
+@pytest.mark.parametrize(
+    ("between", "words"),
+    [
+        ("", ""),
+        ("y[7] = d[0];", "instructions are serialized due to non wgmma instructions"),
+        ("for (int i = 0; i < 4; i++) d[i] += threadIdx.x;", "wait_group is injected"),
+    ],
+    ids=["in flight together", "sums read between", "sums changed between"],
+)
+def test_products_of_warpgroups_that_wait_for_one_another_are_refused(tmp_path, between, words):
+    (wrong,) = complaints(plant_warpgroup(tmp_path, between), tmp_path).values()
+    assert len(wrong) == bool(between)
+    assert all(one.startswith("the compiler says: ") and words in one for one in wrong)

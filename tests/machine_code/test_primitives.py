@@ -5,7 +5,8 @@ from pathlib import Path
 
 from qprobe.kernels.sources import find_sources
 from tests.gpu.primitives import SOURCES
-from tests.machine_code.gate import compile_pairs, judge, list_pairs
+from tests.machine_code.gate import compile_pairs, judge
+from tests.machine_code.pairs import list_pairs
 
 
 def test_every_primitive_compiles_where_it_exists(tmp_path):

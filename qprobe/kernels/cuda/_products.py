@@ -17,7 +17,7 @@ from qprobe.kernels.cuda import driver
 from qprobe.kernels.cuda._heuristics import choose_among, choose_split, count_tiles
 from qprobe.kernels.cuda._stored import NAMES
 from qprobe.kernels.cuda.arguments import INT32_MAX
-from qprobe.kernels.cuda.grid import LIMITS
+from qprobe.kernels.cuda.grid import most_along
 from qprobe.kernels.cuda.launch import Call
 from qprobe.kernels.cuda.manifest import Role
 from qprobe.kernels.cuda.portfolio import Source
@@ -65,7 +65,7 @@ def run_product(source: Source) -> Run:
             x_scale = x_scale.contiguous()
             if words.shape[-1] > k:  # Codes are padded as the weight's are: with zeros.
                 x, k = functional.pad(x, (0, words.shape[-1] - k)), words.shape[-1]
-        m, most = x.numel() // k, most_rows(n, k)
+        m, most = x.numel() // k, most_rows(source, n, k)
         wanted = out_dtype if is_coded else x.dtype
         index, thread = device.index or 0, threading.get_ident()
         ready = _ready(source, number, wanted, min(m, most) or 1, n, k, index, thread)
@@ -174,9 +174,11 @@ def forget() -> None:
 
 
 @functools.cache
-def most_rows(n: int, k: int) -> int:
-    """Rows of x that one launch can index with 32 bits and cover with blocks of any height."""
-    return max(1, min(INT32_MAX // max(n, k), LIMITS[1]))
+def most_rows(source: Source, n: int, k: int) -> int:
+    """Rows of x that one launch can index with 32 bits and cover with blocks of whichever build."""
+    axes = source.manifest.grid
+    covered = min(most_along(build.tile, axes, "m") for build in source.builds.values())
+    return max(1, min(INT32_MAX // max(n, k), covered))
 
 
 def align(matrix: Tensor) -> Tensor:

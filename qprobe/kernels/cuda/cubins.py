@@ -25,17 +25,31 @@ def load_cubin(source: Path, build: Build, choice: Choice, cache: Path | None = 
     folder that cannot be written is done without. Raises UnavailableError where it does not compile.
     """
     options = (f"-I{source.parent}", *build.macros())
-    folder = cache_folder("cubins") if cache is None else cache
-    path = folder / f"{source.stem}-{choice.target}-{_key(source, build, choice)}.cubin"
+    path = _find_place(source, build, choice, cache)
     kept = _read(path)
     if kept is not None:
         return kept
-    name = f"{source.name} ({build.name})" if build.name else source.name
-    text = source.read_text(encoding="utf-8")
+    text, name = source.read_text(encoding="utf-8"), name_build(source, build)
     code = compile_source(choice.compiler, text, name, choice.target, options)
     with contextlib.suppress(OSError):
         _write(path, code)
     return code
+
+
+def forget_cubin(source: Path, build: Build, choice: Choice, cache: Path | None = None) -> None:
+    """Delete what is kept of a build, which did not load: the next time it is compiled. Writes the disk."""
+    with contextlib.suppress(OSError):
+        _find_place(source, build, choice, cache).unlink(missing_ok=True)
+
+
+def name_build(source: Path, build: Build) -> str:
+    """What messages call it: "gemm_w4a16.cu (g128_m8, float16)"."""
+    return f"{source.name} ({build.name})" if build.name else source.name
+
+
+def _find_place(source: Path, build: Build, choice: Choice, cache: Path | None) -> Path:
+    folder = cache_folder("cubins") if cache is None else cache
+    return folder / f"{source.stem}-{choice.target}-{_key(source, build, choice)}.cubin"
 
 
 def _key(source: Path, build: Build, choice: Choice) -> str:

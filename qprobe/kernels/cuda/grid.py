@@ -26,3 +26,9 @@ def count_blocks(
                 f"{count} blocks along {axis} for M = {m}, N = {n}; a launch has 1 to {limit}"
             )
     return blocks[0], blocks[1], blocks[2]
+
+
+def most_along(tile: Tile, axes: Sequence[Axis], axis: Axis) -> int:
+    """The largest M or N that the blocks of one launch cover, along axis "m" or "n"."""
+    size = {"m": tile.m, "n": tile.n}.get(axis, 1)
+    return LIMITS[axes.index(axis)] * size if axis in axes else size

@@ -10,11 +10,12 @@ from torch import Tensor
 from qprobe._discover import discover
 from qprobe.documents import arch
 from qprobe.kernels._kernel import Kernel, LayerSpec, Pack, Unpack, any_code
-from qprobe.kernels.cuda import driver, packing
+from qprobe.kernels.cuda import driver, packing, quantizer
 from qprobe.kernels.cuda._products import BY_ROLE
 from qprobe.kernels.cuda._stored import add_label
 from qprobe.kernels.cuda.arguments import INT32_MAX
 from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.grid import most_along
 from qprobe.kernels.cuda.portfolio import Source, sources_of
 
 
@@ -78,7 +79,8 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
     words = lacks(source, card)
     if words := words or driver.current().find_build_obstacle(card, source.manifest.requires):
         return words
-    if not source.find_builds(spec.scheme, spec.activation_dtype, card.capability):
+    builds = source.find_builds(spec.scheme, spec.activation_dtype, card.capability)
+    if not builds:
         dtypes = ", ".join(source.manifest.activations)
         return (
             f"for {card.name} it is not built for {spec.activation_dtype} and {spec.scheme} "
@@ -86,15 +88,20 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
         )
     if spec.n * spec.k > INT32_MAX:
         return f"it indexes {INT32_MAX} weights at most; N = {spec.n} times K = {spec.k} is more"
+    most = min(most_along(build.tile, source.manifest.grid, "n") for build in builds)
+    if source.manifest.role != "dequantize" and spec.n > most:
+        return f"its blocks cover {most} output features at most; N = {spec.n} is more"
     return ""
 
 
 def _warm_up(source: Source, spec: LayerSpec) -> None:
-    """Compile and load every build that the layer may need, whatever the rows."""
+    """Compile and load every build that the layer may need, whatever the rows: what quantizes them, too."""
     index = _index(spec.device)
     card = driver.find_card(index)
     for build in source.find_builds(spec.scheme, spec.activation_dtype, card.capability):
         driver.current().load(source, build.name, index)
+    if source.manifest.input == "int8":
+        quantizer.warm_up(spec)
 
 
 def lacks(source: Source, card: Card) -> str:

@@ -17,14 +17,14 @@ import torch
 from qprobe.errors import UnavailableError
 from qprobe.kernels import gpus
 from qprobe.kernels.cuda.builds import Build
-from qprobe.kernels.cuda.cubins import load_cubin
+from qprobe.kernels.cuda.cubins import forget_cubin, load_cubin, name_build
 from qprobe.kernels.cuda.driver import Blocks, Card, Launch
 from qprobe.kernels.cuda.nvrtc import choose_compiler
 from qprobe.kernels.cuda.portfolio import Source
 
 OLDEST_CUPY = 14
-DEFAULT_SHARED_BYTES = 48 * 2**10
-"""What a kernel gets without asking for more."""
+MAX_DYNAMIC_SHARED = 8
+"""CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, in the driver's own numbers."""
 
 
 class CupyDriver:
@@ -103,9 +103,8 @@ def _try_cupy() -> str:
         count = cupy.cuda.runtime.getDeviceCount()
         version = cupy.cuda.runtime.driverGetVersion()
     except (ImportError, OSError, RuntimeError) as error:
-        words = " ".join(str(error).split())
         return (
-            f"CuPy does not start ({words:.200}): install cupy-cuda{_cuda_major()}x, or the one for "
+            f"CuPy does not start ({_one_line(error):.200}): install cupy-cuda{_cuda_major()}x, or the one for "
             "the CUDA that the driver goes up to, and no other"
         )
     if not count:
@@ -135,33 +134,62 @@ def _driver_cuda() -> tuple[int, int]:
 def _load(source: Source, build_name: str, index: int) -> Launch:
     import cupy
 
-    driver, build = cupy.cuda.driver, source.builds[build_name]
-    capability, features = CUPY.cards()[index].capability, source.manifest.requires
-    image = load_cubin(source.path, build, choose_compiler(capability, features, _driver_cuda()))
+    driver, build, card = cupy.cuda.driver, source.builds[build_name], CUPY.cards()[index]
+    choice = choose_compiler(card.capability, source.manifest.requires, _driver_cuda())
+    image, name = load_cubin(source.path, build, choice), name_build(source.path, build)
     torch.cuda.init()
-    with torch.cuda.device(index), cupy.cuda.Device(index):
-        # Both have made the same context current: the card's primary one.
-        module = driver.moduleLoadData(image)
-        function = driver.moduleGetFunction(module, source.manifest.entry)
-        if build.shared_bytes > DEFAULT_SHARED_BYTES:
-            most = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-            driver.funcSetAttribute(function, most, build.shared_bytes)
-    return _bind(driver.launchKernel, function, build, index)
+    try:
+        with torch.cuda.device(index), cupy.cuda.Device(index):
+            # Both go by the card's primary context; a thread that has done nothing yet may have none.
+            if not driver.ctxGetCurrent():
+                cupy.cuda.runtime.free(0)
+            function = driver.moduleGetFunction(driver.moduleLoadData(image), source.manifest.entry)
+            if build.shared_bytes:
+                # Without asking there are 48 KiB, static shared memory included, which only the machine code tells.
+                driver.funcSetAttribute(function, MAX_DYNAMIC_SHARED, build.shared_bytes)
+            return _bind(driver, function, f"{name} on {card.name}", build, index)
+    except RuntimeError as error:  # The errors of CuPy's driver and runtime are such.
+        forget_cubin(source.path, build, choice)
+        raise UnavailableError(
+            f"{name}, built for sm_{choice.target.replace('.', '')} by "
+            f"{choice.compiler.words}, cannot be loaded on {card.name}: {_one_line(error)}",
+            "try again: it will be compiled anew; if it stays so, update the driver",
+        ) from error
 
 
-def _bind(launch_kernel: Any, function: int, build: Build, index: int) -> Launch:
-    """A launch on torch's current stream of the card, whichever card is current."""
-    threads, shared = build.threads, build.shared_bytes
+def _bind(driver: Any, function: int, name: str, build: Build, index: int) -> Launch:
+    """A launch on torch's current stream of the card, whichever card is current, in any thread.
+
+    The context that is current now is the one that the function belongs to. A thread that has
+    called nothing of CUDA's runtime, as one of autograd or of a server may, has none of its own.
+    """
+    context, threads, shared = driver.ctxGetCurrent(), build.threads, build.shared_bytes
+    launch_kernel, context_of_thread = driver.launchKernel, driver.ctxGetCurrent
     stream_of: Callable[[int], int] = torch._C._cuda_getCurrentRawStream
     current = torch.cuda.current_device
 
-    def launch(blocks: Blocks, arguments: int) -> None:
+    def start(blocks: Blocks, arguments: int) -> None:
         x, y, z = blocks
-        stream = stream_of(index)
+        try:
+            if context_of_thread() != context:
+                driver.ctxSetCurrent(context)
+            launch_kernel(function, x, y, z, threads, 1, 1, shared, stream_of(index), arguments, 0)
+        except driver.CUDADriverError as error:
+            raise UnavailableError(
+                f"{name} cannot be launched with {x} × {y} × {z} blocks of {threads} threads and "
+                f"{shared} bytes of shared memory: {_one_line(error)}",
+                "an error of an earlier kernel is told at the next launch: CUDA_LAUNCH_BLOCKING=1 shows whose it is",
+            ) from error
+
+    def launch(blocks: Blocks, arguments: int) -> None:
         if current() == index:
-            launch_kernel(function, x, y, z, threads, 1, 1, shared, stream, arguments, 0)
+            start(blocks, arguments)
             return
         with torch.cuda.device(index):
-            launch_kernel(function, x, y, z, threads, 1, 1, shared, stream, arguments, 0)
+            start(blocks, arguments)
 
     return launch
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -127,6 +127,13 @@ def compile_source(
 
     `name` is what messages call it. Raises UnavailableError with the compiler's own words.
     """
+    return compile_with_log(compiler, source, name, target, options)[0]
+
+
+def compile_with_log(
+    compiler: Compiler, source: str, name: str, target: str, options: Sequence[str] = ()
+) -> tuple[bytes, str]:
+    """As `compile_source`, and what the compiler and the assembler say of a source that compiles."""
     nvrtc = _load(compiler.path)
     flags = [f"-arch=sm_{target.replace('.', '')}", "--std=c++17", *options]
     program = ctypes.c_void_p()
@@ -136,15 +143,15 @@ def compile_source(
     try:
         words = (ctypes.c_char_p * len(flags))(*(flag.encode() for flag in flags))
         status = nvrtc.library.nvrtcCompileProgram(program, len(flags), words)
+        log = nvrtc.read(program, "ProgramLog").decode(errors="replace").rstrip("\0")
         if status:
             what = nvrtc.library.nvrtcGetErrorString(status).decode()
-            log = nvrtc.read(program, "ProgramLog").decode(errors="replace").rstrip("\0")
             raise UnavailableError(
                 f"{name} does not compile for sm_{target.replace('.', '')} with {compiler.words}"
                 f" ({compiler.path}): {_pick_errors(log) or what}",
                 f"try another NVRTC: {UNIVERSAL}",
             )
-        return nvrtc.read(program, "CUBIN")
+        return nvrtc.read(program, "CUBIN"), log
     finally:
         nvrtc.library.nvrtcDestroyProgram(ctypes.byref(program))
 

@@ -28,6 +28,15 @@ class Source:
         """The stem of the file."""
         return self.path.stem
 
+    def runnable_builds(self, capability: str) -> tuple[Build, ...]:
+        """All that a card with the features can run: for its architecture or an older one, within its shared memory."""
+        return tuple(
+            build
+            for build in self.builds.values()
+            if _oldest(build) <= _number(capability)
+            and build.shared_bytes <= arch.SHARED_BYTES.get(capability, build.shared_bytes)
+        )
+
     def find_builds(
         self, scheme: str | None, dtype: torch.dtype | None, capability: str
     ) -> tuple[Build, ...]:
@@ -38,11 +47,9 @@ class Source:
         """
         found = [
             build
-            for build in self.builds.values()
+            for build in self.runnable_builds(capability)
             if (build.activation is None or build.activation == str(dtype)[6:])
             and (scheme is None or not build.schemes or scheme in build.schemes)
-            and _oldest(build) <= _number(capability)
-            and build.shared_bytes <= arch.SHARED_BYTES.get(capability, build.shared_bytes)
         ]
         latest = max((_oldest(build) for build in found), default=())
         return tuple(build for build in found if _oldest(build) == latest)

@@ -14,7 +14,9 @@ from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda import driver
 from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.known_answers import growth_of, is_floating
 from qprobe.kernels.cuda.launch import Call
+from qprobe.kernels.cuda.manifest import Manifest
 from qprobe.kernels.cuda.portfolio import Source, sources_of
 
 VECTOR = 16
@@ -24,11 +26,15 @@ ITERATIONS = 2048
 """So many that starting the kernel does not count: a launch computes some 10¹¹ operations."""
 
 
+FEW_ITERATIONS = 6
+"""Of a run that is compared with the known answer: every sum of floating-point numbers is exact."""
+
 UNITS: dict[str, tuple[str, ...]] = {
+    "peak_fp8": ("qmma_16832_fp8",),
     "peak_imma": ("imma_8816", "imma_16832"),
     "peak_imma_s4": ("imma_8832_s4", "imma_16864_s4"),
 }
-"""Probe that takes the largest shape of an architecture → the features of which one is enough."""
+"""Probe that takes what an architecture has, native or not → the features of which one is enough."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class PeakProbe:
     ops: int
     """Operations of one run."""
     run: Callable[[], None]
+    find_fault: Callable[[], str]
+    """Runs it a few times and compares: what is wrong with its answer; "" if nothing is. Waits for the card."""
 
 
 def copy_on(source: Tensor, target: Tensor) -> None:
@@ -69,6 +77,21 @@ def list_peaks(device: torch.device) -> list[PeakProbe]:
     return found
 
 
+def absent_peaks(device: torch.device) -> dict[str, str]:
+    """Name of a probe → why the card has no such rate."""
+    card = driver.find_card(device.index)
+    found = {}
+    for source in sources_of("peak"):
+        if _support(source, card) is None:
+            features = source.manifest.requires or UNITS[source.name]
+            found[source.name] = (
+                f"compute capability {card.capability} has no {' or '.join(features)}"
+            )
+        elif words := driver.current().find_build_obstacle(card, source.manifest.requires):
+            found[source.name] = words
+    return found
+
+
 def _support(source: Source, card: Card) -> Literal["native", "emulated"] | None:
     """How the card has what the probe needs; None where it has not, or nobody knows."""
     answers = {arch.support(f, card.capability, card.name) for f in source.manifest.requires}
@@ -89,11 +112,33 @@ def _make(
 ) -> PeakProbe:
     blocks, tile = BLOCKS_PER_SM * card.sm_count, build.tile
     results = torch.empty(blocks * build.threads, dtype=torch.int32, device=device)
-    counts = {"split": blocks, "iterations": ITERATIONS}
-    call = Call(source, build.name, card.index, counts, ("y",))
+
+    def prepare(iterations: int) -> Call:
+        counts = {"split": blocks, "iterations": iterations}
+        return Call(source, build.name, card.index, counts, ("y",))
+
+    call, short = prepare(ITERATIONS), prepare(FEW_ITERATIONS)
     name = source.name if build.activation is None else f"{source.name} {build.activation}"
+
+    def find_fault() -> str:
+        results.fill_(-1)
+        short.run(results)
+        return _compare(source.manifest, name, results)
+
     ops = 2 * tile.m * tile.n * tile.k * blocks * ITERATIONS
-    return PeakProbe(name, support, ops, lambda: call.run(results))
+    return PeakProbe(name, support, ops, lambda: call.run(results), find_fault)
+
+
+def _compare(manifest: Manifest, name: str, results: Tensor) -> str:
+    """What is wrong with the sums of all threads after FEW_ITERATIONS; "" if nothing is."""
+    found = results.view(torch.float32) if is_floating(manifest) else results
+    wanted = growth_of(manifest) * FEW_ITERATIONS
+    wrong = found != wanted
+    count = int(wrong.sum())
+    if not count:
+        return ""
+    first = found[wrong][0].item()
+    return f"{name} computes {first:g} in {count} of {len(found)} threads, not {wanted:g}"
 
 
 def _dtype(build: Build) -> torch.dtype | None:

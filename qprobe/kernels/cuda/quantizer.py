@@ -8,7 +8,9 @@ import threading
 import torch
 from torch import Tensor
 
+from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.launch import Call
 from qprobe.kernels.cuda.portfolio import Source, sources_of
 
@@ -21,7 +23,15 @@ def can_quantize(x: Tensor, form: str) -> bool:
     """Whether the kernel takes these activations, and can be launched on their device."""
     if form != "int8" or not x.numel() or x.numel() > MOST_ELEMENTS:
         return False
-    return _source() is not None and not driver.current().find_obstacle()
+    return _can_launch(x.device.index or 0)
+
+
+def warm_up(spec: LayerSpec) -> None:
+    """Compile and load what quantizes the activations of a layer, if anything of ours does there."""
+    index, source = int(spec.device.partition(":")[2] or 0), _source()
+    if source is not None and _can_launch(index):
+        dtype = _nearest(source, spec.activation_dtype, index)
+        driver.current().load(source, _choose(source, dtype, index).name, index)
 
 
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,8 +41,8 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
         raise TypeError("this qprobe has no kernel that quantizes activations")
     k, device = x.shape[-1], x.device
     index = device.index or 0
-    if not _has_build(source, x.dtype, index):
-        x = x.to(torch.float32)
+    if x.dtype != (dtype := _nearest(source, x.dtype, index)):
+        x = x.to(dtype)
     rows = x.reshape(-1, k).contiguous()
     rows = rows if rows.data_ptr() % 16 == 0 else rows.clone()
     codes = torch.empty(x.shape, dtype=torch.int8, device=device)
@@ -47,19 +57,32 @@ def _source() -> Source | None:
     return next(iter(sources_of("quantize")), None)
 
 
+def _can_launch(index: int) -> bool:
+    source, current = _source(), driver.current()
+    if source is None or current.find_obstacle():
+        return False
+    return not current.find_build_obstacle(driver.find_card(index), source.manifest.requires)
+
+
 @functools.cache
-def _has_build(source: Source, dtype: torch.dtype, index: int) -> bool:
-    return bool(source.find_builds(None, dtype, driver.find_card(index).capability))
+def _nearest(source: Source, dtype: torch.dtype, index: int) -> torch.dtype:
+    """The type itself, or what it is brought to where there is no build for it."""
+    has_own = source.find_builds(None, dtype, driver.find_card(index).capability)
+    return dtype if has_own else torch.float32
+
+
+def _choose(source: Source, dtype: torch.dtype, index: int) -> Build:
+    return source.find_builds(None, dtype, driver.find_card(index).capability)[0]
 
 
 @functools.lru_cache(maxsize=SHAPES)
 def _ready(source: Source, dtype: torch.dtype, m: int, k: int, index: int, _thread: int) -> Call:
     """A call made ready; for each thread its own."""
-    build = source.find_builds(None, dtype, driver.find_card(index).capability)[0]
+    build = _choose(source, dtype, index)
     return Call(source, build.name, index, {"m": m, "k": k, "n": k}, TENSORS)
 
 
 def forget() -> None:
     """Drop everything that was made ready: the cards are others now."""
     _ready.cache_clear()
-    _has_build.cache_clear()
+    _nearest.cache_clear()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
+from qprobe.kernels.cuda import quantizer
 from qprobe.kernels.torch_cuda import _operators
 from qprobe.kernels.torch_cuda._capability import absent_before, refuse_before
 from qprobe.kernels.torch_cuda._padding import pad_matrix, round_up
@@ -78,4 +79,5 @@ KERNEL = Kernel(
     pack=_pack,
     unpack=_unpack,
     run=_run,
+    warm_up=quantizer.warm_up,
 )

@@ -14,12 +14,14 @@ from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
 from qprobe.kernels.cuda import _products
 from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.kernels import cuda_kernels, lacks
 from qprobe.kernels.cuda.portfolio import all_sources
 from qprobe.layers import make_layer
 from qprobe.quantize.scheme import dequantize_weight, quantize_weight
 
 KERNELS = cuda_kernels()
+SOURCES = [all_sources()[kernel.id.removeprefix("cuda.")] for kernel in KERNELS]
 LIMITS = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 SHAPES = [
     (1, 1, 128),
@@ -178,7 +180,7 @@ def test_activations_of_another_type_are_computed_in_the_nearest(group_layer):
 def test_rows_beyond_what_one_launch_indexes_are_computed_in_parts(
     group_layer, on_processor, monkeypatch
 ):
-    monkeypatch.setattr(_products, "most_rows", lambda _n, _k: 3)
+    monkeypatch.setattr(_products, "most_rows", lambda *_: 3)
     x = torch.randn(8, 256).to(torch.float16)
     with torch.no_grad():
         y = group_layer(x)
@@ -186,11 +188,30 @@ def test_rows_beyond_what_one_launch_indexes_are_computed_in_parts(
     assert close(y, expect(group_layer, x))
 
 
-def test_the_limit_of_rows_keeps_every_index_in_32_bits():
-    for n, k in ((1, 1), (4096, 11008), (2**31 - 1, 1)):
-        rows = _products.most_rows(n, k)
-        assert 1 <= rows <= 65535
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (4096, 11008), (2**31 - 1, 1), (8, 128)])
+def test_the_limit_of_rows_keeps_every_index_in_32_bits_and_every_grid_within_bounds(n, k):
+    for source in SOURCES:
+        if source.manifest.role == "dequantize":
+            continue
+        rows = _products.most_rows(source, n, k)
         assert rows * max(n, k) <= 2**31 - 1 or rows == 1
+        assert rows >= min(65535, (2**31 - 1) // max(n, k))
+        for build in source.builds.values():
+            count_blocks(build.tile, source.manifest.grid, rows, 1, 1)
+
+
+def test_tall_blocks_cover_more_rows_than_a_grid_has_blocks():
+    source = all_sources()["gemm_s8_mma"]
+    assert _products.most_rows(source, 64, 128) == 65535 * 32
+
+
+def test_more_output_features_than_a_grid_covers_are_refused(emulated):
+    kernel = next(k for k in KERNELS if k.id == "cuda.gemm_w8a16")
+    most = 65535 * 128
+    for n, words in ((most, ""), (most + 1, f"its blocks cover {most} output features at most")):
+        spec = LayerSpec("W8A16", n, 16, torch.float16, 127, "cuda:0")
+        assert kernel.objection(spec).startswith(words)
+        assert bool(kernel.objection(spec)) == bool(words)
 
 
 @pytest.mark.parametrize("schedule", ["in_turn", "reversed", "random"])

@@ -93,7 +93,10 @@ def planted(monkeypatch):
     build = all_sources()["copy"].builds[""]
 
     def launch_on(index):
-        return loader._bind(lambda *arguments: told.append(arguments), 77, build, index)
+        driver = SimpleNamespace(
+            launchKernel=lambda *arguments: told.append(arguments), ctxGetCurrent=lambda: 9
+        )
+        return loader._bind(driver, 77, "copy.cu", build, index)
 
     return launch_on, told, entered
 

@@ -3,9 +3,13 @@
 import pytest
 import torch
 
+from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.activations import quantize_tokens
 from qprobe.kernels.cuda import quantizer
+from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.registry import kernels_for
 
+CODED = [kernel for kernel in kernels_for("cuda") if kernel.input == "int8"]
 SHAPES = [(1, 1), (3, 128), (2, 3, 97), (5, 4096), (2, 9000)]
 
 
@@ -50,3 +54,29 @@ def test_other_codes_and_empty_activations_are_left_to_torch(emulated):
 
 def test_without_a_card_it_is_left_to_torch():
     assert not quantizer.can_quantize(torch.zeros(2, 8), "int8")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("kernel", CODED, ids=lambda kernel: kernel.id)
+def test_a_layer_that_is_warm_loads_nothing_to_quantize(emulated, monkeypatch, kernel, dtype):
+    """The first call may be captured in a CUDA graph, where nothing can be compiled or loaded."""
+    loaded = []
+
+    def load(_self, source, name, index):
+        loaded.append((source.name, name, index))
+        return lambda *_: None
+
+    emulated.card = Card(0, "Emulated", "9.0", 4)
+    monkeypatch.setattr(type(emulated), "load", load)
+    kernel.warm_up(LayerSpec("W8A8", 64, 128, dtype, 127, "cuda:0"))
+    before = set(loaded)
+    quantizer.quantize_rows(torch.zeros(3, 128, dtype=dtype))
+    assert loaded[-1][0] == "quantize_tokens"
+    assert set(loaded) == before
+
+
+def test_where_no_compiler_builds_it_is_left_to_torch(emulated, monkeypatch):
+    monkeypatch.setattr(type(emulated), "find_build_obstacle", lambda *_: "no NVRTC")
+    assert not quantizer.can_quantize(torch.zeros(2, 8), "int8")
+    quantizer.warm_up(LayerSpec("W8A8", 64, 128, torch.float16, 127, "cuda:0"))
+    assert emulated.launched == []
