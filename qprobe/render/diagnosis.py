@@ -24,6 +24,7 @@ _NOUNS: dict[Status, tuple[str, str]] = {
     "skip": ("skipped", "skipped"),
 }
 _TITLE_COLUMNS = 22
+_CODE_PIECE = re.compile(r".+?(?:[;,] |$)")
 _SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s])+""")
 
 
@@ -103,18 +104,35 @@ def _finding(finding: Finding, title_columns: int, width: int, full: bool) -> li
 def fix_blocks(fix: Fix, width: int) -> list[RenderableType]:
     """What to do, and where to read on."""
     blocks: list[RenderableType] = [words(f"fix: {fix.text}")]
-    blocks += [indent(words(wrap_command(item, width), "bold"), 2) for item in fix.commands]
+    blocks += [
+        indent(words(wrap_command(item, width, label), "bold"), 2) for label, item in fix.labelled()
+    ]
     if fix.link:
         blocks.append(words(f"see {fix.link}"))
     return blocks
 
 
-def wrap_command(command: str, width: int) -> str:
+def wrap_command(command: str, width: int, label: str = "") -> str:
     """A command behind a prompt; a long one goes on after a backslash, so that it can be pasted."""
-    lines = ["$"]
+    prompt = f"{label} $".lstrip()
+    lines = [prompt]
+    before = ""
     for part in _SHELL_WORD.findall(command):
-        if len(lines[-1]) + len(part) + 3 > width and lines[-1] != "$":
+        first, *more = _pieces(part) if before == "-c" else [part]
+        if len(lines[-1]) + len(first) + 3 > width and lines[-1] != prompt:
             lines[-1] += " \\"
             lines.append(" ")
-        lines[-1] += f" {part}"
+        lines[-1] += f" {first}"
+        for piece in more:
+            if len(lines[-1]) + len(piece) + 2 > width:
+                lines[-1] += "\\"
+                lines.append("  ")
+            lines[-1] += piece
+        before = part
     return "\n".join(lines)
+
+
+def _pieces(code: str) -> list[str]:
+    """Where Python in double quotes may be parted: there the shell takes a backslash and the end of a line
+    away, and Python takes any number of spaces."""
+    return _CODE_PIECE.findall(code) if code.startswith('"') else [code]

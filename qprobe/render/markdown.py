@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from qprobe.documents.files import to_json
-from qprobe.documents.finding import Diagnosis, Finding, Verdict
+from qprobe.documents.finding import Diagnosis, Finding, Fix, Verdict
 from qprobe.render.diagnosis import MARKS, count_line
 from qprobe.render.page import one_line, printable
 from qprobe.render.verdicts import (
@@ -79,6 +79,16 @@ def _way_out(verdict: Verdict) -> str:
     return " ".join(parts)
 
 
+def _commands(fix: Fix) -> list[str]:
+    """A line a command; the label is a comment above, so that the block can be pasted whole."""
+    lines = []
+    for label, command in fix.labelled():
+        if label:
+            lines.append(f"    # {label}")
+        lines.append(f"    {one_line(printable(command))}")
+    return lines
+
+
 def _details(finding: Finding) -> list[str]:
     if finding.status not in ("warn", "fail", "crash") or not (finding.detail or finding.fix):
         return []
@@ -88,7 +98,7 @@ def _details(finding: Finding) -> list[str]:
     if finding.fix:
         lines += ["", f"Fix: {escape(finding.fix.text)}"]
         if finding.fix.commands:
-            lines += ["", *(f"    {one_line(printable(item))}" for item in finding.fix.commands)]
+            lines += ["", *_commands(finding.fix)]
         if finding.fix.link:
             lines += ["", f"See {escape(finding.fix.link)}"]
     return lines

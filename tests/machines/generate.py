@@ -166,8 +166,8 @@ _NO_TORCH = {f"cpu.{name}": "torch is needed" for name in MEASURED} | {
 MACHINES: dict[str, Machine] = {
     # The founding case, on the versions of https://github.com/bitsandbytes-foundation/bitsandbytes/issues/1242
     "v100_old_peft": make(
-        "broadwell", "v100", "2.6-cu126", driver=_R535, nvrtc=("12.6",),
-        packages=_LONG_AGO | {"cupy-cuda12x": "14.2.0", "nvidia-cuda-nvrtc-cu12": "12.6.77"},
+        "broadwell", "v100", "2.6-cu124", driver=_R535, nvrtc=("12.4",),
+        packages=_LONG_AGO | {"cupy-cuda12x": "14.2.0", "nvidia-cuda-nvrtc-cu12": "12.4.127"},
     ),
     # The same card with all that suits it today.
     "v100_cu126_torch": make(
@@ -247,7 +247,7 @@ def _block(finding: Finding) -> list[str]:
     if finding.fix:
         more += [
             *f"fix: {finding.fix.text}".splitlines(),
-            *(f"$ {c}" for c in finding.fix.commands),
+            *(f"{label} $ {c}".lstrip() for label, c in finding.fix.labelled()),
         ]
         more += [f"see {finding.fix.link}"] if finding.fix.link else []
     return [

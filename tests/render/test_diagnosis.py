@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from qprobe.documents.finding import Fix
 from qprobe.render.diagnosis import count_line, diagnosis_text, wrap_command
@@ -54,6 +55,38 @@ def test_a_long_command_can_be_pasted():
     wrapped = wrap_command(command, 40)
     assert max(map(len, wrapped.splitlines())) <= 40
     assert shlex.split(wrapped.removeprefix("$ ").replace("\\\n", "")) == shlex.split(command)
+
+
+def test_python_in_a_long_command_can_be_pasted(tmp_path):
+    import subprocess
+
+    code = (
+        "import sys, json; word = json.dumps([1, sys.argv[1]], indent=None); print('it is', word)"
+    )
+    wrapped = wrap_command(f'python3 -c "{code}" "${{ADAPTER:?the folder of the LoRA}}"', 40, "(2)")
+    assert max(map(len, wrapped.splitlines())) <= 40
+    assert wrapped.startswith("(2) $ python3 -c ")
+    pasted = "\n".join(f"      {line}" for line in wrapped.removeprefix("(2) $").splitlines())
+    said = [
+        subprocess.run(["bash", "-c", pasted], env=env, capture_output=True, text=True, check=False)
+        for env in ({"PATH": "/usr/bin:/bin", "ADAPTER": "a b"}, {"PATH": "/usr/bin:/bin"})
+    ]
+    assert said[0].stdout == 'it is [1, "a b"]\n'
+    assert "ADAPTER: the folder of the LoRA" in said[1].stderr
+
+
+def test_commands_tell_which_way_out_they_belong_to():
+    fix = Fix(text="two ways", commands=("a", "b"), labels=("(1)", "or"))
+    page = diagnosis_text(diagnosis(finding("fail", fix=fix)))
+    assert [line for line in page.splitlines() if "$" in line] == [
+        "      (1) $ a",
+        "      or $ b",
+    ]
+
+
+def test_labels_are_as_many_as_commands():
+    with pytest.raises(ValidationError, match="1 labels for 2 commands"):
+        Fix(text="two ways", commands=("a", "b"), labels=("or",))
 
 
 def test_a_short_command_stays_on_its_line():

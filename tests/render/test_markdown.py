@@ -3,9 +3,10 @@ from __future__ import annotations
 import re
 
 from qprobe.documents.files import parse_document
+from qprobe.documents.finding import Fix
 from qprobe.documents.machine import Machine
 from qprobe.render.markdown import diagnosis_markdown, escape
-from tests.render.samples import full_diagnosis
+from tests.render.samples import diagnosis, finding, full_diagnosis
 
 
 def test_each_finding_is_one_row_of_three_cells():
@@ -29,3 +30,9 @@ def test_the_machine_can_be_replayed_from_it():
 
 def test_problems_have_their_commands_below():
     assert "\n    pip install x\n" in diagnosis_markdown(full_diagnosis())
+
+
+def test_a_label_stands_above_its_command_where_a_shell_takes_no_notice_of_it():
+    fix = Fix(text="two ways", commands=("a", "b", "c"), labels=("(1)", "", "or"))
+    page = diagnosis_markdown(diagnosis(finding("fail", fix=fix)))
+    assert "\n    # (1)\n    a\n    b\n    # or\n    c\n" in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from qprobe.doctor._check import version_of
 from qprobe.doctor.rules.torch import CU126, CU128
 from qprobe.documents import arch
@@ -57,13 +59,18 @@ def cuda_major(machine: Machine) -> int:
     return 12 if old or driver_is_before(machine, 13) else 13
 
 
-def torch_fix(machine: Machine, text: str) -> Fix:
+def torch_command(machine: Machine) -> str:
     """Install a torch that suits this machine's cards and driver, if it has any."""
-    command = 'pip install --force-reinstall "torch>=2.6"'
     if any(is_before_turing(gpu) for gpu in machine.gpus):
-        command = CU126
-    elif machine.gpus and cuda_major(machine) == 12:
-        command = CU128
+        return CU126
+    if machine.gpus and cuda_major(machine) == 12:
+        return CU128
+    return 'pip install --force-reinstall "torch>=2.6"'
+
+
+def torch_fix(machine: Machine, text: str) -> Fix:
+    """The same, with the reason and where to read on."""
+    command = torch_command(machine)
     return Fix(text=text, commands=(command,), link="https://pytorch.org/get-started/locally/")
 
 
@@ -78,3 +85,23 @@ def driver_fix(text: str) -> Fix:
 def describe(gpu: Gpu, machine: Machine) -> str:
     """The card's name, with its number where there are several."""
     return gpu.name if len(machine.gpus) == 1 else f"GPU {gpu.index} ({gpu.name})"
+
+
+def kinds(gpus: Iterable[Gpu]) -> tuple[tuple[Gpu, ...], ...]:
+    """The cards, those of one name and architecture together, in the order of the first of each."""
+    found: dict[tuple[str, str | None], list[Gpu]] = {}
+    for gpu in gpus:
+        found.setdefault((gpu.name, gpu.compute_capability), []).append(gpu)
+    return tuple(map(tuple, found.values()))
+
+
+def describe_kind(group: Sequence[Gpu], machine: Machine) -> str:
+    """Cards of one kind: the name, with their numbers where the machine has several."""
+    if len(machine.gpus) == 1:
+        return group[0].name
+    return f"GPU {', '.join(str(gpu.index) for gpu in group)} ({group[0].name})"
+
+
+def device_of(gpu: Gpu) -> str:
+    """What torch calls the card."""
+    return f"cuda:{gpu.index}"

@@ -15,6 +15,7 @@ from qprobe.doctor.checks._cuda import (
     major,
     torch_fix,
 )
+from qprobe.doctor.checks._faults import fill
 from qprobe.doctor.rules.faults import find_faults
 from qprobe.doctor.rules.torch import CU118, FAULTS
 from qprobe.documents.finding import Finding, Fix
@@ -62,11 +63,8 @@ def check_gpu_torch(machine: Machine) -> Finding:
 
 def _history(machine: Machine) -> str:
     """What became of builds for such cards, with its source."""
-    return "".join(
-        f" {hit.fault.detail.format(versions=hit.versions, card=hit.gpu.name if hit.gpu else '')}"
-        f" ({hit.fault.source})"
-        for hit in find_faults(machine, FAULTS)[:1]
-    )
+    hits = find_faults(machine, FAULTS)[:1]
+    return "".join(f" {fill(hit, machine)} ({hit.fault.source})" for hit in hits)
 
 
 def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | None:
