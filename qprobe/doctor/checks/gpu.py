@@ -34,7 +34,10 @@ def check_gpu(machine: Machine) -> Finding:
         return CHECK.warn(
             "torch is built for ROCm; only the CPU is used",
             "torch.cuda stands for AMD GPUs in this build. qprobe's GPU kernels are CUDA.",
-            Fix(text="Plan for the CPU.", commands=("qprobe plan --model MODEL --device cpu",)),
+            Fix(
+                text="Measure and plan for the CPU (--device cpu).",
+                commands=("qprobe bench --device cpu",),
+            ),
         )
     words = machine.unanswered.get("gpus", "NVML lists none")
     if cards := machine.unanswered.get("gpus.pci"):

@@ -12,8 +12,8 @@ from qprobe.documents.machine import Gpu, Machine
 
 _SHORT = {"fp16": "float16", "bf16": "bfloat16", "fp8": "float8", "fp4": "float4"}
 _MEASURE = Fix(
-    text="Let it be measured which scheme is fast: qprobe's plans go by time, not by bits.",
-    commands=("qprobe plan --model MODEL --device cuda:0",),
+    text="Measure which scheme is fast; qprobe's plans go by time, not by bits.",
+    commands=("qprobe bench --device cuda:0",),
 )
 _INT_MM = "https://github.com/pytorch/pytorch/issues/187094"
 

@@ -135,6 +135,24 @@ FAULTS = (
         instead=("W8A16", "W4A16", "NF4"),
     ),
     Fault(
+        id="slow-int8",
+        where=Where({"bitsandbytes": ""}, slow="int8"),
+        status="warn",
+        summary="LLM.int8() is slow on this card",
+        detail=(
+            "{versions} multiplies in int8, by cuBLASLt. On {card} int8 runs on the instructions of older cards "
+            "(it has its full rate on {native}): torch._int_mm, which calls the same library, was seen 6 to 13 "
+            "times slower than tf32 on such a chip.\n{cost}"
+        ),
+        fix=(
+            "Quantize the weights alone: NF4 of bitsandbytes, or W8A16 and W4A16 of qprobe; or use float8 "
+            "products (FP8_DYNAMIC). Measure before choosing."
+        ),
+        commands=(_BENCH,),
+        source="https://github.com/pytorch/pytorch/issues/187094",
+        instead=("W8A16", "W4A16", "NF4"),
+    ),
+    Fault(
         id="slow-fallback",
         where=Where({"bitsandbytes": "<0.45"}, lacks="int8"),
         status="warn",

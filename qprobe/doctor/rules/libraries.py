@@ -21,6 +21,20 @@ FAULTS = (
         instead=("W8A16", "W4A16"),
     ),
     Fault(
+        id="torchao-slow-int8",
+        where=Where({"torchao": ""}, slow="int8"),
+        status="warn",
+        summary="torchao's int8 products are slow on this card",
+        detail=(
+            "{versions}: its int8 activations are multiplied by torch._int_mm. On {card} int8 runs on the "
+            "instructions of older cards (it has its full rate on {native}), and was seen 6 to 13 times slower "
+            "than tf32."
+        ),
+        fix="Use its float8, or weights alone in few bits.",
+        commands=("qprobe bench --device {device}",),
+        source="https://github.com/pytorch/pytorch/issues/187094",
+    ),
+    Fault(
         id="triton-without-tensor-cores",
         where=Where({"triton": ">=3.3", "gemlite": ""}, card="<8.0"),
         status="warn",
