@@ -109,3 +109,34 @@ def test_facts_that_were_not_read_are_told():
     assert finding.summary == "9 questions unanswered"
     assert "gpus.0.f0: no" in finding.detail
     assert "and 1 more" in finding.detail
+
+
+def test_the_limits_of_a_container_hold_for_what_is_said_of_the_machine():
+    machine = load("container_without_gpu")
+    memory = find(machine, "memory")
+    assert memory.summary == "32.0 of 32.0 GiB available, which is the limit"
+    assert "17.2 billion parameters at 16 bits" in memory.detail
+    threads = find(machine, "threads")
+    assert (threads.status, threads.summary) == ("warn", "16 threads on 4 usable cores")
+    assert "A quota of 4 cores" in threads.detail
+    assert threads.fix.commands == ("export OMP_NUM_THREADS=4",)
+    assert find(machine, "load").summary == "a load of 0.1 on 4 cores"
+    assert "limited to 4 cores and 32.0 GiB of memory" in find(machine, "container").detail
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_bytes", "threads", "available"),
+    [
+        (None, None, "ok", "120.0 of 128.0 GiB available"),
+        (64.0, 2**40, "ok", "120.0 of 128.0 GiB available"),
+        (0.5, 2**30, "warn", "1.0 of 1.0 GiB available, which is the limit"),
+        (15.2, 2**36, "ok", "64.0 of 64.0 GiB available, which is the limit"),
+    ],
+    ids=str,
+)
+def test_a_limit_counts_where_it_is_less(cores, memory_bytes, threads, available):
+    limits = {"cpu_limit_cores": cores, "memory_limit_bytes": memory_bytes}
+    machine = with_host(load("h100_cu13"), **limits)
+    assert find(machine, "threads").status == threads
+    assert find(machine, "memory").summary == available
+    assert find(machine, "memory").status == ("warn" if memory_bytes == 2**30 else "ok")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from qprobe.doctor._check import version_of
@@ -105,3 +106,19 @@ def describe_kind(group: Sequence[Gpu], machine: Machine) -> str:
 def device_of(gpu: Gpu) -> str:
     """What torch calls the card."""
     return f"cuda:{gpu.index}"
+
+
+def slice_sizes(gpu: Gpu) -> tuple[int, ...]:
+    """GB of the slices that MIG has divided a card into, the largest first; "3g.20gb" has 20."""
+    sizes = {
+        int(found[1])
+        for profile in gpu.mig_profiles or ()
+        if (found := re.search(r"\.(\d+)gb", profile))
+    }
+    return tuple(sorted(sizes, reverse=True))
+
+
+def tell_slices(gpu: Gpu) -> str:
+    """ "a slice of 20 or 10 GB"."""
+    sizes = " or ".join(map(str, slice_sizes(gpu)))
+    return f"a slice of {sizes} GB" if sizes else "a slice of it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
-from qprobe.doctor.checks._cuda import NO_DRIVER, is_kept_out, lacks_tensor_cores
+from qprobe.doctor.checks._cuda import NO_DRIVER, is_kept_out, lacks_tensor_cores, tell_slices
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import NONE_LISTED, Machine
 
@@ -81,9 +81,12 @@ def _describe(machine: Machine) -> Finding:
     first, *others = machine.gpus
     more = f" and {len(others)} more" if others else ""
     size = f", {first.memory_bytes / 2**30:.0f} GiB" if first.memory_bytes else ""
+    size += ", in slices" if first.mig else ""
     detail = []
     for gpu in machine.gpus:
         free = f", {gpu.free_memory_bytes / 2**30:.1f} GiB free" if gpu.free_memory_bytes else ""
+        if gpu.mig:
+            free = f", divided: a process gets {tell_slices(gpu)}"
         cores = ", no tensor cores despite 7.5" if lacks_tensor_cores(gpu) else ""
         known = gpu.compute_capability or "unknown"
         detail.append(f"{gpu.index}: {gpu.name}, compute capability {known}{free}{cores}.")
