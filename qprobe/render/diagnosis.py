@@ -133,6 +133,5 @@ def wrap_command(command: str, width: int, label: str = "") -> str:
 
 
 def _pieces(code: str) -> list[str]:
-    """Where Python in double quotes may be parted: there the shell takes a backslash and the end of a line
-    away, and Python takes any number of spaces."""
+    """Where Python in double quotes may be parted, as the shell allows by a backslash; spaces do no harm there."""
     return _CODE_PIECE.findall(code) if code.startswith('"') else [code]

@@ -12,6 +12,7 @@ from qprobe.documents.finding import Fix
 from qprobe.documents.machine import NONE_LISTED, Gpu, Machine
 
 TURING = (7, 5)
+BLACKWELL = (10, 0)
 # NVML's words where no driver is installed: nothing is wrong with such a machine.
 NO_DRIVER = ("NVML Shared Library Not Found", "Driver Not Loaded")
 
@@ -75,12 +76,34 @@ def torch_fix(machine: Machine, text: str) -> Fix:
     return Fix(text=text, commands=(command,), link="https://pytorch.org/get-started/locally/")
 
 
-def driver_fix(text: str) -> Fix:
+DRIVER_GUIDE = "https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/"
+
+
+def driver_commands(machine: Machine) -> tuple[str, ...]:
+    """Install the driver that takes every card since Maxwell, where the system's package is known.
+
+    Blackwell runs by the open kernel modules alone, cards before Turing by the others.
+    """
+    if "Ubuntu" not in machine.software.os:
+        return ()
+    is_open = any(capability(gpu) >= BLACKWELL for gpu in machine.gpus)
+    return (f"apt-get install nvidia-driver-580{'-open' if is_open else ''}",)
+
+
+def driver_fix(machine: Machine, text: str) -> Fix:
     """Install a newer driver."""
     return Fix(
-        text=f"{text} 525 takes CUDA 12; 580 takes CUDA 13, and is the last for cards before 7.5.",
-        link="https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/",
+        text=f"{text} 525 takes CUDA 12; 580 takes CUDA 13, and is the last for cards before 7.5. Restart "
+        "the machine afterwards.",
+        commands=driver_commands(machine),
+        link=DRIVER_GUIDE,
     )
+
+
+def torch_brings(machine: Machine) -> str:
+    """The version of NVRTC that comes with the torch that suits the machine; "" where it is any."""
+    command = torch_command(machine)
+    return {CU126: "12.6", CU128: "12.8"}.get(command, "")
 
 
 def describe(gpu: Gpu, machine: Machine) -> str:
@@ -119,6 +142,6 @@ def slice_sizes(gpu: Gpu) -> tuple[int, ...]:
 
 
 def tell_slices(gpu: Gpu) -> str:
-    """ "a slice of 20 or 10 GB"."""
+    """What a process gets of a divided card: "a slice of 20 or 10 GB"."""
     sizes = " or ".join(map(str, slice_sizes(gpu)))
     return f"a slice of {sizes} GB" if sizes else "a slice of it"

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
-from qprobe.doctor.checks._cuda import NO_DRIVER, is_kept_out, lacks_tensor_cores, tell_slices
+from qprobe.doctor.checks._cuda import (
+    NO_DRIVER,
+    driver_fix,
+    is_kept_out,
+    lacks_tensor_cores,
+    tell_slices,
+)
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import NONE_LISTED, Machine
 
@@ -44,9 +50,8 @@ def check_gpu(machine: Machine) -> Finding:
         return CHECK.fail(
             "an NVIDIA GPU without a driver",
             f"{cards}. NVML: {words.rstrip('.')}.",
-            Fix(
-                text="Install the driver; for cards before Turing, version 580 is the last.",
-                link="https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/",
+            driver_fix(
+                machine, "Install the driver; Blackwell needs the package that ends in -open."
             ),
         )
     if "gpus" in machine.unanswered and words not in (*NO_DRIVER, NONE_LISTED):
