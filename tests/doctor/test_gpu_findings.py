@@ -13,6 +13,7 @@ from tests.doctor.machines import (
     with_torch,
 )
 from tests.doctor.test_findings import find
+from tests.machines.parts import GPUS
 
 UNIVERSAL = "pip install nvidia-cuda-nvrtc-cu12==12.9.86"
 
@@ -310,6 +311,43 @@ def test_what_a_card_lacks_comes_with_who_has_it_and_what_to_use_here():
     assert "No int8 on tensor cores, native on 7.2 (Xavier) to 10.0 (B200)" in detail
     assert "use weights alone in 8 or 4 bits" in detail
     assert "512 rows: float16 137 µs, W8A16 193 µs" in detail
+
+
+def with_cards(*names):
+    cards = [GPUS[name].model_copy(update={"index": index}) for index, name in enumerate(names)]
+    return load("h100_cu13").model_copy(update={"gpus": tuple(cards)})
+
+
+def test_each_feature_that_a_card_lacks_has_a_line():
+    for name in ("v100_cu126_torch", "gtx_1660", "b300"):
+        lines = find(load(name), "gpu-arithmetic").detail.splitlines()
+        assert all(line.count("No ") <= 1 for line in lines)
+        assert any(
+            line.startswith("No int4 on tensor cores") or "No int8" in line for line in lines
+        )
+
+
+def test_each_kind_of_card_is_judged():
+    finding = find(with_cards("h100", "gtx-1660", "h100"), "gpu-arithmetic")
+    assert (finding.status, finding.summary) == (
+        "warn",
+        "GPU 1: no tensor cores, whatever 7.5 promises",
+    )
+    assert "GPUs 0 and 2 (NVIDIA H100 80GB HBM3): tensor cores: float16" in finding.detail
+    assert finding.fix.commands == ("qprobe bench --device cuda:1",)
+    alike = find(with_cards("h100", "h100"), "gpu-arithmetic")
+    assert alike == find(load("h100_cu13"), "gpu-arithmetic")
+    assert find(with_cards("h100", "l4"), "gpu-arithmetic").summary == (
+        "differs between 2 kinds of cards"
+    )
+
+
+def test_bf16_is_looked_up_for_each_kind_of_card():
+    finding = find(with_cards("h100", "v100", "p40", "p40"), "gpu-bf16")
+    assert "GPU 1 (Tesla V100-SXM2-16GB) and GPUs 2 and 3 (Tesla P40)" in finding.detail
+    first, second = finding.fix.text.splitlines()
+    assert first.startswith("GPU 1 (Tesla V100-SXM2-16GB): Load models in float16")
+    assert second.startswith("GPUs 2 and 3 (Tesla P40): Load models in float32")
 
 
 def test_a_card_that_no_table_knows_gets_no_modelled_figure():

@@ -15,7 +15,7 @@ from qprobe.doctor.rules.versions import matches
 from qprobe.documents import arch
 from tests.doctor.machines import load, with_gpu, with_packages, with_software, with_torch
 from tests.doctor.test_findings import find
-from tests.machines.parts import gpu
+from tests.machines.parts import GPUS, gpu
 
 FAULTS = (*bitsandbytes.FAULTS, *libraries.FAULTS, *torch.FAULTS)
 OLD = {"peft": "0.10.0", "bitsandbytes": "0.43.1"}
@@ -236,14 +236,31 @@ def test_every_fault_is_found_where_it_strikes_and_not_without_its_libraries(fau
         assert find_faults(machine.model_copy(update={"gpus": ()}), [fault]) == ()
 
 
-def test_a_card_of_several_that_has_the_fault_is_found():
-    machine = load("h100_cu13")
-    old = machine.gpus[0].model_copy(
-        update={"index": 1, "name": "Tesla V100-SXM2-16GB", "compute_capability": "7.0"}
+def beside_each_other(*names):
+    cards = [GPUS[name].model_copy(update={"index": index}) for index, name in enumerate(names)]
+    return load("h100_cu13").model_copy(update={"gpus": tuple(cards)})
+
+
+def test_a_card_of_several_that_has_the_fault_is_found_and_commands_name_it():
+    machine = beside_each_other("h100", "v100")
+    finding = find(with_packages(machine, torchao="0.18.0"), "libraries")
+    assert "On GPU 1 (Tesla V100-SXM2-16GB) they miss" in finding.detail
+    assert finding.fix.commands == ("qprobe bench --device cuda:1",)
+
+
+def test_every_kind_of_card_that_has_the_fault_is_named_once_with_its_cost_and_its_command():
+    machine = beside_each_other("v100", "h100", "p40", "v100")
+    machine = with_torch(with_packages(machine, bitsandbytes="0.50.2"), cuda="12.6")
+    finding = find(machine, "peft-bitsandbytes")
+    assert "none on GPUs 0 and 3 (Tesla V100-SXM2-16GB) and GPU 2 (Tesla P40)" in finding.detail
+    assert "H100" not in finding.detail
+    costs = re.findall(r"^(.*): Modelled .* (W8A16 \d+ µs), W4A16", finding.detail, re.MULTILINE)
+    assert [name for name, _ in costs] == ["Tesla V100-SXM2-16GB", "Tesla P40"]
+    assert len({cost for _, cost in costs}) == 2
+    assert finding.fix.commands == (
+        "qprobe bench --device cuda:0",
+        "qprobe bench --device cuda:2",
     )
-    machine = machine.model_copy(update={"gpus": (*machine.gpus, old)})
-    finding = find(with_packages(machine, bitsandbytes="0.50.2"), "peft-bitsandbytes")
-    assert "Tesla V100" in finding.detail
 
 
 @pytest.mark.parametrize(

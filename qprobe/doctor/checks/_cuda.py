@@ -123,7 +123,9 @@ def describe_kind(group: Sequence[Gpu], machine: Machine) -> str:
     """Cards of one kind: the name, with their numbers where the machine has several."""
     if len(machine.gpus) == 1:
         return group[0].name
-    return f"GPU {', '.join(str(gpu.index) for gpu in group)} ({group[0].name})"
+    *others, last = (str(gpu.index) for gpu in group)
+    numbers = f"GPUs {', '.join(others)} and {last}" if others else f"GPU {last}"
+    return f"{numbers} ({group[0].name})"
 
 
 def device_of(gpu: Gpu) -> str:
