@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qprobe.doctor import run_checks
 from qprobe.documents.machine import NONE_LISTED
 from tests.doctor.machines import (
     load,
@@ -30,11 +31,20 @@ def test_a_loaded_driver_without_a_device_is_explained(container, words, hint):
     assert find(machine, "gpu").status == "skip"
 
 
-def test_a_machine_that_is_asked_about_its_cpu_alone_hides_nothing():
+@pytest.mark.parametrize(
+    "unanswered",
+    [{}, {"gpus": "NVML Shared Library Not Found", "gpus.0.ecc": "no NVML"}, {"gpus.0.mig": "x"}],
+    ids=["answered", "found by torch without NVML", "some fields silent"],
+)
+def test_of_a_machine_that_is_asked_about_its_cpu_nobody_is_told_that_it_has_no_gpu(unanswered):
     machine = with_host(load("h100_cu13"), kernel_driver="580.95.05")
-    narrowed = machine.model_copy(update={"gpus": ()})
+    narrowed = machine.model_copy(update={"gpus": (), "unanswered": unanswered})
     assert find(narrowed, "container").status == "ok"
-    assert find(narrowed, "gpu").summary == "no NVIDIA GPU: the CPU is the device"
+    finding = find(narrowed, "gpu")
+    assert (finding.status, finding.summary) == ("skip", "not asked about: the device is the CPU")
+    told = " ".join(f"{item.summary} {item.detail}" for item in run_checks(narrowed))
+    assert "no NVIDIA GPU" not in told
+    assert "NVML" not in told.replace("no NVML", "").replace("NVML Shared Library Not Found", "")
 
 
 def test_a_driver_that_lists_no_gpu_is_explained_by_the_container():

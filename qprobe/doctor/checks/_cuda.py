@@ -36,7 +36,8 @@ def is_kept_out(machine: Machine) -> bool:
     """Whether the system has NVIDIA's driver loaded, and gives this process no GPU."""
     loaded = machine.host is not None and machine.host.kernel_driver is not None
     words = machine.unanswered.get("gpus")
-    return not machine.gpus and loaded and words in (*NO_DRIVER, NONE_LISTED)
+    is_silent = words in (*NO_DRIVER, NONE_LISTED)
+    return not machine.gpus and loaded and is_silent and not machine.gpus_are_left_out
 
 
 def runs_on_gpu(machine: Machine) -> bool:

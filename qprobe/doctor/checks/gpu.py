@@ -33,6 +33,11 @@ def check_gpu(machine: Machine) -> Finding:
         )
     if machine.gpus:
         return _describe(machine)
+    if machine.gpus_are_left_out:
+        return CHECK.skip(
+            "not asked about: the device is the CPU",
+            "The machine has GPUs; what is told of them, and of CUDA, is left out by --device cpu.",
+        )
     if is_kept_out(machine):
         return CHECK.skip("none is visible to this process: see Container")
     torch = machine.software.torch
@@ -45,7 +50,7 @@ def check_gpu(machine: Machine) -> Finding:
                 commands=("qprobe bench --device cpu",),
             ),
         )
-    words = machine.unanswered.get("gpus", "NVML lists none")
+    words = machine.unanswered.get("gpus", NONE_LISTED)
     if cards := machine.unanswered.get("gpus.pci"):
         return CHECK.fail(
             "an NVIDIA GPU without a driver",
@@ -54,7 +59,7 @@ def check_gpu(machine: Machine) -> Finding:
                 machine, "Install the driver; Blackwell needs the package that ends in -open."
             ),
         )
-    if "gpus" in machine.unanswered and words not in (*NO_DRIVER, NONE_LISTED):
+    if words not in (*NO_DRIVER, NONE_LISTED):
         return CHECK.fail(
             "the NVIDIA driver does not answer",
             f"NVML: {words.rstrip('.')}.",

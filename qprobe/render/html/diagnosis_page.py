@@ -159,6 +159,10 @@ def _speedups(diagnosis: Diagnosis) -> list[dict[str, Any]]:
 
 def _device(diagnosis: Diagnosis) -> str:
     machine = diagnosis.machine
-    names = [gpu.name for gpu in machine.gpus] or ["no GPU"]
-    cpu = machine.cpu.model or machine.cpu.architecture
-    return f"{', '.join(names)}; {cpu}, {machine.cpu.usable_cores} usable cores"
+    names = [gpu.name for gpu in machine.gpus]
+    if not names and not machine.gpus_are_left_out:
+        names = ["no GPU"]
+    cpu = (
+        f"{machine.cpu.model or machine.cpu.architecture}, {machine.cpu.usable_cores} usable cores"
+    )
+    return "; ".join(filter(None, (", ".join(names), cpu)))
