@@ -1,10 +1,14 @@
-"""The diagnosis as a page of text: a line a finding, what is wrong and what to do below it."""
+"""The diagnosis as a page of text: a line a finding, what is wrong and what to do at the end.
+
+Wherever findings are listed, the worst stand next to the count: that is the last line in a terminal, where
+one looks first, and the first in Markdown and HTML.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -14,6 +18,8 @@ from qprobe.render.page import DEFAULT_WIDTH, indent, one_line, render, words
 from qprobe.render.verdicts import verdict_blocks
 
 MARKS: dict[Status, str] = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "–", "crash": "✗"}
+SEVERITY: tuple[Status, ...] = ("crash", "fail", "warn", "ok", "skip")
+PROBLEMS: tuple[Status, ...] = ("crash", "fail", "warn")
 _STYLES: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "dim",
                               "crash": "red"}  # fmt: skip
 _NOUNS: dict[Status, tuple[str, str]] = {
@@ -35,20 +41,35 @@ def diagnosis_text(
     full: bool = False,
     trials: bool = False,
 ) -> str:
-    """The findings, the verdicts and the count.
+    """What is fine, the verdicts, what is wrong, the worst last, and the count.
 
     `full` also shows the detail of what is fine, `trials` the evidence behind each verdict.
     """
     blocks: list[RenderableType] = []
     shown = diagnosis.findings if full else fold_skipped(diagnosis.findings)
     longest = max((len(finding.title) for finding in shown), default=0)
+    columns = min(longest, _TITLE_COLUMNS)
     for finding in shown:
-        blocks.extend(_finding(finding, min(longest, _TITLE_COLUMNS), width, full))
+        if finding.status not in PROBLEMS:
+            blocks.extend(_finding(finding, columns, width, full))
     if diagnosis.verdicts:
-        blocks += [*verdict_blocks(diagnosis, width, full, trials), words("")]
+        blocks.extend(verdict_blocks(diagnosis, width, full, trials))
+    problems = sorted(
+        (item for item in shown if item.status in PROBLEMS),
+        key=lambda item: -SEVERITY.index(item.status),
+    )
+    if blocks and (problems or diagnosis.verdicts):
+        blocks.append(words(""))
+    for finding in problems:
+        blocks.extend(_finding(finding, columns, width, full))
     if diagnosis.findings:
         blocks.append(words(count_line(diagnosis.findings), "bold"))
     return render(blocks, width, color)
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """The worst first; those alike in the order of the checks."""
+    return sorted(findings, key=lambda finding: SEVERITY.index(finding.status))
 
 
 def fold_skipped(findings: Sequence[Finding]) -> list[Finding]:
@@ -93,7 +114,7 @@ def _finding(finding: Finding, title_columns: int, width: int, full: bool) -> li
     style = _STYLES[status]
     line.add_row(words(MARKS[status], style), words(one_line(finding.title)), words(summary))
     blocks: list[RenderableType] = [line]
-    if full or status in ("warn", "fail", "crash"):
+    if full or status in PROBLEMS:
         if finding.detail:
             blocks.append(indent(words(finding.detail.strip("\n"), "dim"), 4))
         if finding.fix:

@@ -6,7 +6,7 @@ import re
 
 from qprobe.documents.files import to_json
 from qprobe.documents.finding import Diagnosis, Finding, Fix, Verdict
-from qprobe.render.diagnosis import MARKS, count_line
+from qprobe.render.diagnosis import MARKS, PROBLEMS, by_severity, count_line
 from qprobe.render.page import one_line, printable
 from qprobe.render.verdicts import (
     VERDICT_MARKS,
@@ -25,7 +25,8 @@ def escape(text: str) -> str:
 
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
-    """A table of the findings, what to do, and the machine as JSON, folded."""
+    """A table of the findings, the worst first, what to do, and the machine as JSON, folded."""
+    findings = by_severity(diagnosis.findings)
     lines = [
         f"**qprobe {escape(diagnosis.qprobe_version)} doctor**, {count_line(diagnosis.findings)}",
         "",
@@ -34,9 +35,9 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     ]
     lines += [
         f"| {MARKS[item.status]} {item.status} | {escape(item.title)} ({escape(item.id)}) | {escape(item.summary)} |"
-        for item in diagnosis.findings
+        for item in findings
     ]
-    for finding in diagnosis.findings:
+    for finding in findings:
         lines += _details(finding)
     for device in devices_in(diagnosis.verdicts):
         lines += _verdicts(diagnosis, device)
@@ -90,7 +91,7 @@ def _commands(fix: Fix) -> list[str]:
 
 
 def _details(finding: Finding) -> list[str]:
-    if finding.status not in ("warn", "fail", "crash") or not (finding.detail or finding.fix):
+    if finding.status not in PROBLEMS or not (finding.detail or finding.fix):
         return []
     lines = ["", f"**{escape(finding.title)}**"]
     if finding.detail:

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from qprobe.documents.finding import Fix
 from qprobe.render.diagnosis import count_line, diagnosis_text, wrap_command
+from qprobe.render.markdown import diagnosis_markdown
 from tests.render.samples import diagnosis, finding, full_diagnosis
 
 
@@ -36,6 +37,35 @@ def test_detail_of_what_is_fine_is_shown_only_in_full(status):
 def test_the_count_comes_last():
     page = diagnosis_text(full_diagnosis())
     assert page.splitlines()[-1] == "5 checks: 1 passed, 1 warning, 1 failed, 1 crashed, 1 skipped"
+
+
+def titles_in(page, findings):
+    lines = page.splitlines()
+    order = [(line.index(item.title), number, item.title) for number, line in enumerate(lines)
+             for item in findings if item.title in line]  # fmt: skip
+    return [title for _column, _number, title in sorted(order, key=lambda found: found[1])]
+
+
+def test_what_is_wrong_stands_next_to_the_count_the_worst_nearest():
+    found = [
+        finding("fail", title="F1", id="f1"),
+        finding("ok", title="O1", id="o1"),
+        finding("warn", title="W1", id="w1"),
+        finding("crash", title="C1", id="c1"),
+        finding("skip", title="S1", id="s1"),
+        finding("fail", title="F2", id="f2"),
+        finding("warn", title="W2", id="w2"),
+        finding("ok", title="O2", id="o2"),
+    ]
+    document = diagnosis(*found, verdicts=full_diagnosis().verdicts)
+    text = diagnosis_text(document)
+    assert titles_in(text, found) == ["O1", "S1", "O2", "W1", "W2", "F1", "F2", "C1"]
+    assert text.index("some method") < text.index("W1")
+    assert text.splitlines()[-1].startswith("8 checks:")
+    table = [line for line in diagnosis_markdown(document).splitlines() if line.startswith("| ")]
+    rows = "\n".join(table[1:9])
+    assert titles_in(rows, found) == ["C1", "F1", "F2", "W1", "W2", "O1", "O2", "S1"]
+    assert document.findings == tuple(found), "the document keeps the order of the checks"
 
 
 def test_counting_one_and_many():

@@ -176,7 +176,7 @@ FAULTS = (
             "{versions} takes its library by the CUDA of torch, which is 13 here; that library is "
             "built for 7.5 and later, and so not for {card}."
         ),
-        fix="Install a torch for CUDA 12, and bitsandbytes follows.",
+        fix="Install a torch for CUDA 12.6, as PyTorch on the GPU asks for too; bitsandbytes follows it.",
         commands=(CU126,),
         source=_DOCS,
     ),
@@ -189,7 +189,7 @@ FAULTS = (
             "{versions} takes its library by the CUDA of torch, which is 12.8 or later here; that "
             "library is built for 7.0 and later, and so not for {card}."
         ),
-        fix="Install a torch for CUDA 12.6, and bitsandbytes follows.",
+        fix="Install a torch for CUDA 12.6; bitsandbytes follows it.",
         commands=(CU126,),
         source=_DOCS,
     ),
