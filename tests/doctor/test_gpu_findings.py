@@ -138,6 +138,9 @@ def test_the_compiler_of_a_v100_comes_with_the_torch_that_it_needs():
     assert finding.fix.commands == find(machine, "gpu-torch").fix.commands
     fitting = with_torch(machine, arch_list=("sm_70",), cuda="12.6")  # torch is right: 12.9 alone
     assert find(fitting, "nvrtc").fix.commands == ("pip install nvidia-cuda-nvrtc-cu12==12.9.86",)
+    unknown = machine.gpus[0].model_copy(update={"index": 1, "compute_capability": None})
+    both = machine.model_copy(update={"gpus": (unknown, *machine.gpus)})
+    assert "brings NVRTC 12.6" in find(both, "nvrtc").fix.text
     later = with_software(load("h100_cu13"), driver="550.163.01", cuda_driver="12.4")
     assert "brings NVRTC 12.8" in find(later, "nvrtc").fix.text
 

@@ -71,7 +71,8 @@ def _with_torch(machine: Machine) -> Fix | None:
         machine, major(torch.cuda) or 0
     )
     built = architectures_of(brought)
-    if not is_replaced or not all(_builds(built, gpu) for gpu in machine.gpus):
+    known = [gpu for gpu in machine.gpus if gpu.compute_capability is not None]
+    if not is_replaced or not all(_builds(built, gpu) for gpu in known):
         return None
     text = (
         f"As for PyTorch on the GPU: the torch that suits this machine brings NVRTC {brought}, and "

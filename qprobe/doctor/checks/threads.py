@@ -19,8 +19,8 @@ def check_threads(machine: Machine) -> Finding:
     threads = f"{torch.threads} thread{'s' if torch.threads > 1 else ''}"
     cores = f"{usable} usable core{'s' if usable > 1 else ''}"
     if torch.threads > usable:
-        limit = machine.host.cpu_limit_cores if machine.host else None
-        why = f" A quota of {limit:g} cores holds here, which torch does not see." if limit else ""
+        quota = machine.host.cpu_limit_cores if machine.host else None
+        why = f" A quota of {quota:g} cores holds here, which torch does not see." if quota else ""
         return CHECK.warn(
             f"{threads} on {cores}",
             f"More threads than cores wait for one another at every operator.{why}",
