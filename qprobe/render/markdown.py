@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
+from operator import itemgetter
 
 from qprobe.documents.files import to_json
 from qprobe.documents.finding import Diagnosis, Finding, Fix, Verdict
@@ -80,13 +82,17 @@ def _way_out(verdict: Verdict) -> str:
     return " ".join(parts)
 
 
+def _ways(text: str) -> str:
+    """The text, each of its lines on one of its own."""
+    return "<br>".join(escape(line) for line in text.splitlines())
+
+
 def _commands(fix: Fix) -> list[str]:
-    """A line a command; the label is a comment above, so that the block can be pasted whole."""
+    """A line a command; one of several ways out stands apart, so that nobody pastes them all."""
     lines = []
-    for label, command in fix.labelled():
-        if label:
-            lines.append(f"    # {label}")
-        lines.append(f"    {one_line(printable(command))}")
+    for label, commands in groupby(fix.labelled(), key=itemgetter(0)):
+        lines += ["", f"{escape(label)}:", ""] if label else [""]
+        lines += [f"    {one_line(printable(command))}" for _label, command in commands]
     return lines
 
 
@@ -97,9 +103,9 @@ def _details(finding: Finding) -> list[str]:
     if finding.detail:
         lines += ["", *(f"    {line}" for line in printable(finding.detail).splitlines())]
     if finding.fix:
-        lines += ["", f"Fix: {escape(finding.fix.text)}"]
+        lines += ["", f"Fix: {_ways(finding.fix.text)}"]
         if finding.fix.commands:
-            lines += ["", *_commands(finding.fix)]
+            lines += _commands(finding.fix)
         if finding.fix.link:
             lines += ["", f"See {escape(finding.fix.link)}"]
     return lines

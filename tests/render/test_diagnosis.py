@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from qprobe.documents.finding import Fix
 from qprobe.render.diagnosis import count_line, diagnosis_text, wrap_command
+from qprobe.render.html import diagnosis_html
 from qprobe.render.markdown import diagnosis_markdown
 from tests.render.samples import diagnosis, finding, full_diagnosis
 
@@ -107,11 +108,17 @@ def test_python_in_a_long_command_can_be_pasted(tmp_path):
 
 def test_commands_tell_which_way_out_they_belong_to():
     fix = Fix(text="two ways", commands=("a", "b"), labels=("(1)", "or"))
-    page = diagnosis_text(diagnosis(finding("fail", fix=fix)))
-    assert [line for line in page.splitlines() if "$" in line] == [
+    document = diagnosis(finding("fail", fix=fix))
+    assert [line for line in diagnosis_text(document).splitlines() if "$" in line] == [
         "      (1) $ a",
         "      or $ b",
     ]
+    page = diagnosis_html(document)
+    assert [
+        page.index(words) for words in ('label">(1)<', "<code>a<", 'label">or<', "<code>b<")
+    ] == sorted(
+        page.index(words) for words in ('label">(1)<', "<code>a<", 'label">or<', "<code>b<")
+    )
 
 
 def test_labels_are_as_many_as_commands():

@@ -32,7 +32,16 @@ def test_problems_have_their_commands_below():
     assert "\n    pip install x\n" in diagnosis_markdown(full_diagnosis())
 
 
-def test_a_label_stands_above_its_command_where_a_shell_takes_no_notice_of_it():
-    fix = Fix(text="two ways", commands=("a", "b", "c"), labels=("(1)", "", "or"))
+def test_each_way_out_is_a_block_of_its_own():
+    fix = Fix(
+        text="in this order:\n(1) x\n(2) <y>", commands=("a", "b", "c"), labels=("(1)", "(1)", "or")
+    )
     page = diagnosis_markdown(diagnosis(finding("fail", fix=fix)))
-    assert "\n    # (1)\n    a\n    b\n    # or\n    c\n" in page
+    assert "\nFix: in this order:<br>(1) x<br>(2) \\<y\\>\n" in page
+    assert "\n\n(1):\n\n    a\n    b\n\nor:\n\n    c\n" in page
+
+
+def test_commands_without_labels_are_one_block():
+    fix = Fix(text="do both", commands=("a", "b"))
+    page = diagnosis_markdown(diagnosis(finding("fail", fix=fix)))
+    assert "\nFix: do both\n\n    a\n    b\n" in page

@@ -25,7 +25,11 @@ def check_mig(machine: Machine) -> Finding:
             f"{card} is divided by MIG into no slices yet: CUDA finds no device on it.",
             Fix(
                 text="Make slices, or turn MIG off and restart the card.",
-                commands=("nvidia-smi mig -cgi 0 -C", f"nvidia-smi -i {gpu.index} -mig 0"),
+                commands=(
+                    f"nvidia-smi mig -i {gpu.index} -cgi 0 -C",
+                    f"nvidia-smi -i {gpu.index} -mig 0",
+                ),
+                labels=("", "or"),
                 link=_GUIDE,
             ),
         )
