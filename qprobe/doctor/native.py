@@ -43,7 +43,9 @@ def lack_of(feature: str, machine: Machine, device: str) -> str:
     words = hardware.FEATURES[feature].words
     slow = hardware.how(feature, gpu) == "slow"
     lack = f"is slow in {words}" if slow else f"has no {words}"
-    return f"{gpu.name} ({gpu.compute_capability}) {lack}; native: {hardware.native_on(feature)}"
+    return (
+        f"{gpu.name} ({gpu.compute_capability}) {lack}; native: {hardware.native_on(feature, gpu)}"
+    )
 
 
 def _processor_lacks(wanted: ProcessorFeature, features: tuple[str, ...]) -> str:

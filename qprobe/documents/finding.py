@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qprobe.documents.base import Document, Flag, FloatDtype, Positive, Seconds, TopDocument
 from qprobe.documents.machine import Machine
@@ -17,7 +17,20 @@ class Fix(Document):
 
     text: str
     commands: tuple[str, ...] = ()
+    """One after the other, unless `labels` say otherwise."""
+    labels: tuple[str, ...] = ()
+    """Of each command, which way out it belongs to ("(1)") or that it is another ("or"); or none."""
     link: str | None = None
+
+    @model_validator(mode="after")
+    def _a_label_a_command(self) -> Fix:
+        if self.labels and len(self.labels) != len(self.commands):
+            raise ValueError(f"{len(self.labels)} labels for {len(self.commands)} commands")
+        return self
+
+    def labelled(self) -> tuple[tuple[str, str], ...]:
+        """Each command behind its label, "" where it has none."""
+        return tuple(zip(self.labels or ("",) * len(self.commands), self.commands, strict=True))
 
 
 class Finding(Document):

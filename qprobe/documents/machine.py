@@ -226,6 +226,15 @@ class Machine(TopDocument):
     host: Host | None = None
     """None: not asked."""
 
+    @property
+    def gpus_are_left_out(self) -> bool:
+        """Whether the GPUs were taken out of the document, since the question is about the CPU alone.
+
+        A probe that finds none says why; of one that it finds, it says which of its fields did not answer.
+        """
+        of_cards = any(re.match(r"gpus\.\d+\.", field) for field in self.unanswered)
+        return not self.gpus and ("gpus" not in self.unanswered or of_cards)
+
     @model_validator(mode="after")
     def _tables_measure_nothing(self) -> Machine:
         measured = [name for name in MEASURED if getattr(self.cpu, name) is not None]

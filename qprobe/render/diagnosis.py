@@ -1,10 +1,14 @@
-"""The diagnosis as a page of text: a line a finding, what is wrong and what to do below it."""
+"""The diagnosis as a page of text: a line a finding, what is wrong and what to do at the end.
+
+Wherever findings are listed, the worst stand next to the count: that is the last line in a terminal, where
+one looks first, and the first in Markdown and HTML.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -14,6 +18,8 @@ from qprobe.render.page import DEFAULT_WIDTH, indent, one_line, render, words
 from qprobe.render.verdicts import verdict_blocks
 
 MARKS: dict[Status, str] = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "–", "crash": "✗"}
+SEVERITY: tuple[Status, ...] = ("crash", "fail", "warn", "ok", "skip")
+PROBLEMS: tuple[Status, ...] = ("crash", "fail", "warn")
 _STYLES: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "dim",
                               "crash": "red"}  # fmt: skip
 _NOUNS: dict[Status, tuple[str, str]] = {
@@ -24,6 +30,7 @@ _NOUNS: dict[Status, tuple[str, str]] = {
     "skip": ("skipped", "skipped"),
 }
 _TITLE_COLUMNS = 22
+_CODE_PIECE = re.compile(r".+?(?:[;,] |$)")
 _SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s])+""")
 
 
@@ -34,20 +41,35 @@ def diagnosis_text(
     full: bool = False,
     trials: bool = False,
 ) -> str:
-    """The findings, the verdicts and the count.
+    """What is fine, the verdicts, what is wrong, the worst last, and the count.
 
     `full` also shows the detail of what is fine, `trials` the evidence behind each verdict.
     """
     blocks: list[RenderableType] = []
     shown = diagnosis.findings if full else fold_skipped(diagnosis.findings)
     longest = max((len(finding.title) for finding in shown), default=0)
+    columns = min(longest, _TITLE_COLUMNS)
     for finding in shown:
-        blocks.extend(_finding(finding, min(longest, _TITLE_COLUMNS), width, full))
+        if finding.status not in PROBLEMS:
+            blocks.extend(_finding(finding, columns, width, full))
     if diagnosis.verdicts:
-        blocks += [*verdict_blocks(diagnosis, width, full, trials), words("")]
+        blocks.extend(verdict_blocks(diagnosis, width, full, trials))
+    problems = sorted(
+        (item for item in shown if item.status in PROBLEMS),
+        key=lambda item: -SEVERITY.index(item.status),
+    )
+    if blocks and (problems or diagnosis.verdicts):
+        blocks.append(words(""))
+    for finding in problems:
+        blocks.extend(_finding(finding, columns, width, full))
     if diagnosis.findings:
         blocks.append(words(count_line(diagnosis.findings), "bold"))
     return render(blocks, width, color)
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """The worst first; those alike in the order of the checks."""
+    return sorted(findings, key=lambda finding: SEVERITY.index(finding.status))
 
 
 def fold_skipped(findings: Sequence[Finding]) -> list[Finding]:
@@ -92,7 +114,7 @@ def _finding(finding: Finding, title_columns: int, width: int, full: bool) -> li
     style = _STYLES[status]
     line.add_row(words(MARKS[status], style), words(one_line(finding.title)), words(summary))
     blocks: list[RenderableType] = [line]
-    if full or status in ("warn", "fail", "crash"):
+    if full or status in PROBLEMS:
         if finding.detail:
             blocks.append(indent(words(finding.detail.strip("\n"), "dim"), 4))
         if finding.fix:
@@ -103,18 +125,34 @@ def _finding(finding: Finding, title_columns: int, width: int, full: bool) -> li
 def fix_blocks(fix: Fix, width: int) -> list[RenderableType]:
     """What to do, and where to read on."""
     blocks: list[RenderableType] = [words(f"fix: {fix.text}")]
-    blocks += [indent(words(wrap_command(item, width), "bold"), 2) for item in fix.commands]
+    blocks += [
+        indent(words(wrap_command(item, width, label), "bold"), 2) for label, item in fix.labelled()
+    ]
     if fix.link:
         blocks.append(words(f"see {fix.link}"))
     return blocks
 
 
-def wrap_command(command: str, width: int) -> str:
+def wrap_command(command: str, width: int, label: str = "") -> str:
     """A command behind a prompt; a long one goes on after a backslash, so that it can be pasted."""
-    lines = ["$"]
+    prompt = f"{label} $".lstrip()
+    lines = [prompt]
+    before = ""
     for part in _SHELL_WORD.findall(command):
-        if len(lines[-1]) + len(part) + 3 > width and lines[-1] != "$":
+        first, *more = _pieces(part) if before == "-c" else [part]
+        if len(lines[-1]) + len(first) + 3 > width and lines[-1] != prompt:
             lines[-1] += " \\"
             lines.append(" ")
-        lines[-1] += f" {part}"
+        lines[-1] += f" {first}"
+        for piece in more:
+            if len(lines[-1]) + len(piece) + 2 > width:
+                lines[-1] += "\\"
+                lines.append("  ")
+            lines[-1] += piece
+        before = part
     return "\n".join(lines)
+
+
+def _pieces(code: str) -> list[str]:
+    """Where Python in double quotes may be parted, as the shell allows by a backslash; spaces do no harm there."""
+    return _CODE_PIECE.findall(code) if code.startswith('"') else [code]

@@ -33,7 +33,7 @@ def machine_sections(machine: Machine) -> list[tuple[str, list[tuple[str, str]]]
     found = [("Processor", list(_cpu(machine.cpu)))]
     found += [(f"GPU {gpu.index}", list(_gpu(gpu))) for gpu in machine.gpus]
     if not machine.gpus:
-        found.append(("GPU", []))
+        found.append(("GPU", [("cards", "not asked about")] if machine.gpus_are_left_out else []))
     found.append(("Software", list(_software(machine.software))))
     if machine.host is not None:
         found.append(("Surroundings", list(_host(machine.host))))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
+from operator import itemgetter
 
 from qprobe.documents.files import to_json
-from qprobe.documents.finding import Diagnosis, Finding, Verdict
-from qprobe.render.diagnosis import MARKS, count_line
+from qprobe.documents.finding import Diagnosis, Finding, Fix, Verdict
+from qprobe.render.diagnosis import MARKS, PROBLEMS, by_severity, count_line
 from qprobe.render.page import one_line, printable
 from qprobe.render.verdicts import (
     VERDICT_MARKS,
@@ -25,7 +27,8 @@ def escape(text: str) -> str:
 
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
-    """A table of the findings, what to do, and the machine as JSON, folded."""
+    """A table of the findings, the worst first, what to do, and the machine as JSON, folded."""
+    findings = by_severity(diagnosis.findings)
     lines = [
         f"**qprobe {escape(diagnosis.qprobe_version)} doctor**, {count_line(diagnosis.findings)}",
         "",
@@ -34,9 +37,9 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     ]
     lines += [
         f"| {MARKS[item.status]} {item.status} | {escape(item.title)} ({escape(item.id)}) | {escape(item.summary)} |"
-        for item in diagnosis.findings
+        for item in findings
     ]
-    for finding in diagnosis.findings:
+    for finding in findings:
         lines += _details(finding)
     for device in devices_in(diagnosis.verdicts):
         lines += _verdicts(diagnosis, device)
@@ -79,16 +82,30 @@ def _way_out(verdict: Verdict) -> str:
     return " ".join(parts)
 
 
+def _ways(text: str) -> str:
+    """The text, each of its lines on one of its own."""
+    return "<br>".join(escape(line) for line in text.splitlines())
+
+
+def _commands(fix: Fix) -> list[str]:
+    """A line a command; one of several ways out stands apart, so that nobody pastes them all."""
+    lines = []
+    for label, commands in groupby(fix.labelled(), key=itemgetter(0)):
+        lines += ["", f"{escape(label)}:", ""] if label else [""]
+        lines += [f"    {one_line(printable(command))}" for _label, command in commands]
+    return lines
+
+
 def _details(finding: Finding) -> list[str]:
-    if finding.status not in ("warn", "fail", "crash") or not (finding.detail or finding.fix):
+    if finding.status not in PROBLEMS or not (finding.detail or finding.fix):
         return []
     lines = ["", f"**{escape(finding.title)}**"]
     if finding.detail:
         lines += ["", *(f"    {line}" for line in printable(finding.detail).splitlines())]
     if finding.fix:
-        lines += ["", f"Fix: {escape(finding.fix.text)}"]
+        lines += ["", f"Fix: {_ways(finding.fix.text)}"]
         if finding.fix.commands:
-            lines += ["", *(f"    {one_line(printable(item))}" for item in finding.fix.commands)]
+            lines += _commands(finding.fix)
         if finding.fix.link:
             lines += ["", f"See {escape(finding.fix.link)}"]
     return lines

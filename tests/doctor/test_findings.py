@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from qprobe.doctor import list_checks, run_checks
+from qprobe.doctor.checks.environment import HARM
 from tests.doctor.machines import (
     SATURATES,
     load,
@@ -161,6 +164,18 @@ def test_environment(environment, status):
     finding = find(machine, "environment")
     assert finding.status == status
     assert all(name in finding.detail for name in environment if status == "warn")
+
+
+@pytest.mark.parametrize("name", HARM)
+def test_what_a_variable_does_can_be_read_up(name):
+    assert re.fullmatch(r"https://[\w.-]+/\S+", HARM[name].source)
+    machine = with_software(load("epyc_avx2"), environment={name: "something else"})
+    finding = find(machine, "environment")
+    assert finding.fix.link == HARM[name].source
+    assert HARM[name].does in finding.detail
+    for value in HARM[name].harmless:
+        quiet = with_software(machine, environment={name: value})
+        assert find(quiet, "environment").status == "ok"
 
 
 def test_compiler_is_missing():

@@ -1,9 +1,10 @@
-"""Drivers, builds of torch, CuPy and NVRTC, and the arithmetic of the cards."""
+"""Drivers, builds of torch, CuPy and NVRTC."""
 
 from __future__ import annotations
 
 import pytest
 
+from qprobe.doctor import run_checks
 from tests.doctor.machines import (
     load,
     with_gpu,
@@ -12,6 +13,8 @@ from tests.doctor.machines import (
     with_torch,
 )
 from tests.doctor.test_findings import find
+
+UNIVERSAL = "pip install nvidia-cuda-nvrtc-cu12==12.9.86"
 
 
 def test_torch_of_cuda_13_has_no_code_for_v100():
@@ -73,22 +76,72 @@ def test_torch_without_cuda_beside_a_gpu_fails():
 
 
 @pytest.mark.parametrize(
-    ("driver", "status", "command"),
+    ("driver", "status", "ways"),
     [
-        (("580.95.05", "13.0"), "ok", ""),
-        (("590.10", "13.1"), "ok", ""),
-        (("550.163.01", "12.4"), "fail", "cu128"),
-        (("470.256.02", "11.4"), "fail", "cu118"),
-        ((None, None), "ok", ""),
+        (("580.95.05", "13.0"), "ok", ()),
+        (("590.10", "13.1"), "ok", ()),
+        (("550.163.01", "12.4"), "fail", (("", "cu128"), ("or", "nvidia-driver-580"))),
+        (("470.256.02", "11.4"), "fail", (("(1)", "nvidia-driver-580"), ("(2)", "cu118"))),
+        ((None, None), "ok", ()),
     ],
 )
-def test_drivers_are_compared_by_the_major_version_of_cuda(driver, status, command):
+def test_drivers_are_compared_by_the_major_version_of_cuda(driver, status, ways):
     machine = with_software(load("h100_cu13"), driver=driver[0], cuda_driver=driver[1])
     finding = find(machine, "gpu-torch")
     assert finding.status == status
     if status == "fail":
         assert "too old" in finding.summary
-        assert command in finding.fix.commands[0]
+        assert [(label, command.split("/")[-1].split()[-1]) for label, command in
+                finding.fix.labelled()] == list(ways)  # fmt: skip
+
+
+def test_of_another_system_than_ubuntu_no_package_of_the_driver_is_told():
+    machine = with_software(load("old_driver"), os="Rocky Linux 9.5, Linux 5.14 x86_64")
+    finding = find(machine, "gpu-torch")
+    assert [label for label, _ in finding.fix.labelled()] == ["(2)"]
+    assert find(machine, "cupy").fix.commands == ()
+
+
+def test_blackwell_gets_the_driver_with_open_modules():
+    machine = with_software(load("b200"), driver="570.10", cuda_driver="12.8")
+    assert find(machine, "gpu-torch").fix.commands[1] == "apt-get install nvidia-driver-580-open"
+
+
+def test_an_old_driver_is_first_in_every_finding_that_it_makes_fail():
+    failed = [item for item in run_checks(load("old_driver")) if item.status == "fail"]
+    assert [item.id for item in failed] == ["cupy", "gpu-torch", "nvrtc"]
+    assert {item.fix.commands[0] for item in failed} == {"apt-get install nvidia-driver-580"}
+    torch_only = next(item for item in failed if item.id == "gpu-torch").fix
+    assert torch_only.commands[1].endswith("cu118")
+    assert "torch alone" in torch_only.text
+
+
+@pytest.mark.parametrize("name", ["v100_cu13_torch", "old_driver"])
+def test_findings_of_one_cause_do_not_ask_for_two_compilers_or_two_torches(name):
+    """One torch, whose own NVRTC is not replaced by another version."""
+    commands = {
+        command
+        for item in run_checks(load(name))
+        if item.status == "fail"
+        for command in item.fix.commands
+    }
+    torches = {command for command in commands if '"torch' in command}
+    assert len(torches) == 1
+    assert not any("nvrtc" in command for command in commands)
+
+
+def test_the_compiler_of_a_v100_comes_with_the_torch_that_it_needs():
+    machine = load("v100_cu13_torch")
+    finding = find(machine, "nvrtc")
+    assert "brings NVRTC 12.6" in finding.fix.text
+    assert finding.fix.commands == find(machine, "gpu-torch").fix.commands
+    fitting = with_torch(machine, arch_list=("sm_70",), cuda="12.6")  # torch is right: 12.9 alone
+    assert find(fitting, "nvrtc").fix.commands == ("pip install nvidia-cuda-nvrtc-cu12==12.9.86",)
+    unknown = machine.gpus[0].model_copy(update={"index": 1, "compute_capability": None})
+    both = machine.model_copy(update={"gpus": (unknown, *machine.gpus)})
+    assert "brings NVRTC 12.6" in find(both, "nvrtc").fix.text
+    later = with_software(load("h100_cu13"), driver="550.163.01", cuda_driver="12.4")
+    assert "brings NVRTC 12.8" in find(later, "nvrtc").fix.text
 
 
 def test_a_build_for_a_later_minor_version_runs_on_the_driver():
@@ -215,7 +268,9 @@ def test_nvrtc_builds_for_the_card_or_fails(name, nvrtc, capability, status):
     finding = find(machine, "nvrtc")
     assert finding.status == status
     if status == "fail":
-        assert finding.fix.commands == ("pip install nvidia-cuda-nvrtc-cu12==12.9.86",)
+        torch = find(machine, "gpu-torch")
+        command = torch.fix.commands[0] if torch.status == "fail" else UNIVERSAL
+        assert finding.fix.commands == (command,)
 
 
 def test_nvrtc_that_the_driver_cannot_follow_fails():
@@ -226,63 +281,3 @@ def test_nvrtc_that_the_driver_cannot_follow_fails():
 def test_one_fitting_nvrtc_beside_another_is_enough():
     both = load("v100_cu126_torch").software.nvrtc + load("h100_cu13").software.nvrtc
     assert find(with_software(load("v100_cu13_torch"), nvrtc=both), "nvrtc").status == "ok"
-
-
-@pytest.mark.parametrize(
-    ("name", "capability", "status", "words"),
-    [
-        ("NVIDIA H100 80GB HBM3", "9.0", "ok", "int8, float8"),
-        ("Tesla V100-SXM2-16GB", "7.0", "ok", "tensor cores: float16"),
-        ("Tesla P100-SXM2-16GB", "6.0", "ok", "no tensor cores"),
-        ("Tesla P40", "6.1", "ok", "no tensor cores; int8 by dp4a"),
-        ("NVIDIA GeForce GTX 1650", "7.5", "warn", "whatever 7.5 promises"),
-        ("NVIDIA T1000 8GB", "7.5", "warn", "whatever 7.5 promises"),
-        ("NVIDIA GeForce MX450", "7.5", "warn", "whatever 7.5 promises"),
-        ("Tesla T4", "7.5", "ok", "int4"),
-        ("Quadro RTX 4000", "7.5", "ok", "int4"),
-        ("NVIDIA GB300", "10.3", "warn", "instructions of older cards"),
-        ("NVIDIA B200", "10.0", "ok", "float4"),
-        ("Rubin", "10.7", "skip", "not in the table"),
-        ("Unknown", None, "skip", "unknown"),
-    ],
-)
-def test_arithmetic_by_card(name, capability, status, words):
-    machine = with_gpu(load("h100_cu13"), name=name, compute_capability=capability)
-    finding = find(machine, "gpu-arithmetic")
-    assert finding.status == status
-    assert words in finding.summary
-
-
-def test_what_a_card_lacks_comes_with_who_has_it_and_what_to_use_here():
-    detail = find(load("v100_cu126_torch"), "gpu-arithmetic").detail
-    assert "No int8 on tensor cores, native on 7.2 (Xavier) to 10.0 (B200)" in detail
-    assert "use weights alone in 8 or 4 bits" in detail
-    assert "512 rows: float16 137 µs, W8A16 193 µs" in detail
-
-
-def test_a_card_that_no_table_knows_gets_no_modelled_figure():
-    machine = with_gpu(load("v100_cu126_torch"), name="Tesla V100-DGXS-32GB")
-    assert "Modelled" not in find(machine, "gpu-arithmetic").detail
-
-
-def test_a_slice_of_a_card_gets_no_modelled_figure():
-    assert "Modelled" not in find(load("a100_mig"), "gpu-arithmetic").detail
-
-
-@pytest.mark.parametrize(
-    ("capability", "status", "better"),
-    [
-        ("6.0", "warn", "float16"),
-        ("6.1", "warn", "float32"),
-        ("7.0", "warn", "float16"),
-        ("7.5", "warn", "float16"),
-        ("8.0", "ok", ""),
-        ("12.1", "ok", ""),
-        ("99.0", "skip", ""),
-    ],
-)
-def test_bf16_on_the_gpu(capability, status, better):
-    machine = with_gpu(load("h100_cu13"), compute_capability=capability)
-    finding = find(machine, "gpu-bf16")
-    assert finding.status == status
-    assert better in (finding.fix.text if finding.fix else "")

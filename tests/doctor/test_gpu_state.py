@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.doctor.machines import (
@@ -120,3 +122,57 @@ def test_mig(mig, profiles, status, words):
     finding = find(with_gpu(load("h100_cu13"), mig=mig, mig_profiles=profiles), "mig")
     assert finding.status == status
     assert words in finding.summary
+
+
+def test_the_memory_of_a_divided_card_is_not_that_of_a_process():
+    machine = load("a100_mig")
+    finding = find(machine, "gpu-memory")
+    assert (finding.status, finding.summary) == ("skip", "a process gets a slice of 20 or 10 GB")
+    assert find(machine, "gpu").summary == "NVIDIA A100-SXM4-40GB, 40 GiB, in slices"
+    assert "GiB free" not in find(machine, "gpu").detail
+    full = with_gpu(machine, free_memory_bytes=2**20, processes=3)  # others, on other slices
+    assert find(full, "gpu-memory").status == "skip"
+    unknown = with_gpu(machine, mig_profiles=None)
+    assert find(unknown, "gpu-memory").summary == "a process gets a slice of it"
+
+
+def test_a_divided_card_beside_a_whole_one_is_told_apart():
+    machine = load("a100_mig")
+    whole = load("l4").gpus[0].model_copy(update={"index": 1})
+    machine = machine.model_copy(update={"gpus": (*machine.gpus, whole)})
+    finding = find(machine, "gpu-memory")
+    assert (finding.status, finding.summary) == (
+        "ok",
+        "GPU 0: a slice of 20 or 10 GB; 21.5 of 22.0 GiB free",
+    )
+
+
+LISTED = """\
+GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
+  MIG 2g.10gb     Device  0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)
+  MIG 3g.20gb     Device  1: (UUID: MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d)
+  MIG 3g.20gb     Device  2: (UUID: MIG-b28ad590-3fda-56dd-84fc-0a0b96edc58d)
+"""
+
+
+@pytest.mark.parametrize(
+    ("profiles", "chosen"),
+    [
+        (("3g.20gb", "2g.10gb"), "MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d"),
+        (("2g.10gb",), "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f"),
+        (None, "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f"),
+    ],
+    ids=str,
+)
+def test_the_command_chooses_a_slice(profiles, chosen, tmp_path):
+    """As a shell runs it, with a driver that lists as NVIDIA's does."""
+    finding = find(with_gpu(load("a100_mig"), mig_profiles=profiles), "mig")
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text(f"#!/bin/sh\ncat <<'LIST'\n{LISTED}LIST\n")
+    driver.chmod(0o755)
+    script = f"{finding.fix.commands[1]}; echo $CUDA_VISIBLE_DEVICES"
+    said = subprocess.run(
+        ["bash", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert said.stdout.strip() == chosen

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 
+from qprobe.doctor import run_checks
 from qprobe.doctor.rules import bitsandbytes, libraries, torch
 from qprobe.doctor.rules.faults import Fault, Where, find_faults
+from qprobe.doctor.rules.hardware import how
 from qprobe.doctor.rules.versions import matches
 from qprobe.documents import arch
-from tests.doctor.machines import load, with_gpu, with_packages, with_software
+from tests.doctor.machines import load, with_gpu, with_packages, with_software, with_torch
 from tests.doctor.test_findings import find
+from tests.machines.parts import GPUS, gpu
 
 FAULTS = (*bitsandbytes.FAULTS, *libraries.FAULTS, *torch.FAULTS)
 OLD = {"peft": "0.10.0", "bitsandbytes": "0.43.1"}
@@ -23,7 +27,7 @@ def test_the_founding_case_names_cause_versions_and_lack():
     for words in (
         "peft 0.10.0, bitsandbytes 0.43.1; wanted: peft 0.14 or later",
         "multiplying with an identity matrix, through igemmlt",
-        "Tesla V100-SXM2-16GB has no int8 tensor cores; they are native on 7.2 (Xavier) to 10.0",
+        "no int8 tensor cores on Tesla V100-SXM2-16GB; they are native on 7.2 (Xavier) to 10.0",
         "Modelled from the data sheet",
     ):
         assert words in finding.detail
@@ -35,12 +39,65 @@ def test_the_founding_case_has_three_ways_out_in_order():
     ways = re.split(r"\((\d)\) ", finding.fix.text)
     assert ways[1::2] == ["1", "2", "3"]
     upgrade, merge, weights = ways[2::2]
-    assert "0.14" in upgrade
-    assert "what remains" in upgrade
+    assert "keep bitsandbytes at 0.44" in upgrade
     assert "before quantizing" in merge
     assert "NF4" in weights
     assert "W8A16" in weights
-    assert finding.fix.commands[0].startswith('pip install --upgrade "peft>=0.14"')
+    assert finding.fix.labels == ("(1)", "(2)", "(3)")
+    first, second, third = finding.fix.commands
+    assert first == bitsandbytes.KEEP_FALLBACK
+    assert "merge_and_unload" in second
+    assert third == "qprobe bench --device cuda:0"
+
+
+def test_nothing_in_the_founding_case_leads_to_a_bitsandbytes_without_fallback():
+    """Neither the cause nor what is told beside it installs bitsandbytes 0.45, or transformers 5 there."""
+    machine = load("v100_old_peft")
+    for finding in run_checks(machine):
+        for command in finding.fix.commands if finding.fix else ():
+            _program, *words = shlex.split(command)
+            if not command.startswith("pip install"):
+                continue
+            wanted = dict(re.findall(r"^(\w+)(\S*)$", word)[0] for word in words if ">" in word)
+            assert matches("0.44.1", wanted.get("bitsandbytes", ""))
+            assert not matches("0.45.0", wanted.get("bitsandbytes", "<0.45"))
+            assert not matches("5.0", wanted.get("transformers", "<5"))
+            assert "qprobe[hf]" not in words
+
+
+def test_what_the_founding_case_installs_is_one_of_the_cures():
+    """After the first command the merge has no known fault left, and int8 its float16."""
+    machine = with_packages(
+        load("v100_old_peft"), peft="0.17.1", bitsandbytes="0.44.1", transformers="4.57.6"
+    )
+    finding = find(machine, "peft-bitsandbytes")
+    assert (finding.status, finding.summary) == (
+        "warn",
+        "LLM.int8() falls back to float16 on this card",
+    )
+    assert "do not upgrade it here" in find(machine, "hf").summary
+
+
+@pytest.mark.parametrize(
+    ("name", "bnb", "transformers", "is_warned"),
+    [
+        ("v100_old_peft", "0.43.1", "4.40.2", True),
+        ("p40", "0.44.1", "4.57.6", True),
+        ("gtx_1660", "0.44.1", "4.57.6", True),
+        ("v100_old_peft", "0.50.2", "4.57.6", False),
+        ("v100_old_peft", None, "4.57.6", False),
+        ("v100_old_peft", "0.44.1", None, False),
+        ("h100_cu13", "0.44.1", "4.57.6", False),
+        ("xeon_amx", "0.44.1", "4.57.6", False),
+    ],
+    ids=str,
+)
+def test_transformers_is_upgraded_only_where_int8_keeps_running(name, bnb, transformers, is_warned):
+    machine = with_packages(load(name), bitsandbytes=bnb, transformers=transformers)
+    finding = find(machine, "hf")
+    assert finding.status == "warn"
+    assert ("do not upgrade" in finding.summary) == is_warned
+    assert any(c.startswith("python -m venv") for c in finding.fix.commands) == is_warned
 
 
 @pytest.mark.parametrize(
@@ -53,7 +110,12 @@ def test_the_founding_case_has_three_ways_out_in_order():
         ("v100_old_peft", "0.13.2", "0.45.0", "fail", "what bitsandbytes removed"),
         ("h100_cu13", "0.13.2", "0.50.2", "fail", "what bitsandbytes removed"),
         ("xeon_amx", "0.13.2", "0.50.2", "fail", "what bitsandbytes removed"),
-        ("h100_cu13", "0.13.2", "0.44.1", "warn", "only on cards like this one"),
+        ("h100_cu13", "0.13.2", "0.44.1", "fail", "no library for CUDA 13"),
+        ("t4_cu124", "0.13.2", "0.44.1", "warn", "only on cards like this one"),
+        ("v100_cu126_torch", "0.17.1", "0.44.1", "fail", "no library for the CUDA of torch"),
+        ("v100_cu126_torch", "0.13.2", "0.44.1", "fail", "`igemmlt not available`"),
+        ("t4", "0.21.2", "0.47.0", "fail", "no library for CUDA 13"),
+        ("t4", "0.21.2", "0.48.0", "ok", "bitsandbytes 0.48.0"),
         ("v100_old_peft", "0.14.0", "0.43.1", "warn", "falls back to float16"),
         ("v100_old_peft", None, "0.44.1", "warn", "falls back to float16"),
         ("v100_cu126_torch", "0.21.2", "0.45.0", "warn", "no fallback"),
@@ -65,12 +127,17 @@ def test_the_founding_case_has_three_ways_out_in_order():
         ("h100_cu13", "0.21.2", "0.50.2", "ok", "bitsandbytes 0.50.2"),
         ("xeon_amx", "0.21.2", "0.50.2", "warn", "NF4 only before use"),
         ("xeon_amx", None, "0.50.2", "ok", "bitsandbytes 0.50.2"),
+        ("b300", "0.21.2", "0.50.2", "warn", "LLM.int8() is slow on this card"),
+        ("b200", "0.21.2", "0.50.2", "ok", "bitsandbytes 0.50.2"),
         ("h100_cu13", "0.21.2", None, "skip", "not installed"),
         ("h100_cu13", "0.21.2", "unknown", "ok", "unknown"),
     ],
 )
 def test_bitsandbytes_and_peft_by_version_and_card(name, peft, bnb, status, words):
-    finding = find(with_packages(load(name), peft=peft, bitsandbytes=bnb), "peft-bitsandbytes")
+    machine = load(name.removesuffix("_cu124"))
+    if name.endswith("_cu124"):
+        machine = with_torch(machine, cuda="12.4")
+    finding = find(with_packages(machine, peft=peft, bitsandbytes=bnb), "peft-bitsandbytes")
     assert finding.status == status
     assert words in finding.summary
 
@@ -81,6 +148,7 @@ def test_bitsandbytes_and_peft_by_version_and_card(name, peft, bnb, status, word
         ("v100_cu126_torch", {"torchao": "0.17.0"}, "torchao's int4"),
         ("t4", {"torchao": "0.17.0"}, "torchao's int4"),
         ("t4", {"gemlite": "0.5.1"}, "no tensor cores"),
+        ("b300", {"torchao": "0.18.0"}, "int8 products are slow"),
         ("v100_cu126_torch", {"vllm": "0.33.0"}, "vLLM refuses"),
         ("h100_cu13", {"pynvml": "11.5.3"}, "two packages"),
         ("h100_cu13", {"onnxruntime": "1.26.0", "onnxruntime_gpu": "1.26.0"}, "two ONNX"),
@@ -127,9 +195,11 @@ def test_a_fault_that_fails_comes_before_one_that_warns():
 def test_every_fault_is_whole(fault):
     assert re.fullmatch(r"https://[\w.-]+/\S+", fault.source)
     assert set(re.findall(r"{(\w+)}", fault.detail)) <= {"versions", "card", "native", "cost"}
-    assert "{native}" not in fault.detail or fault.where.lacks
+    assert "{native}" not in fault.detail or fault.where.feature
     assert ("{cost}" in fault.detail) == bool(fault.instead)
-    assert "{card}" not in fault.detail or fault.where.card or fault.where.lacks
+    assert "{card}" not in fault.detail or fault.where.needs_card
+    assert "{device}" not in "".join(fault.commands) or fault.where.needs_card
+    assert not fault.labels or len(fault.labels) == len(fault.commands)
     assert fault.fix
 
 
@@ -142,8 +212,14 @@ def version_in(wanted):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 def test_every_fault_is_found_where_it_strikes_and_not_without_its_libraries(fault):
     where = fault.where
-    cards = [c for c in arch.CAPABILITIES if not where.card or matches(c, where.card)]
     name = "NVIDIA GeForce GTX 1660" if where.lacks and where.card == "==7.5" else "Some card"
+    cards = [
+        capability
+        for capability in arch.CAPABILITIES
+        if (not where.card or matches(capability, where.card))
+        and (not where.has or how(where.has, gpu(name, capability, 1, 1, 1.0)) == "native")
+        and (not where.slow or how(where.slow, gpu(name, capability, 1, 1, 1.0)) == "slow")
+    ]
     machine = load("epyc_avx2" if where.without_gpu else "h100_cu13")
     versions = {package: version_in(wanted or ">=1") for package, wanted in where.packages.items()}
     machine = with_software(machine, packages=versions)
@@ -156,18 +232,35 @@ def test_every_fault_is_found_where_it_strikes_and_not_without_its_libraries(fau
         machine = with_gpu(machine, compute_capability=cards[0], name=name)
     assert [hit.fault for hit in find_faults(machine, [fault])] == [fault]
     assert find_faults(with_software(machine, packages={}), [fault]) == ()
-    if where.card or where.lacks:
+    if where.needs_card:
         assert find_faults(machine.model_copy(update={"gpus": ()}), [fault]) == ()
 
 
-def test_a_card_of_several_that_has_the_fault_is_found():
-    machine = load("h100_cu13")
-    old = machine.gpus[0].model_copy(
-        update={"index": 1, "name": "Tesla V100-SXM2-16GB", "compute_capability": "7.0"}
+def beside_each_other(*names):
+    cards = [GPUS[name].model_copy(update={"index": index}) for index, name in enumerate(names)]
+    return load("h100_cu13").model_copy(update={"gpus": tuple(cards)})
+
+
+def test_a_card_of_several_that_has_the_fault_is_found_and_commands_name_it():
+    machine = beside_each_other("h100", "v100")
+    finding = find(with_packages(machine, torchao="0.18.0"), "libraries")
+    assert "On GPU 1 (Tesla V100-SXM2-16GB) they miss" in finding.detail
+    assert finding.fix.commands == ("qprobe bench --device cuda:1",)
+
+
+def test_every_kind_of_card_that_has_the_fault_is_named_once_with_its_cost_and_its_command():
+    machine = beside_each_other("v100", "h100", "p40", "v100")
+    machine = with_torch(with_packages(machine, bitsandbytes="0.50.2"), cuda="12.6")
+    finding = find(machine, "peft-bitsandbytes")
+    assert "none on GPUs 0 and 3 (Tesla V100-SXM2-16GB) and GPU 2 (Tesla P40)" in finding.detail
+    assert "H100" not in finding.detail
+    costs = re.findall(r"^(.*): Modelled .* (W8A16 \d+ µs), W4A16", finding.detail, re.MULTILINE)
+    assert [name for name, _ in costs] == ["Tesla V100-SXM2-16GB", "Tesla P40"]
+    assert len({cost for _, cost in costs}) == 2
+    assert finding.fix.commands == (
+        "qprobe bench --device cuda:0",
+        "qprobe bench --device cuda:2",
     )
-    machine = machine.model_copy(update={"gpus": (*machine.gpus, old)})
-    finding = find(with_packages(machine, bitsandbytes="0.50.2"), "peft-bitsandbytes")
-    assert "Tesla V100" in finding.detail
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qprobe.doctor import run_checks
 from qprobe.documents.machine import NONE_LISTED
 from tests.doctor.machines import (
     load,
@@ -30,11 +31,20 @@ def test_a_loaded_driver_without_a_device_is_explained(container, words, hint):
     assert find(machine, "gpu").status == "skip"
 
 
-def test_a_machine_that_is_asked_about_its_cpu_alone_hides_nothing():
+@pytest.mark.parametrize(
+    "unanswered",
+    [{}, {"gpus": "NVML Shared Library Not Found", "gpus.0.ecc": "no NVML"}, {"gpus.0.mig": "x"}],
+    ids=["answered", "found by torch without NVML", "some fields silent"],
+)
+def test_of_a_machine_that_is_asked_about_its_cpu_nobody_is_told_that_it_has_no_gpu(unanswered):
     machine = with_host(load("h100_cu13"), kernel_driver="580.95.05")
-    narrowed = machine.model_copy(update={"gpus": ()})
+    narrowed = machine.model_copy(update={"gpus": (), "unanswered": unanswered})
     assert find(narrowed, "container").status == "ok"
-    assert find(narrowed, "gpu").summary == "no NVIDIA GPU: the CPU is the device"
+    finding = find(narrowed, "gpu")
+    assert (finding.status, finding.summary) == ("skip", "not asked about: the device is the CPU")
+    told = " ".join(f"{item.summary} {item.detail}" for item in run_checks(narrowed))
+    assert "no NVIDIA GPU" not in told
+    assert "NVML" not in told.replace("no NVML", "").replace("NVML Shared Library Not Found", "")
 
 
 def test_a_driver_that_lists_no_gpu_is_explained_by_the_container():
@@ -109,3 +119,34 @@ def test_facts_that_were_not_read_are_told():
     assert finding.summary == "9 questions unanswered"
     assert "gpus.0.f0: no" in finding.detail
     assert "and 1 more" in finding.detail
+
+
+def test_the_limits_of_a_container_hold_for_what_is_said_of_the_machine():
+    machine = load("container_without_gpu")
+    memory = find(machine, "memory")
+    assert memory.summary == "32.0 of 32.0 GiB available, which is the limit"
+    assert "17.2 billion parameters at 16 bits" in memory.detail
+    threads = find(machine, "threads")
+    assert (threads.status, threads.summary) == ("warn", "16 threads on 4 usable cores")
+    assert "A quota of 4 cores" in threads.detail
+    assert threads.fix.commands == ("export OMP_NUM_THREADS=4",)
+    assert find(machine, "load").summary == "a load of 0.1 on 4 cores"
+    assert "limited to 4 cores and 32.0 GiB of memory" in find(machine, "container").detail
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_bytes", "threads", "available"),
+    [
+        (None, None, "ok", "120.0 of 128.0 GiB available"),
+        (64.0, 2**40, "ok", "120.0 of 128.0 GiB available"),
+        (0.5, 2**30, "warn", "1.0 of 1.0 GiB available, which is the limit"),
+        (15.2, 2**36, "ok", "64.0 of 64.0 GiB available, which is the limit"),
+    ],
+    ids=str,
+)
+def test_a_limit_counts_where_it_is_less(cores, memory_bytes, threads, available):
+    limits = {"cpu_limit_cores": cores, "memory_limit_bytes": memory_bytes}
+    machine = with_host(load("h100_cu13"), **limits)
+    assert find(machine, "threads").status == threads
+    assert find(machine, "memory").summary == available
+    assert find(machine, "memory").status == ("warn" if memory_bytes == 2**30 else "ok")

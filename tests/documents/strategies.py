@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 import qprobe.documents
 from qprobe.documents.base import Document, TopDocument
+from qprobe.documents.finding import Fix
 from qprobe.documents.machine import MEASURED, Cpu, Fingerprint, Machine
 from qprobe.documents.model import KvWindow, Linear, Model
 from qprobe.documents.objective import Objective
@@ -208,6 +209,15 @@ def machines(draw: st.DrawFn) -> Machine:
     return Machine(**rest)
 
 
+@st.composite
+def fixes(draw: st.DrawFn) -> Fix:
+    """A label for each command, or none."""
+    rest = {name: draw(s) for name, s in fields(Fix).items()}
+    several = len(rest["commands"])
+    rest["labels"] = draw(st.just(()) | st.tuples(*(WORDS for _ in range(several))))
+    return Fix(**rest)
+
+
 SPECIAL: dict[type[Document], typing.Callable[[], st.SearchStrategy[Document]]] = {
     Scheme: lambda: st.sampled_from(list(SCHEMES.values())),
     GroupPlan: group_plans,
@@ -215,6 +225,7 @@ SPECIAL: dict[type[Document], typing.Callable[[], st.SearchStrategy[Document]]] 
     Linear: linears,
     Model: models,
     Machine: machines,
+    Fix: fixes,
 }
 
 

@@ -60,7 +60,7 @@ _BARE = Host(
 
 def make(
     processor: str,
-    card: str | None = None,
+    card: str | tuple[str, ...] | None = None,
     torch: str | None = "cpu",
     *,
     threads: int | None = None,
@@ -81,9 +81,13 @@ def make(
         if torch
         else None
     )
-    gpus = (GPUS[card].model_copy(update=gpu_changes),) if card else ()
+    cards = (card,) if isinstance(card, str) else card or ()
+    gpus = tuple(
+        GPUS[name].model_copy(update={"index": index} | gpu_changes)
+        for index, name in enumerate(cards)
+    )
     if driver:
-        nodes = ("nvidia0", "nvidiactl", "nvidia-uvm")
+        nodes = (*(f"nvidia{gpu.index}" for gpu in gpus), "nvidiactl", "nvidia-uvm")
         host = host.model_copy(update={"kernel_driver": driver[0], "device_nodes": nodes})
     installed = {"torch": built.version} if built else {}
     if built and built.cuda:
@@ -166,8 +170,8 @@ _NO_TORCH = {f"cpu.{name}": "torch is needed" for name in MEASURED} | {
 MACHINES: dict[str, Machine] = {
     # The founding case, on the versions of https://github.com/bitsandbytes-foundation/bitsandbytes/issues/1242
     "v100_old_peft": make(
-        "broadwell", "v100", "2.6-cu126", driver=_R535, nvrtc=("12.6",),
-        packages=_LONG_AGO | {"cupy-cuda12x": "14.2.0", "nvidia-cuda-nvrtc-cu12": "12.6.77"},
+        "broadwell", "v100", "2.6-cu124", driver=_R535, nvrtc=("12.4",),
+        packages=_LONG_AGO | {"cupy-cuda12x": "14.2.0", "nvidia-cuda-nvrtc-cu12": "12.4.127"},
     ),
     # The same card with all that suits it today.
     "v100_cu126_torch": make(
@@ -183,6 +187,11 @@ MACHINES: dict[str, Machine] = {
     ),
     "gtx_1660": make("ryzen", "gtx-1660", packages=_BNB | _CUDA13, **_FRESH),
     "t4": make("cascade-vnni", "t4", packages=_BNB | _CUDA13, **_FRESH),
+    # A workstation with an old card beside a new one, by the one build that has code for both.
+    "p40_beside_rtx_4090": make(
+        "ryzen", ("rtx-4090", "p40", "p40"), "2.14-cu126", driver=_R580, nvrtc=("12.9",),
+        packages=_BNB | _CUDA12 | {"torchao": "0.18.0"},
+    ),
     # A build for CUDA 12.8 on a driver for 12.4: the major version counts.
     "a10g": make(
         "epyc-avx2", "a10g", "2.10-cu128", driver=_R550, nvrtc=("12.8",), packages=_CUDA12
@@ -247,7 +256,7 @@ def _block(finding: Finding) -> list[str]:
     if finding.fix:
         more += [
             *f"fix: {finding.fix.text}".splitlines(),
-            *(f"$ {c}" for c in finding.fix.commands),
+            *(f"{label} $ {c}".lstrip() for label, c in finding.fix.labelled()),
         ]
         more += [f"see {finding.fix.link}"] if finding.fix.link else []
     return [

@@ -110,6 +110,7 @@ GPUS = {
 }  # fmt: skip
 
 _CU13 = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120")
+# The same for 12.4.
 _CU126 = ("sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90")
 _CU128 = ("sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 _ARM_CU13 = ("sm_80", "sm_90", "sm_100", "sm_110", "sm_120")
@@ -117,7 +118,7 @@ BUILDS = {
     # name → version, CUDA, HIP, arch list
     "cpu": ("2.13.0+cpu", None, None, ()),
     "rocm": ("2.13.0+rocm7.1", None, "7.1.25424", ("gfx90a", "gfx942")),
-    "2.6-cu126": ("2.6.0+cu126", "12.6", None, _CU126),
+    "2.6-cu124": ("2.6.0+cu124", "12.4", None, _CU126),
     "2.10-cu128": ("2.10.0+cu128", "12.8", None, _CU128),
     "2.13-cu130": ("2.13.0+cu130", "13.0", None, _CU13),
     "2.14-cu126": ("2.14.0+cu126", "12.6", None, _CU126),
@@ -152,7 +153,7 @@ _OLD = [
 ]
 _NEW = ["7.5", "8.0", "8.6", "8.7", "8.8", "8.9", "9.0", "10.0", "10.3", "11.0", "12.0", "12.1"]
 NVRTC = {
-    "12.6": Nvrtc(version="12.6", kind="wheel", architectures=tuple(_OLD)),
+    "12.4": Nvrtc(version="12.4", kind="wheel", architectures=tuple(_OLD)),
     "12.8": Nvrtc(version="12.8", kind="wheel", architectures=(*_OLD, "10.0", "10.1", "12.0")),
     "12.9": Nvrtc(
         version="12.9",

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from qprobe.documents.finding import Fix
 from qprobe.render.diagnosis import count_line, diagnosis_text, wrap_command
+from qprobe.render.html import diagnosis_html
+from qprobe.render.markdown import diagnosis_markdown
 from tests.render.samples import diagnosis, finding, full_diagnosis
 
 
@@ -37,6 +40,35 @@ def test_the_count_comes_last():
     assert page.splitlines()[-1] == "5 checks: 1 passed, 1 warning, 1 failed, 1 crashed, 1 skipped"
 
 
+def titles_in(page, findings):
+    lines = page.splitlines()
+    order = [(line.index(item.title), number, item.title) for number, line in enumerate(lines)
+             for item in findings if item.title in line]  # fmt: skip
+    return [title for _column, _number, title in sorted(order, key=lambda found: found[1])]
+
+
+def test_what_is_wrong_stands_next_to_the_count_the_worst_nearest():
+    found = [
+        finding("fail", title="F1", id="f1"),
+        finding("ok", title="O1", id="o1"),
+        finding("warn", title="W1", id="w1"),
+        finding("crash", title="C1", id="c1"),
+        finding("skip", title="S1", id="s1"),
+        finding("fail", title="F2", id="f2"),
+        finding("warn", title="W2", id="w2"),
+        finding("ok", title="O2", id="o2"),
+    ]
+    document = diagnosis(*found, verdicts=full_diagnosis().verdicts)
+    text = diagnosis_text(document)
+    assert titles_in(text, found) == ["O1", "S1", "O2", "W1", "W2", "F1", "F2", "C1"]
+    assert text.index("some method") < text.index("W1")
+    assert text.splitlines()[-1].startswith("8 checks:")
+    table = [line for line in diagnosis_markdown(document).splitlines() if line.startswith("| ")]
+    rows = "\n".join(table[1:9])
+    assert titles_in(rows, found) == ["C1", "F1", "F2", "W1", "W2", "O1", "O2", "S1"]
+    assert document.findings == tuple(found), "the document keeps the order of the checks"
+
+
 def test_counting_one_and_many():
     assert count_line([finding("warn")]) == "1 check: 1 warning"
     assert count_line([finding("warn"), finding("warn")]) == "2 checks: 2 warnings"
@@ -54,6 +86,44 @@ def test_a_long_command_can_be_pasted():
     wrapped = wrap_command(command, 40)
     assert max(map(len, wrapped.splitlines())) <= 40
     assert shlex.split(wrapped.removeprefix("$ ").replace("\\\n", "")) == shlex.split(command)
+
+
+def test_python_in_a_long_command_can_be_pasted(tmp_path):
+    import subprocess
+
+    code = (
+        "import sys, json; word = json.dumps([1, sys.argv[1]], indent=None); print('it is', word)"
+    )
+    wrapped = wrap_command(f'python3 -c "{code}" "${{ADAPTER:?the folder of the LoRA}}"', 40, "(2)")
+    assert max(map(len, wrapped.splitlines())) <= 40
+    assert wrapped.startswith("(2) $ python3 -c ")
+    pasted = "\n".join(f"      {line}" for line in wrapped.removeprefix("(2) $").splitlines())
+    said = [
+        subprocess.run(["bash", "-c", pasted], env=env, capture_output=True, text=True, check=False)
+        for env in ({"PATH": "/usr/bin:/bin", "ADAPTER": "a b"}, {"PATH": "/usr/bin:/bin"})
+    ]
+    assert said[0].stdout == 'it is [1, "a b"]\n'
+    assert "ADAPTER: the folder of the LoRA" in said[1].stderr
+
+
+def test_commands_tell_which_way_out_they_belong_to():
+    fix = Fix(text="two ways", commands=("a", "b"), labels=("(1)", "or"))
+    document = diagnosis(finding("fail", fix=fix))
+    assert [line for line in diagnosis_text(document).splitlines() if "$" in line] == [
+        "      (1) $ a",
+        "      or $ b",
+    ]
+    page = diagnosis_html(document)
+    assert [
+        page.index(words) for words in ('label">(1)<', "<code>a<", 'label">or<', "<code>b<")
+    ] == sorted(
+        page.index(words) for words in ('label">(1)<', "<code>a<", 'label">or<', "<code>b<")
+    )
+
+
+def test_labels_are_as_many_as_commands():
+    with pytest.raises(ValidationError, match="1 labels for 2 commands"):
+        Fix(text="two ways", commands=("a", "b"), labels=("or",))
 
 
 def test_a_short_command_stays_on_its_line():

@@ -51,3 +51,11 @@ def test_what_the_system_gives_to_the_process_is_shown():
     assert "load before 0.25" in page
     assert "kernel's driver 580.95.05 device files nvidia0 nvidiactl" in page
     assert "Surroundings" not in machine_text(machine())
+
+
+def test_gpus_that_were_not_asked_about_are_not_called_none():
+    narrowed = load("h100_cu13").model_copy(update={"gpus": (), "unanswered": {}})
+    lines = machine_text(narrowed).splitlines()
+    assert lines[lines.index("GPU") + 1].split(maxsplit=1) == ["cards", "not asked about"]
+    lines = machine_text(load("epyc_avx2")).splitlines()
+    assert lines[lines.index("GPU") + 1].strip() == "none"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+
 from qprobe.doctor._check import version_of
 from qprobe.doctor.rules.torch import CU126, CU128
 from qprobe.documents import arch
@@ -9,6 +12,7 @@ from qprobe.documents.finding import Fix
 from qprobe.documents.machine import NONE_LISTED, Gpu, Machine
 
 TURING = (7, 5)
+BLACKWELL = (10, 0)
 # NVML's words where no driver is installed: nothing is wrong with such a machine.
 NO_DRIVER = ("NVML Shared Library Not Found", "Driver Not Loaded")
 
@@ -32,7 +36,8 @@ def is_kept_out(machine: Machine) -> bool:
     """Whether the system has NVIDIA's driver loaded, and gives this process no GPU."""
     loaded = machine.host is not None and machine.host.kernel_driver is not None
     words = machine.unanswered.get("gpus")
-    return not machine.gpus and loaded and words in (*NO_DRIVER, NONE_LISTED)
+    is_silent = words in (*NO_DRIVER, NONE_LISTED)
+    return not machine.gpus and loaded and is_silent and not machine.gpus_are_left_out
 
 
 def runs_on_gpu(machine: Machine) -> bool:
@@ -57,24 +62,89 @@ def cuda_major(machine: Machine) -> int:
     return 12 if old or driver_is_before(machine, 13) else 13
 
 
-def torch_fix(machine: Machine, text: str) -> Fix:
+def torch_command(machine: Machine) -> str:
     """Install a torch that suits this machine's cards and driver, if it has any."""
-    command = 'pip install --force-reinstall "torch>=2.6"'
     if any(is_before_turing(gpu) for gpu in machine.gpus):
-        command = CU126
-    elif machine.gpus and cuda_major(machine) == 12:
-        command = CU128
+        return CU126
+    if machine.gpus and cuda_major(machine) == 12:
+        return CU128
+    return 'pip install --force-reinstall "torch>=2.6"'
+
+
+def torch_fix(machine: Machine, text: str) -> Fix:
+    """The same, with the reason and where to read on."""
+    command = torch_command(machine)
     return Fix(text=text, commands=(command,), link="https://pytorch.org/get-started/locally/")
 
 
-def driver_fix(text: str) -> Fix:
+DRIVER_GUIDE = "https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/"
+
+
+def driver_commands(machine: Machine) -> tuple[str, ...]:
+    """Install the driver that takes every card since Maxwell, where the system's package is known.
+
+    Blackwell runs by the open kernel modules alone, cards before Turing by the others.
+    """
+    if "Ubuntu" not in machine.software.os:
+        return ()
+    is_open = any(capability(gpu) >= BLACKWELL for gpu in machine.gpus)
+    return (f"apt-get install nvidia-driver-580{'-open' if is_open else ''}",)
+
+
+def driver_fix(machine: Machine, text: str) -> Fix:
     """Install a newer driver."""
     return Fix(
-        text=f"{text} 525 takes CUDA 12; 580 takes CUDA 13, and is the last for cards before 7.5.",
-        link="https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/",
+        text=f"{text} 525 takes CUDA 12; 580 takes CUDA 13, and is the last for cards before 7.5. Restart "
+        "the machine afterwards.",
+        commands=driver_commands(machine),
+        link=DRIVER_GUIDE,
     )
+
+
+def torch_brings(machine: Machine) -> str:
+    """The version of NVRTC that comes with the torch that suits the machine; "" where it is any."""
+    command = torch_command(machine)
+    return {CU126: "12.6", CU128: "12.8"}.get(command, "")
 
 
 def describe(gpu: Gpu, machine: Machine) -> str:
     """The card's name, with its number where there are several."""
     return gpu.name if len(machine.gpus) == 1 else f"GPU {gpu.index} ({gpu.name})"
+
+
+def kinds(gpus: Iterable[Gpu]) -> tuple[tuple[Gpu, ...], ...]:
+    """The cards, those of one name and architecture together, in the order of the first of each."""
+    found: dict[tuple[str, str | None], list[Gpu]] = {}
+    for gpu in gpus:
+        found.setdefault((gpu.name, gpu.compute_capability), []).append(gpu)
+    return tuple(map(tuple, found.values()))
+
+
+def describe_kind(group: Sequence[Gpu], machine: Machine) -> str:
+    """Cards of one kind: the name, with their numbers where the machine has several."""
+    if len(machine.gpus) == 1:
+        return group[0].name
+    *others, last = (str(gpu.index) for gpu in group)
+    numbers = f"GPUs {', '.join(others)} and {last}" if others else f"GPU {last}"
+    return f"{numbers} ({group[0].name})"
+
+
+def device_of(gpu: Gpu) -> str:
+    """What torch calls the card."""
+    return f"cuda:{gpu.index}"
+
+
+def slice_sizes(gpu: Gpu) -> tuple[int, ...]:
+    """GB of the slices that MIG has divided a card into, the largest first; "3g.20gb" has 20."""
+    sizes = {
+        int(found[1])
+        for profile in gpu.mig_profiles or ()
+        if (found := re.search(r"\.(\d+)gb", profile))
+    }
+    return tuple(sorted(sizes, reverse=True))
+
+
+def tell_slices(gpu: Gpu) -> str:
+    """What a process gets of a divided card: "a slice of 20 or 10 GB"."""
+    sizes = " or ".join(map(str, slice_sizes(gpu)))
+    return f"a slice of {sizes} GB" if sizes else "a slice of it"

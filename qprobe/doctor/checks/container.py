@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from qprobe.doctor._check import Check
 from qprobe.doctor.checks._cuda import is_kept_out
+from qprobe.doctor.checks._limits import tell_limits
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Host, Machine
 
 _TOOLKIT = (
     "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
 )
-_GIB = 2**30
 
 
 def check_container(machine: Machine) -> Finding:
@@ -20,7 +20,7 @@ def check_container(machine: Machine) -> Finding:
         return CHECK.skip("not asked", "The document is from before qprobe asked.")
     if is_kept_out(machine):
         return _explain_hidden(machine, host)
-    limits = list(_limits(host))
+    limits = tell_limits(host)
     if not limits:
         return CHECK.ok(f"{host.container}, without limits" if host.container else "none")
     return CHECK.ok(f"{host.container or 'no container'}; {', '.join(limits)}")
@@ -33,6 +33,8 @@ def _explain_hidden(machine: Machine, host: Host) -> Finding:
         f"The kernel has NVIDIA's driver {host.kernel_driver} loaded. In this process: "
         f"{f'/dev/{devices[0]}' if devices else 'no /dev/nvidia0'}; NVML: {words}."
     )
+    if limits := tell_limits(host):
+        detail += f" The process is limited to {' and '.join(limits)}."
     if host.container is None:
         return CHECK.fail(
             "the driver is loaded, and no GPU is to be had",
@@ -65,15 +67,6 @@ def _explain_hidden(machine: Machine, host: Host) -> Finding:
             link=_TOOLKIT,
         ),
     )
-
-
-def _limits(host: Host) -> list[str]:
-    limits = []
-    if host.cpu_limit_cores is not None:
-        limits.append(f"{host.cpu_limit_cores:g} cores")
-    if host.memory_limit_bytes is not None:
-        limits.append(f"{host.memory_limit_bytes / _GIB:.1f} GiB of memory")
-    return limits
 
 
 CHECK = Check(

@@ -49,7 +49,7 @@ def check_cupy(machine: Machine) -> Finding:
     replace = Fix(text=f"Replace it by {right}.", commands=(f"pip uninstall -y {name}", install))
     if reason := _misfit(name, machine):
         if driver_is_before(machine, 12):
-            replace = driver_fix("Install a newer driver.")
+            replace = driver_fix(machine, "Install a newer driver.")
         return CHECK.fail(f"{name} does not suit this machine", reason, replace)
     if version_of(version) < OLDEST:
         return CHECK.warn(

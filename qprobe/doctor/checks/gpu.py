@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
-from qprobe.doctor.checks._cuda import NO_DRIVER, is_kept_out, lacks_tensor_cores
+from qprobe.doctor.checks._cuda import (
+    NO_DRIVER,
+    driver_fix,
+    is_kept_out,
+    lacks_tensor_cores,
+    tell_slices,
+)
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import NONE_LISTED, Machine
 
@@ -27,6 +33,11 @@ def check_gpu(machine: Machine) -> Finding:
         )
     if machine.gpus:
         return _describe(machine)
+    if machine.gpus_are_left_out:
+        return CHECK.skip(
+            "not asked about: the device is the CPU",
+            "The machine has GPUs; what is told of them, and of CUDA, is left out by --device cpu.",
+        )
     if is_kept_out(machine):
         return CHECK.skip("none is visible to this process: see Container")
     torch = machine.software.torch
@@ -34,19 +45,21 @@ def check_gpu(machine: Machine) -> Finding:
         return CHECK.warn(
             "torch is built for ROCm; only the CPU is used",
             "torch.cuda stands for AMD GPUs in this build. qprobe's GPU kernels are CUDA.",
-            Fix(text="Plan for the CPU.", commands=("qprobe plan --model MODEL --device cpu",)),
+            Fix(
+                text="Measure and plan for the CPU (--device cpu).",
+                commands=("qprobe bench --device cpu",),
+            ),
         )
-    words = machine.unanswered.get("gpus", "NVML lists none")
+    words = machine.unanswered.get("gpus", NONE_LISTED)
     if cards := machine.unanswered.get("gpus.pci"):
         return CHECK.fail(
             "an NVIDIA GPU without a driver",
             f"{cards}. NVML: {words.rstrip('.')}.",
-            Fix(
-                text="Install the driver; for cards before Turing, version 580 is the last.",
-                link="https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/",
+            driver_fix(
+                machine, "Install the driver; Blackwell needs the package that ends in -open."
             ),
         )
-    if "gpus" in machine.unanswered and words not in (*NO_DRIVER, NONE_LISTED):
+    if words not in (*NO_DRIVER, NONE_LISTED):
         return CHECK.fail(
             "the NVIDIA driver does not answer",
             f"NVML: {words.rstrip('.')}.",
@@ -78,9 +91,12 @@ def _describe(machine: Machine) -> Finding:
     first, *others = machine.gpus
     more = f" and {len(others)} more" if others else ""
     size = f", {first.memory_bytes / 2**30:.0f} GiB" if first.memory_bytes else ""
+    size += ", in slices" if first.mig else ""
     detail = []
     for gpu in machine.gpus:
         free = f", {gpu.free_memory_bytes / 2**30:.1f} GiB free" if gpu.free_memory_bytes else ""
+        if gpu.mig:
+            free = f", divided: a process gets {tell_slices(gpu)}"
         cores = ", no tensor cores despite 7.5" if lacks_tensor_cores(gpu) else ""
         known = gpu.compute_capability or "unknown"
         detail.append(f"{gpu.index}: {gpu.name}, compute capability {known}{free}{cores}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
-from qprobe.doctor.checks._cuda import describe
+from qprobe.doctor.checks._cuda import describe, tell_slices
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Gpu, Machine
 
@@ -19,8 +19,14 @@ def check_gpu_memory(machine: Machine) -> Finding:
     for gpu in machine.gpus:
         if finding := _judge(gpu, describe(gpu, machine)):
             return finding
+    divided = [gpu for gpu in machine.gpus if gpu.mig]
+    if divided and len(divided) == len(machine.gpus):
+        return CHECK.skip(
+            f"a process gets {tell_slices(divided[0])}",
+            f"Of the whole card, {_free(divided[0])}; that says nothing of what is free on a slice.",
+        )
     known = [
-        f"{gpu.free_memory_bytes / _GIB:.1f} of {gpu.memory_bytes / _GIB:.1f} GiB free"
+        f"GPU {gpu.index}: {tell_slices(gpu)}" if gpu.mig else _free(gpu)
         for gpu in machine.gpus
         if gpu.free_memory_bytes is not None and gpu.memory_bytes
     ]
@@ -46,6 +52,8 @@ def _judge(gpu: Gpu, card: str) -> Finding | None:
                 commands=(*_SEE, f"nvidia-smi -i {gpu.index} -c DEFAULT"),
             ),
         )
+    if gpu.mig:  # what is free, and who computes, on the card is not so on the slice
+        return None
     free, processes = gpu.free_memory_bytes, gpu.processes
     if free is not None and free < _LEAST_BYTES:
         users = f" {processes} processes compute on it." if processes else ""
@@ -62,6 +70,13 @@ def _judge(gpu: Gpu, card: str) -> Finding | None:
             Fix(text="Measure while nothing else runs on the card.", commands=_SEE),
         )
     return None
+
+
+def _free(gpu: Gpu) -> str:
+    """What the driver tells of the card."""
+    if gpu.free_memory_bytes is None or not gpu.memory_bytes:
+        return "what is free is not told"
+    return f"{gpu.free_memory_bytes / _GIB:.1f} of {gpu.memory_bytes / _GIB:.1f} GiB free"
 
 
 def _why(machine: Machine) -> str:

@@ -8,13 +8,16 @@ from typing import Literal
 
 from qprobe.doctor._check import Check, version_of
 from qprobe.doctor.checks._cuda import (
+    DRIVER_GUIDE,
     capability,
     describe,
-    driver_fix,
+    driver_commands,
     driver_is_before,
     major,
+    torch_brings,
     torch_fix,
 )
+from qprobe.doctor.checks._faults import fill
 from qprobe.doctor.rules.faults import find_faults
 from qprobe.doctor.rules.torch import CU118, FAULTS
 from qprobe.documents.finding import Finding, Fix
@@ -49,7 +52,9 @@ def check_gpu_torch(machine: Machine) -> Finding:
                 f"{', '.join(torch.arch_list)}; {describe(gpu, machine)} is {_sm(gpu)}. Its kernels "
                 "end with `no kernel image is available for execution on the device`."
                 f"{_history(machine)}",
-                torch_fix(machine, f"Install a torch that has code for {_sm(gpu)}."),
+                torch_fix(
+                    machine, f"Install a torch that has code for {_sm(gpu)}.{_besides(machine)}"
+                ),
             )
     return (
         _check_driver(machine, torch, torch.cuda)
@@ -60,13 +65,16 @@ def check_gpu_torch(machine: Machine) -> Finding:
     )
 
 
+def _besides(machine: Machine) -> str:
+    """What else that torch cures."""
+    brought = torch_brings(machine)
+    return f" It brings NVRTC {brought} along, which builds for such cards." if brought else ""
+
+
 def _history(machine: Machine) -> str:
     """What became of builds for such cards, with its source."""
-    return "".join(
-        f" {hit.fault.detail.format(versions=hit.versions, card=hit.gpu.name if hit.gpu else '')}"
-        f" ({hit.fault.source})"
-        for hit in find_faults(machine, FAULTS)[:1]
-    )
+    hits = find_faults(machine, FAULTS)[:1]
+    return "".join(f" {fill(hit, machine)} ({hit.fault.source})" for hit in hits)
 
 
 def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | None:
@@ -82,19 +90,24 @@ def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | N
         f"goes up to {driver}.{_history(machine)}"
     )
     summary = f"the driver is too old for CUDA {cuda}"
+    newer = driver_commands(machine)
     if driver_is_before(machine, 12):
         return CHECK.fail(
             summary,
             detail,
-            driver_fix("Install a newer driver, or an old torch for CUDA 11.8.").model_copy(
-                update={"commands": (CU118,)}
+            Fix(
+                text="In this order:\n(1) Install driver 580 and restart the machine: it takes CUDA 11, 12 and 13, so "
+                "that all that is installed here runs. It is the last for cards before 7.5.\n(2) Only where the "
+                "driver must stay: a torch for CUDA 11.8. It runs torch alone; qprobe's CUDA kernels and CuPy "
+                "need a driver for CUDA 12.",
+                commands=(*newer, CU118),
+                labels=(*("(1)" for _ in newer), "(2)"),
+                link=DRIVER_GUIDE,
             ),
         )
-    return CHECK.fail(
-        summary,
-        detail,
-        torch_fix(machine, "Install a torch for the driver's CUDA, or driver 580 or later."),
-    )
+    fix = torch_fix(machine, "Install a torch for the driver's CUDA, or driver 580 or later.")
+    both = {"commands": (*fix.commands, *newer), "labels": ("", *("or" for _ in newer))}
+    return CHECK.fail(summary, detail, fix.model_copy(update=both) if newer else fix)
 
 
 def _check_visible(machine: Machine) -> Finding | None:

@@ -14,7 +14,7 @@ def check_libraries(machine: Machine) -> Finding:
     """Look for each known fault's versions, card and driver."""
     hits = find_faults(machine, FAULTS)
     if hits:
-        return report(CHECK, hits)
+        return report(CHECK, hits, machine)
     return CHECK.ok(f"none of {len(FAULTS)} known faults")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
+from qprobe.doctor.checks._limits import usable_cores
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Machine
 
@@ -14,7 +15,7 @@ def check_load(machine: Machine) -> Finding:
     load = machine.host.load if machine.host else None
     if load is None:
         return CHECK.skip("unknown", machine.unanswered.get("host.load", ""))
-    cores = machine.cpu.usable_cores
+    cores = usable_cores(machine)
     noun = "core" if cores == 1 else "cores"
     if load <= _MOST * cores:
         return CHECK.ok(f"a load of {load:.1f} on {cores} {noun}")

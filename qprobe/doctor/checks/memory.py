@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from qprobe.doctor._check import Check
+from qprobe.doctor.checks._limits import GIB, within_limit
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Machine
 
-GIB = 2**30
 LEAST_BYTES = 2 * GIB  # torch itself and a model of some 100 million parameters
 
 
 def check_memory(machine: Machine) -> Finding:
     """Compare what is available with what little is needed."""
-    available, total = machine.cpu.available_memory_bytes, machine.cpu.memory_bytes
+    available = within_limit(machine, machine.cpu.available_memory_bytes)
+    total = within_limit(machine, machine.cpu.memory_bytes)
     if available is None or total is None:
         return CHECK.skip("unknown", machine.unanswered.get("cpu.available_memory_bytes", ""))
-    summary = f"{available / GIB:.1f} of {total / GIB:.1f} GiB available"
+    is_limited = total == (machine.host.memory_limit_bytes if machine.host else None)
+    whose = ", which is the limit" if is_limited else ""
+    summary = f"{available / GIB:.1f} of {total / GIB:.1f} GiB available{whose}"
     if available >= LEAST_BYTES:
         return CHECK.ok(
             summary,

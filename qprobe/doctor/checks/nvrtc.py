@@ -10,7 +10,10 @@ from qprobe.doctor.checks._cuda import (
     driver_is_before,
     is_before_turing,
     major,
+    torch_brings,
+    torch_command,
 )
+from qprobe.doctor.checks.gpu_torch import find_code
 from qprobe.doctor.rules.nvrtc import architectures_of, find_versions
 from qprobe.documents import arch
 from qprobe.documents.finding import Finding, Fix
@@ -42,7 +45,8 @@ def check_nvrtc(machine: Machine) -> Finding:
                 f"{describe(gpu, machine)} has compute capability {gpu.compute_capability}. NVRTC 12.9 "
                 "is the last that builds for cards before 7.5, and the first for 10.3 and 12.1; 12.8 "
                 "is the first for 10.0 and 12.0.",
-                Fix(text="Install 12.9 beside it.", commands=(_UNIVERSAL,), link=_LINK),
+                _with_torch(machine)
+                or Fix(text="Install 12.9 beside it.", commands=(_UNIVERSAL,), link=_LINK),
             )
         driver = machine.software.cuda_driver
         if all(driver_is_before(machine, major(version) or 0) for version in fitting):
@@ -50,11 +54,31 @@ def check_nvrtc(machine: Machine) -> Finding:
                 f"the driver loads no code of {', '.join(fitting)}",
                 f"Driver {machine.software.driver} takes CUDA up to {driver}; code that a later major "
                 "version builds does not load.",
-                driver_fix("Install a newer driver.")
+                driver_fix(machine, "Install a newer driver.")
                 if driver_is_before(machine, 12)
-                else Fix(text="Install NVRTC 12.9, or a newer driver.", commands=(_UNIVERSAL,)),
+                else _with_torch(machine)
+                or Fix(text="Install NVRTC 12.9, or a newer driver.", commands=(_UNIVERSAL,)),
             )
     return CHECK.ok(f"NVRTC {versions}")
+
+
+def _with_torch(machine: Machine) -> Fix | None:
+    """Where torch is to be replaced for the same reason, its CUDA brings a compiler that fits."""
+    torch, brought = machine.software.torch, torch_brings(machine)
+    if torch is None or torch.cuda is None or not brought:
+        return None
+    is_replaced = any(find_code(torch, gpu) is None for gpu in machine.gpus) or driver_is_before(
+        machine, major(torch.cuda) or 0
+    )
+    built = architectures_of(brought)
+    known = [gpu for gpu in machine.gpus if gpu.compute_capability is not None]
+    if not is_replaced or not all(_builds(built, gpu) for gpu in known):
+        return None
+    text = (
+        f"As for PyTorch on the GPU: the torch that suits this machine brings NVRTC {brought}, and "
+        "nothing else is to be installed for this."
+    )
+    return Fix(text=text, commands=(torch_command(machine),))
 
 
 def _compilers(machine: Machine) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,7 @@ def check_peft_bitsandbytes(machine: Machine) -> Finding:
         return CHECK.skip("bitsandbytes is not installed")
     hits = find_faults(machine, FAULTS)
     if hits:
-        return report(CHECK, hits)
+        return report(CHECK, hits, machine)
     names = [name for name in ("bitsandbytes", "peft") if name in packages]
     return CHECK.ok(", ".join(f"{name} {packages[name]}" for name in names))
 

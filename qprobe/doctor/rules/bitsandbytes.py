@@ -1,24 +1,57 @@
 """Known faults of bitsandbytes, and of merging a LoRA into what it quantized.
 
 Read from its sources, and PEFT's: 0.44.1 is the last that asks whether a card multiplies int8, and falls
-back to float16 where it does not. PEFT before 0.14 dequantizes by `igemmlt`, multiplying with an identity
-matrix in a layout that 0.45 refuses; 0.46 removes the function.
+back to float16 where it does not; it has libraries for CUDA up to 12.5. PEFT before 0.14 dequantizes by
+`igemmlt`, multiplying with an identity matrix in a layout that 0.45 refuses; 0.46 removes the function. PEFT
+0.14 to 0.17 dequantizes element by element with either, and is written for transformers 4; transformers 5
+asks for bitsandbytes 0.46.1.
 """
 
 from __future__ import annotations
 
 from qprobe.doctor.rules.faults import Fault, Where
+from qprobe.doctor.rules.torch import CU126
 
 _ISSUE = "https://github.com/bitsandbytes-foundation/bitsandbytes/issues/1242"
 _PEFT = "https://github.com/huggingface/peft/pull/2245"
 _DOCS = "https://huggingface.co/docs/bitsandbytes/main/en/installation"
 _GTX_16 = "https://github.com/bitsandbytes-foundation/bitsandbytes/issues/292"
-_UPGRADE = 'pip install --upgrade "peft>=0.14" "bitsandbytes>=0.46.1" "transformers>=5"'
+_WORKFLOW = (
+    "https://github.com/bitsandbytes-foundation/bitsandbytes/blob/0.44.1/.github/workflows/"
+    "python-package.yml"
+)
+_UPGRADE = 'pip install --upgrade "peft>=0.14" "bitsandbytes>=0.48" "transformers>=5"'
+KEEP_FALLBACK = (
+    'pip install "peft>=0.14,<0.18" "bitsandbytes>=0.44.1,<0.45" "transformers>=4.46,<5"'
+)
+"""A merge that needs no int8 product, beside the last bitsandbytes that needs none either."""
+_MERGE = (
+    'python -c "import sys, torch; from peft import AutoPeftModelForCausalLM as Model; '
+    "model = Model.from_pretrained(sys.argv[1], torch_dtype=torch.float16); "
+    "model.merge_and_unload().save_pretrained('merged')\" "
+    '"${ADAPTER:?the folder of the LoRA}"'
+)
+"""Of a model as it was before quantizing; the LoRA's folder names it."""
 _NF4 = (
     "transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', "
     "bnb_4bit_compute_dtype=torch.float16)"
 )
-_PLAN = "qprobe plan --model MODEL --device cuda:0"
+_CU124 = (
+    'pip install --force-reinstall "torch==2.6.0" '
+    "--index-url https://download.pytorch.org/whl/cu124"
+)
+"""The last for CUDA 12.4, which bitsandbytes 0.43 and 0.44 have a library for."""
+_BENCH = "qprobe bench --device {device}"
+_WAYS = (
+    "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element, and keep "
+    "bitsandbytes at 0.44, whose layers fall back to float16 on this card: then both the merge and the "
+    "forward pass run. Take neither bitsandbytes 0.45 or later, which multiplies in int8 without asking the "
+    "card, nor transformers 5, which wants it.\n(2) Merge into the model as it was before quantizing, in float16, with "
+    "what is installed, and quantize the result.\n(3) Quantize the weights alone instead of using int8 "
+    f"products: NF4 ({_NF4}), or W8A16 and W4A16 of qprobe. Measure which is fast here."
+)
+_WAY_COMMANDS = (KEEP_FALLBACK, _MERGE, _BENCH)
+_WAY_LABELS = ("(1)", "(2)", "(3)")
 
 FAULTS = (
     Fault(
@@ -29,18 +62,12 @@ FAULTS = (
         detail=(
             "{versions}; wanted: peft 0.14 or later. A merge into int8 weights dequantizes them by "
             "multiplying with an identity matrix, through igemmlt: cuBLASLt's int8 product, which "
-            "bitsandbytes leaves out (NO_CUBLASLT) for cards before 7.5. {card} has no int8 tensor "
-            "cores; they are native on {native}. Forward passes do run, in float16.\n{cost}"
+            "bitsandbytes leaves out (NO_CUBLASLT) for cards before 7.5. There are no int8 tensor cores on "
+            "{card}; they are native on {native}. Forward passes do run, in float16.\n{cost}"
         ),
-        fix=(
-            "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element, and "
-            "what goes with it. The merge then works; what remains is that bitsandbytes from 0.45 on "
-            "multiplies in int8 without asking the card, so that its int8 layers fail or crawl here. "
-            "\n(2) Merge into the model as it was before quantizing, in float16, and quantize the "
-            "result.\n(3) Quantize the weights alone instead of using int8 products: NF4 "
-            f"({_NF4}), or W8A16 and W4A16 of qprobe."
-        ),
-        commands=(_UPGRADE, _PLAN),
+        fix=_WAYS,
+        commands=_WAY_COMMANDS,
+        labels=_WAY_LABELS,
         source=_ISSUE,
         instead=("W8A16", "W4A16", "NF4"),
     ),
@@ -51,15 +78,13 @@ FAULTS = (
         summary="merging a LoRA asks for int8 products that are not there",
         detail=(
             "{versions}; wanted: peft 0.14 or later. A merge into int8 weights multiplies through "
-            "igemmlt, cuBLASLt's int8 product. bitsandbytes goes by the number 7.5 and calls it; "
-            "{card} has no tensor cores at all.\n{cost}"
+            "igemmlt, cuBLASLt's int8 product. It goes by the number 7.5; there are no tensor cores at all "
+            "on {card}. bitsandbytes knows GTX 1630, 1650 and 1660 by name, and their layers fall back to "
+            "float16.\n{cost}"
         ),
-        fix=(
-            "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element.\n"
-            "(2) Merge into the model as it was before quantizing, and quantize the result.\n(3) Quantize "
-            "the weights alone: NF4, or W8A16 and W4A16 of qprobe."
-        ),
-        commands=(_UPGRADE, _PLAN),
+        fix=_WAYS,
+        commands=_WAY_COMMANDS,
+        labels=_WAY_LABELS,
         source=_GTX_16,
         instead=("W8A16", "W4A16", "NF4"),
     ),
@@ -79,13 +104,13 @@ FAULTS = (
     ),
     Fault(
         id="identity-merge",
-        where=Where({"peft": "<0.14", "bitsandbytes": "<0.45"}, card=">=7.5"),
+        where=Where({"peft": "<0.14", "bitsandbytes": "<0.45"}, card=">=7.5", has="int8"),
         status="warn",
         summary="a LoRA merges only on cards like this one",
         detail=(
             "{versions}; wanted: peft 0.14 or later. A merge into int8 weights dequantizes them by "
-            "multiplying with an identity matrix in int8. {card} can do that; cards before 7.5 cannot, "
-            "and bitsandbytes 0.45 no longer offers it."
+            "multiplying with an identity matrix in int8. That works on {card}; on cards before 7.5 it does "
+            "not, and bitsandbytes 0.45 no longer offers it."
         ),
         fix="Upgrade PEFT, which from 0.14 on dequantizes element by element.",
         commands=(_UPGRADE,),
@@ -97,16 +122,34 @@ FAULTS = (
         status="warn",
         summary="LLM.int8() has no fallback on this card",
         detail=(
-            "{versions}: since 0.45 bitsandbytes calls the int8 tensor cores without asking for them; "
-            "{card} has none (they are native on {native}), so a layer fails or crawls, by its shape. Its documentation asks for "
-            "Turing or later.\n{cost}"
+            "{versions}: since 0.45 bitsandbytes calls the int8 tensor cores without asking for them. There "
+            "are none on {card} (they are native on {native}), so a layer fails or crawls, by its shape. Its "
+            "documentation asks for Turing or later.\n{cost}"
         ),
         fix=(
             "Quantize the weights alone: NF4 of bitsandbytes, or W8A16 and W4A16 of qprobe, which are "
             "multiplied in 16 bits. Measure before choosing."
         ),
-        commands=("qprobe bench --device cuda:0",),
+        commands=(_BENCH,),
         source=_DOCS,
+        instead=("W8A16", "W4A16", "NF4"),
+    ),
+    Fault(
+        id="slow-int8",
+        where=Where({"bitsandbytes": ""}, slow="int8"),
+        status="warn",
+        summary="LLM.int8() is slow on this card",
+        detail=(
+            "{versions} multiplies in int8, by cuBLASLt. On {card} int8 runs on the instructions of older cards "
+            "(it has its full rate on {native}): torch._int_mm, which calls the same library, was seen 6 to 13 "
+            "times slower than tf32 on such a chip.\n{cost}"
+        ),
+        fix=(
+            "Quantize the weights alone: NF4 of bitsandbytes, or W8A16 and W4A16 of qprobe; or use float8 "
+            "products (FP8_DYNAMIC). Measure before choosing."
+        ),
+        commands=(_BENCH,),
+        source="https://github.com/pytorch/pytorch/issues/187094",
         instead=("W8A16", "W4A16", "NF4"),
     ),
     Fault(
@@ -115,12 +158,12 @@ FAULTS = (
         status="warn",
         summary="LLM.int8() falls back to float16 on this card",
         detail=(
-            "{versions}: {card} has no int8 tensor cores. The weights are dequantized at every call "
-            "and multiplied in float16: right, in half the memory, and so slower than not quantizing. "
+            "{versions}: there are no int8 tensor cores on {card}. The weights are dequantized at every "
+            "call and multiplied in float16: right, in half the memory, and so slower than not quantizing. "
             "0.44.1 is the last that does so.\n{cost}"
         ),
         fix="Quantize the weights alone: NF4 of bitsandbytes, or W8A16 and W4A16 of qprobe.",
-        commands=("qprobe bench --device cuda:0",),
+        commands=(_BENCH,),
         source=_ISSUE,
         instead=("W8A16", "W4A16", "NF4"),
     ),
@@ -131,13 +174,10 @@ FAULTS = (
         summary="its CUDA 13 library has no code for this card",
         detail=(
             "{versions} takes its library by the CUDA of torch, which is 13 here; that library is "
-            "built for 7.5 and later, and {card} is older."
+            "built for 7.5 and later, and so not for {card}."
         ),
-        fix="Install a torch for CUDA 12, and bitsandbytes follows.",
-        commands=(
-            'pip install --force-reinstall "torch>=2.6,<2.15" '
-            "--index-url https://download.pytorch.org/whl/cu126",
-        ),
+        fix="Install a torch for CUDA 12.6, as PyTorch on the GPU asks for too; bitsandbytes follows it.",
+        commands=(CU126,),
         source=_DOCS,
     ),
     Fault(
@@ -147,13 +187,53 @@ FAULTS = (
         summary="its CUDA 12.8 library has no code for this card",
         detail=(
             "{versions} takes its library by the CUDA of torch, which is 12.8 or later here; that "
-            "library is built for 7.0 and later, and {card} is older."
+            "library is built for 7.0 and later, and so not for {card}."
         ),
-        fix="Install a torch for CUDA 12.6, and bitsandbytes follows.",
+        fix="Install a torch for CUDA 12.6; bitsandbytes follows it.",
+        commands=(CU126,),
+        source=_DOCS,
+    ),
+    Fault(
+        id="no-library",
+        where=Where({"bitsandbytes": "<0.45"}, torch_cuda=">=12.6,<13", card=">=5.0"),
+        status="fail",
+        summary="it has no library for the CUDA of torch",
+        detail=(
+            "{versions} takes its library by the CUDA of torch; it brings libraries for 12.5 at the most, and "
+            "none is loaded here. Those for 12.4 and 12.5 run with any later 12."
+        ),
+        fix="Name the library for CUDA 12.4, or take the build of torch for it.",
         commands=(
-            'pip install --force-reinstall "torch>=2.6,<2.15" '
-            "--index-url https://download.pytorch.org/whl/cu126",
+            "export BNB_CUDA_VERSION=124",
+            _CU124,
         ),
+        labels=("", "or"),
+        source=_WORKFLOW,
+    ),
+    Fault(
+        id="no-library-13",
+        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card=">=7.5", has="int8"),
+        status="fail",
+        summary="it has no library for CUDA 13",
+        detail=(
+            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
+            "one for it, and none is loaded."
+        ),
+        fix="Upgrade it, and what goes with it.",
+        commands=(_UPGRADE,),
+        source=_DOCS,
+    ),
+    Fault(
+        id="no-library-13-gtx16",
+        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card="==7.5", lacks="int8"),
+        status="fail",
+        summary="it has no library for CUDA 13",
+        detail=(
+            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
+            "one for it, and has no fallback for {card} any more."
+        ),
+        fix="Take a torch for CUDA 12.4.",
+        commands=(_CU124,),
         source=_DOCS,
     ),
     Fault(

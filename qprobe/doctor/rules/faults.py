@@ -6,33 +6,48 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from qprobe.doctor.rules.hardware import lacks
+from qprobe.doctor.rules.hardware import how
 from qprobe.doctor.rules.versions import matches
 from qprobe.documents.machine import Gpu, Machine
 
 
 @dataclass(frozen=True)
 class Where:
-    """All of it must hold; ranges are as in ">=0.14,<0.17"."""
+    """All of it must hold; ranges are as in ">=0.14,<0.17". What is said of a card holds for one and the same."""
 
     packages: Mapping[str, str] = field(default_factory=dict)
     """Distribution → range; "" for any version."""
     card: str = ""
     """Range of the compute capability of one of the cards."""
     lacks: str = ""
-    """Feature that the same card does not have."""
+    """Feature that it does not have."""
+    slow: str = ""
+    """Feature that it has on the instructions of older cards."""
+    has: str = ""
+    """Feature that is native on it."""
     torch_cuda: str = ""
     """Range of the CUDA that torch is built for."""
     driver_cuda: str = ""
     """Range of the latest CUDA that the driver takes."""
     without_gpu: bool = False
 
+    @property
+    def feature(self) -> str:
+        """The one that it is about, for words on who has it."""
+        return self.lacks or self.slow or self.has
+
+    @property
+    def needs_card(self) -> bool:
+        """Whether it strikes on some cards only."""
+        return bool(self.card or self.feature)
+
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. The words may hold {versions}, {card}, {native} and {cost}.
+    """One fault. The words may hold {versions}, {card}, {native} and {cost}; commands, {device}.
 
-    {native} tells who has what `where` says is lacking.
+    {card} may be several of them; {native} tells who has the feature that `where` is about. A command with
+    {device} is told for each kind of card that is struck.
     """
 
     id: str
@@ -44,16 +59,18 @@ class Fault:
     commands: tuple[str, ...]
     source: str
     """Where one can read it up."""
+    labels: tuple[str, ...] = ()
+    """Of each command, which way out it belongs to, where there are several."""
     instead: tuple[str, ...] = ()
     """Schemes whose cost here {cost} tells."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A fault that a machine has, and the card that it strikes on, if it needs one."""
+    """A fault that a machine has, and the cards that it strikes, if it needs any."""
 
     fault: Fault
-    gpu: Gpu | None
+    gpus: tuple[Gpu, ...]
     versions: str
     """Of the libraries that it comes from: "peft 0.10.0, bitsandbytes 0.43.1"."""
 
@@ -81,13 +98,12 @@ def _look(machine: Machine, fault: Fault) -> Hit | None:
     if where.without_gpu and machine.gpus:
         return None
     versions = ", ".join(f"{name} {version}" for name, version in found.items())
-    if not where.card and not where.lacks:
-        return Hit(fault, None, versions)
-    struck = next((gpu for gpu in machine.gpus if _strikes(where, gpu)), None)
-    return Hit(fault, struck, versions) if struck else None
+    struck = tuple(gpu for gpu in machine.gpus if _strikes(where, gpu)) if where.needs_card else ()
+    return Hit(fault, struck, versions) if struck or not where.needs_card else None
 
 
 def _strikes(where: Where, gpu: Gpu) -> bool:
-    return (not where.card or matches(gpu.compute_capability or "", where.card)) and (
-        not where.lacks or lacks(where.lacks, gpu)
+    wanted = ((where.lacks, "absent"), (where.slow, "slow"), (where.has, "native"))
+    return (not where.card or matches(gpu.compute_capability or "", where.card)) and all(
+        how(feature, gpu) == answer for feature, answer in wanted if feature
     )

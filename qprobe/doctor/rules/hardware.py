@@ -88,14 +88,25 @@ def lacks(feature: str, gpu: Gpu) -> bool:
     return how(feature, gpu) == "absent"
 
 
-def native_on(feature: str) -> str:
-    """Who has it: "7.5 (T4) to 8.9 (L4)", "from 8.0 (A100) on"."""
+def native_on(feature: str, *gpus: Gpu) -> str:
+    """Who has it: "7.5 (T4) to 8.9 (L4)", "from 8.0 (A100) on".
+
+    Of a card of `gpus` that lacks it within that range, that it is an exception.
+    """
     ranges = [
         list(run)
         for is_native, run in groupby(arch.CAPABILITIES, lambda c: _look_up(feature, c) == "native")
         if is_native
     ]
-    return " and ".join(_tell_range(run[0], run[-1]) for run in ranges)
+    words = " and ".join(_tell_range(run[0], run[-1]) for run in ranges)
+    odd = dict.fromkeys(gpu.compute_capability for gpu in gpus if _is_odd(feature, gpu))
+    return words + "".join(f", but not on this chip, although its number is {n}" for n in odd)
+
+
+def _is_odd(feature: str, gpu: Gpu) -> bool:
+    """Whether the card lacks what others of its number have."""
+    by_number = _look_up(feature, gpu.compute_capability or "")
+    return by_number == "native" and lacks(feature, gpu)
 
 
 def _tell_range(first: str, last: str) -> str:

@@ -12,12 +12,27 @@ FAULTS = (
         summary="torchao's int4 and float8 do not run on this card",
         detail=(
             "{versions}: its int4 weight-only kernel needs 8.0, its float8 8.9, and its int8 goes "
-            "through torch._int_mm, which has tensor cores for it from 7.5 on; {card} is older.\n{cost}"
+            "through torch._int_mm, which has tensor cores for it from 7.5 on. On {card} they miss what they "
+            "need.\n{cost}"
         ),
         fix="Use W4A16 or W8A16 of qprobe, or NF4 of bitsandbytes.",
-        commands=("qprobe bench --device cuda:0",),
+        commands=("qprobe bench --device {device}",),
         source="https://github.com/pytorch/ao/blob/main/docs/source/workflows/inference.md",
         instead=("W8A16", "W4A16"),
+    ),
+    Fault(
+        id="torchao-slow-int8",
+        where=Where({"torchao": ""}, slow="int8"),
+        status="warn",
+        summary="torchao's int8 products are slow on this card",
+        detail=(
+            "{versions}: its int8 activations are multiplied by torch._int_mm. On {card} int8 runs on the "
+            "instructions of older cards (it has its full rate on {native}), and was seen 6 to 13 times slower "
+            "than tf32."
+        ),
+        fix="Use its float8, or weights alone in few bits.",
+        commands=("qprobe bench --device {device}",),
+        source="https://github.com/pytorch/pytorch/issues/187094",
     ),
     Fault(
         id="triton-without-tensor-cores",
@@ -30,7 +45,7 @@ FAULTS = (
             "or fail."
         ),
         fix="Prefer methods with CUDA kernels of their own: qprobe, bitsandbytes' 4 bits.",
-        commands=("qprobe bench --device cuda:0",),
+        commands=("qprobe bench --device {device}",),
         source="https://github.com/triton-lang/triton/issues/5066",
     ),
     Fault(
@@ -40,7 +55,7 @@ FAULTS = (
         summary="vLLM refuses most quantized models on this card",
         detail=(
             "{versions}: AWQ, Marlin and int8 want 7.5, compressed-tensors' W4A16 wants 8.0; GPTQ runs "
-            "on 7.0, bitsandbytes too. {card} is older, and vLLM says so only when it loads the model."
+            "on 7.0, bitsandbytes too. On {card} vLLM says so only when it loads the model."
         ),
         fix="Serve GPTQ or bitsandbytes checkpoints there, or another card.",
         commands=(),

@@ -12,7 +12,7 @@ from qprobe.documents.profile import Profile
 from qprobe.render.charts.attained import points_of_profile
 from qprobe.render.charts.families import Family
 from qprobe.render.charts.speedups import shapes_of_m, speedup_chart
-from qprobe.render.diagnosis import MARKS, count_line
+from qprobe.render.diagnosis import MARKS, PROBLEMS, SEVERITY, by_severity, count_line
 from qprobe.render.html.fill import fill
 from qprobe.render.html.kernels import roofline_values
 from qprobe.render.machine import FROM_TABLES, machine_sections
@@ -25,7 +25,6 @@ from qprobe.render.verdicts import (
     rows_timed,
 )
 
-SEVERITY: tuple[Status, ...] = ("crash", "fail", "warn", "ok", "skip")
 STATUS_WORDS: dict[Status, str] = {"crash": "crashed", "fail": "failed", "warn": "warning",
                                    "ok": "passed", "skip": "skipped"}  # fmt: skip
 _OF_SPEED = re.compile(r"\bat M = \d+(?: \(unquantized: 1\))?$")
@@ -52,8 +51,8 @@ def diagnosis_html(diagnosis: Diagnosis, profiles: Mapping[str, Profile] | None 
         tally=_tally(diagnosis.findings),
         marks=MARKS,
         status_words=STATUS_WORDS,
-        problems=[item for item in _by_severity(diagnosis.findings) if _is_problem(item)],
-        others=[item for item in _by_severity(diagnosis.findings) if not _is_problem(item)],
+        problems=[item for item in by_severity(diagnosis.findings) if _is_problem(item)],
+        others=[item for item in by_severity(diagnosis.findings) if not _is_problem(item)],
         broken=[item for item in diagnosis.verdicts if item.verdict == "broken"],
         verdict_words=VERDICT_WORDS,
         verdict_marks=VERDICT_MARKS,
@@ -72,12 +71,8 @@ def diagnosis_html(diagnosis: Diagnosis, profiles: Mapping[str, Profile] | None 
     )
 
 
-def _by_severity(findings: Iterable[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: SEVERITY.index(finding.status))
-
-
 def _is_problem(finding: Finding) -> bool:
-    return finding.status in ("crash", "fail", "warn")
+    return finding.status in PROBLEMS
 
 
 def _tally(findings: Iterable[Finding]) -> list[tuple[Status, str]]:
@@ -159,6 +154,10 @@ def _speedups(diagnosis: Diagnosis) -> list[dict[str, Any]]:
 
 def _device(diagnosis: Diagnosis) -> str:
     machine = diagnosis.machine
-    names = [gpu.name for gpu in machine.gpus] or ["no GPU"]
-    cpu = machine.cpu.model or machine.cpu.architecture
-    return f"{', '.join(names)}; {cpu}, {machine.cpu.usable_cores} usable cores"
+    names = [gpu.name for gpu in machine.gpus]
+    if not names and not machine.gpus_are_left_out:
+        names = ["no GPU"]
+    cpu = (
+        f"{machine.cpu.model or machine.cpu.architecture}, {machine.cpu.usable_cores} usable cores"
+    )
+    return "; ".join(filter(None, (", ".join(names), cpu)))
