@@ -37,7 +37,7 @@ class Layer:
     make: Make
     """From a float32 layer, which it leaves as it is, and the type of x; several ways by their names."""
     dtypes: tuple[FloatDtype, ...]
-    """The types of activations that it is for; the first is timed."""
+    """The types of activations that it is for; it is timed in the device's best, else in the first."""
     weight_error: float
     """‖W−Ŵ‖/‖W‖ of normally distributed weights that the stored bits explain."""
     activation_error: float = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
     from qprobe.doctor._layer import Made
     from qprobe.doctor.execution.report import Report
+
+
+def merge_by_peft(model: Any) -> Any:
+    """What PEFT offers: the adapter's product added to the weights, which are then quantized anew."""
+    return model.merge_and_unload()
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Merge:
     """The attribute by which PEFT tells that a model is quantized."""
     limit: float
     """‖y−ŷ‖/‖y‖ between the unmerged and the merged model that rounding anew explains."""
+    merge: Callable[[Any], Any] = merge_by_peft
+    """From a model with an adapter to one without, whose weights stand for both."""
 
     def __call__(self, report: Report) -> None:
         """Try it; runs in the process of the method."""

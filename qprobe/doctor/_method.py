@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from qprobe.documents.finding import Fix
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Level = Literal["quick", "full"]
 """`quick`: a part of every run. `full`: run with `--full`, or when it is named."""
+
+Without = Literal["refuses", "falls back", "slow"]
+"""What becomes of a method on a card that lacks its feature: it says no; it computes by something else; or
+it does that so slowly that nobody gains by it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,12 @@ class Method:
     devices: tuple[str, ...] = ("cpu", "cuda")
     feature: str = ""
     """What of the hardware makes it fast: a key of `qprobe.doctor.rules.hardware.FEATURES`."""
+    without: Without = "refuses"
+    """What it does on a card that lacks the feature."""
+    fallback: str = ""
+    """How it computes there, where it does."""
+    faults: Mapping[str, Literal["broken", "slow"]] = field(default_factory=dict)
+    """Known fault of libraries, by its id among the rules → what it makes of the method."""
     level: Level = "full"
     in_torch: bool = True
     """Whether it can take a layer's place in a PyTorch model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -41,7 +42,7 @@ def type_of(trial: Trial) -> str:
 
 def is_about_layer(trial: Trial) -> bool:
     """Whether it is a forward pass of a layer, which is named by its shape."""
-    return "K = " in trial.name
+    return trial.name.partition(", ")[2].startswith("M = ")
 
 
 def ran_out_of_time(trial: Trial) -> bool:
@@ -62,6 +63,48 @@ def places(trials: Sequence[Trial]) -> str:
         listed = " and ".join(f"({shape})" for shape in group if shape)
         parts.append(f"{types} {listed}".strip())
     return "; ".join(parts)
+
+
+def refusals(refused: Sequence[Trial], right: Sequence[Trial]) -> list[str]:
+    """What is refused where other steps are right: whole types, then what the shapes have in common."""
+    types = list(dict.fromkeys(map(type_of, right)))
+    strict = [trial for trial in refused if type_of(trial) not in types]
+    parts = []
+    if strict:
+        parts.append(f"{', '.join(dict.fromkeys(map(type_of, strict)))}: {strict[0].words}")
+    alike: dict[str, list[tuple[str, Trial]]] = {}
+    for trial in refused:
+        if trial not in strict:
+            kin = [other for other in right if type_of(other) == type_of(trial)]
+            cause = _cause(trial, kin)
+            key = _without_numbers(trial.words)
+            alike.setdefault(key, []).append((cause, trial))
+    for found in alike.values():
+        kinds = list(dict.fromkeys(type_of(trial) for _cause, trial in found))
+        of = "" if set(kinds) == set(types) else f" in {', '.join(kinds)}"
+        causes = ", ".join(dict.fromkeys(cause for cause, _trial in found))
+        parts.append(f"{causes}{of}: {found[0][1].words}")
+    return parts
+
+
+def _without_numbers(words: str) -> str:
+    return re.sub(r"\d+", "", words)
+
+
+def _cause(refused: Trial, right: Sequence[Trial]) -> str:
+    """The size by which a step differs from all that are right, or its whole shape."""
+    sizes = _sizes(refused)
+    taken = [_sizes(trial) for trial in right]
+    # Where both differ, K is told: every row of a model has the same.
+    for size in reversed(sizes):
+        if all(size not in other for other in taken):
+            return size
+    return ", ".join(sizes)
+
+
+def _sizes(trial: Trial) -> list[str]:
+    """What follows the type: "M = 1", "N = 256", "K = 256"."""
+    return trial.name.split(", ")[1:]
 
 
 def is_clear(speed: Speed) -> bool:

@@ -16,8 +16,8 @@ from qprobe.doctor._words import (
     paces,
     places,
     ran_out_of_time,
+    refusals,
     sentence,
-    type_of,
 )
 from qprobe.documents.finding import Speed, Trial, Verdict
 
@@ -74,12 +74,10 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
         why = "; ".join(dict.fromkeys(trial.words for trial in right if trial.words)) or "right"
     if late:
         why += f"; {places(late)} {late[0].words}: what it does there is not known"
-    types = {type_of(trial) for trial in right}
     # What is no step of a type is something that it could have had.
     lacked = [trial for trial in refused if ", " not in trial.name]
-    strict = [trial for trial in refused if type_of(trial) not in types and trial not in lacked]
-    if strict:
-        why += f"; refuses {', '.join(dict.fromkeys(map(type_of, strict)))}: {strict[0].words}"
+    for words in refusals([trial for trial in refused if trial not in lacked], right):
+        why += f"; refuses {words}"
     for trial in lacked:
         why += f"; without its {trial.name}: {trial.words}"
     if word == "slow":

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata
 
 from qprobe._discover import discover
 from qprobe.doctor import methods
 from qprobe.doctor._method import Method
 from qprobe.doctor.execution.messages import Begin, End, Message, Request, Timed
-from qprobe.doctor.execution.nursery import Nursery
+from qprobe.doctor.execution.nursery import Nursery, StarterGoneError
 from qprobe.doctor.execution.watch import Ending, Limits
 from qprobe.doctor.judge import Outcome, judge
 from qprobe.doctor.native import lack_of
-from qprobe.documents.finding import Fix, Speed, Trial, Verdict
+from qprobe.doctor.recorded import absent_of, not_installed
+from qprobe.documents.finding import Speed, Trial, Verdict
 from qprobe.documents.machine import Machine
-from qprobe.errors import UnavailableError
 from qprobe.kernels.device import available_memory_bytes
 
 FIRST = ("qprobe", "torch")
@@ -44,25 +43,6 @@ def in_order(found: Sequence[Method]) -> tuple[Method, ...]:
         return FIRST.index(library) if library in FIRST else len(FIRST), method.id
 
     return tuple(sorted(found, key=rank))
-
-
-def absent_of(method: Method, installed: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """What a method needs and is not installed, here or by the versions given."""
-    return tuple(
-        need.replace("|", " or ")
-        for need in method.needs
-        if not any(_is_installed(name, installed) for name in need.split("|"))
-    )
-
-
-def _is_installed(name: str, installed: Mapping[str, str] | None) -> bool:
-    if installed is not None:
-        return name in installed
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 @dataclass
@@ -120,8 +100,15 @@ class Trying:
             return not_installed(method, device, missing)
         heard, output = _Heard(), ""
         ending = Ending("", "", 0, "")
+        is_first_loss = True
         for _ in range(RUNS):
-            ending = self._run(method, device, heard)
+            try:
+                ending = self._run(method, device, heard)
+            except StarterGoneError as error:
+                ending = Ending(f"takes the process that started it along ({error})", "", 0, "")
+                if is_first_loss:  # it may have been ended by another hand
+                    is_first_loss = False
+                    continue
             if ending.words:
                 output = output or ending.output
             if not (ending.words and ending.step):
@@ -157,7 +144,7 @@ class Trying:
 
         try:
             return self._nursery.run(request, self._limits, hear)
-        except UnavailableError as error:
+        except StarterGoneError as error:
             if not step:
                 raise
             return Ending(f"takes the process that started it along ({error})", step, 0, "")
@@ -170,30 +157,6 @@ def _fit(limits: Limits) -> Limits:
         return limits
     memory = min(limits.memory_bytes, int(available * MEMORY_SHARE))
     return Limits(limits.import_s, limits.step_s, limits.whole_s, max(memory, 2**28))
-
-
-def not_installed(method: Method, device: str, missing: Sequence[str]) -> Verdict:
-    """The verdict on a method whose packages are not there."""
-    return Verdict(
-        method=method.id,
-        device=device,
-        verdict="not_installed",
-        why=f"{' and '.join(missing)} not installed",
-        evidence="rule",
-        fix=Fix(text="Install it to have it tried.", commands=(method.install_command,)),
-    )
-
-
-def by_rule(method: Method, device: str, machine: Machine) -> Verdict | None:
-    """What can be said of a method without running it, on a machine that is only recorded."""
-    if missing := absent_of(method, machine.software.packages):
-        return not_installed(method, device, missing)
-    lack = lack_of(method.feature, machine, device)
-    if device == "cpu" or not lack:
-        return None
-    return Verdict(
-        method=method.id, device=device, verdict="unsupported", why=lack, evidence="rule"
-    )
 
 
 def devices_of(machine: Machine) -> tuple[str, ...]:

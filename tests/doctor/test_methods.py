@@ -31,7 +31,9 @@ EXPECTED = {  # method → verdict, and words of the reason
     "hangs-deaf": ("broken", "does not end within 4 s"),
     "import-dies": ("broken", "import planted: ends the process by SIGILL"),
     "import-raises": ("broken", "import planted: OSError: libnowhere.so.12"),
+    "kills-between": ("broken", "it takes the process that started it along"),
     "kills-starter": ("broken", "takes the process that started it along"),
+    "loses-gpu": ("works", "right; it was not timed"),
     "not-finite": ("broken", "relative error not finite"),
     "not-there": ("not_installed", "no-such-distribution not installed"),
     "raises-outside": ("broken", "ends the process with status 1"),
@@ -61,8 +63,11 @@ def test_what_it_does_is_its_verdict(verdicts, name):
 
 MIDDLES = sorted(
     set(EXPECTED)
-    - {"corrupts-results", "import-dies", "import-raises", "raises-outside", "refuses", "not-there"}
-)
+    - {
+        "corrupts-results", "import-dies", "import-raises", "kills-between", "loses-gpu", "not-there",
+        "raises-outside", "refuses",
+    }
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MIDDLES)
@@ -126,3 +131,26 @@ def test_where_importing_torch_kills_methods_still_start(tmp_path):
     with Trying(load("epyc_avx2"), is_full=True, package=PACKAGE, limits=LIMITS) as trying:
         trying._nursery._extra["PYTHONPATH"] = f"{tmp_path}:{Path(__file__).parents[2]}"
         assert trying.verdict(PLANTED["right"], "cpu").verdict == "works"
+
+
+def test_a_starter_that_somebody_else_ends_costs_nobody_a_verdict():
+    with Trying(load("epyc_avx2"), is_full=True, package=PACKAGE, limits=LIMITS) as trying:
+        assert trying.verdict(PLANTED["right"], "cpu").verdict == "works"
+        starter = trying._nursery._starter
+        run = trying._nursery.run
+
+        def end_it_first(*given):
+            trying._nursery.run = run
+            starter.kill()
+            return run(*given)
+
+        trying._nursery.run = end_it_first
+        assert trying.verdict(PLANTED["right"], "cpu").verdict == "works"
+
+
+def test_after_a_starter_that_ended_between_steps_the_others_are_tried():
+    with Trying(load("epyc_avx2"), is_full=True, package=PACKAGE, limits=LIMITS) as trying:
+        first = trying.verdict(PLANTED["kills-between"], "cpu")
+        assert trying.verdict(PLANTED["right"], "cpu").verdict == "works"
+    assert first.verdict == "broken"
+    assert [trial.name for trial in first.trials] == [FIRST]

@@ -120,12 +120,53 @@ def test_a_refusal_of_everything_is_unsupported_in_its_words_with_what_has_it():
     assert found.why == "needs sm_80; no tensor cores here"
 
 
-def test_a_type_that_is_refused_is_told_a_shape_is_not():
+def test_types_and_shapes_that_are_refused_are_told_with_the_reason():
     half = Trial(name="float16, M = 1, N = 8, K = 8", outcome="refused", words="only bfloat16")
     odd = Trial(name=ODD, outcome="refused", words="K is odd")
-    why = verdict(right(), half, odd, speeds=[speed(2.0)]).why
-    assert "refuses float16: only bfloat16" in why
-    assert "odd" not in why
+    found = verdict(right(), half, odd, speeds=[speed(2.0)])
+    assert found.verdict == "fast"
+    assert "; refuses float16: only bfloat16; refuses K = 250: K is odd" in found.why
+
+
+def test_a_product_that_wants_more_rows_works_where_it_has_them():
+    """As torch._int_mm does on a GPU, which takes more than 16 rows, and K in multiples of 8."""
+
+    def refused(m, k, words, kind="bfloat16"):
+        return Trial(name=f"{kind}, M = {m}, N = 256, K = {k}", outcome="refused", words=words)
+
+    trials = [
+        trial
+        for kind in ("bfloat16", "float16")
+        for trial in (
+            right(f"{kind}, M = 32, N = 256, K = 256"),
+            refused(1, 256, "self.size(0) needs to be greater than 16, but got 1", kind),
+            refused(3, 256, "self.size(0) needs to be greater than 16, but got 3", kind),
+            refused(32, 250, "K must be a multiple of 8", kind),
+        )
+    ]
+    late = refused(
+        1, 2048, "self.size(0) needs to be greater than 16, but got 1", "timing bfloat16"
+    )
+    found = verdict(*trials, late, speeds=[speed(1.5, m=32)])
+    assert found.verdict == "fast"
+    assert found.why.startswith(
+        "1.5 times as fast at M = 32 (unquantized: 1); refuses M = 1, M = 3: self.size(0)"
+    )
+    assert "; refuses K = 250: K must be a multiple of 8" in found.why
+    assert found.fix is None
+
+
+def test_a_shape_that_one_type_alone_refuses_is_told_with_the_type():
+    other = right("float32, M = 3, N = 256, K = 250")
+    odd = Trial(name=ODD, outcome="refused", words="K is odd")
+    assert "; refuses K = 250 in bfloat16: K is odd" in verdict(right(), other, odd).why
+
+
+def test_a_merge_that_one_width_refuses_is_told_so():
+    name = "float16, merged before any forward pass, K = {}"
+    odd = Trial(name=name.format(250), outcome="refused", words="blocks of 64")
+    found = verdict(right(name.format(256)), odd)
+    assert (found.verdict, found.why) == ("works", "right; refuses K = 250: blocks of 64")
 
 
 def test_what_it_could_have_had_is_told():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import isnan
 
 import pytest
 import torch
@@ -10,11 +11,21 @@ from torch import nn
 from torch.nn import functional
 
 from qprobe.doctor._layer import Layer, Made
+from qprobe.doctor._method import Method
 from qprobe.doctor.execution.messages import End, Timed, parse_message
-from qprobe.doctor.execution.report import Report
+from qprobe.doctor.execution.report import Answer, Report
+from qprobe.doctor.judge import Outcome, judge
 from qprobe.doctor.scripts.codes import channel_codes, dequantize, group_codes, token_codes
-from qprobe.doctor.scripts.layer import SHAPES, make_linear, make_rows, relative_error, try_layer
-from qprobe.doctor.scripts.speed import QUICK_M
+from qprobe.doctor.scripts.layer import (
+    SHAPES,
+    choose_type,
+    make_linear,
+    make_rows,
+    relative_error,
+    try_layer,
+    worst,
+)
+from qprobe.doctor.scripts.speed import QUICK_M, Unquantized, rank_types
 
 
 def quantized(linear, dtype, *, scale=1.0, bias=True, weight_known=True) -> Made:
@@ -126,7 +137,7 @@ def test_an_output_of_another_shape_is_refused_in_words():
         return Made(lambda x: x, None)
 
     trials = [m.trial for m in heard(layer(make)) if isinstance(m, End)]
-    assert "the output is (3, 250), not (3, 256)" in trials[-1].words
+    assert "the output is (32, 250), not (32, 256)" in trials[-1].words
 
 
 def test_an_import_that_fails_ends_it():
@@ -139,7 +150,7 @@ def test_an_import_that_fails_ends_it():
 
 
 def test_steps_that_were_done_are_not_done_again():
-    name = "float32, M = 16, N = 256, K = 256"
+    name = "float32, M = 32, N = 256, K = 256"
     trials = [m.trial for m in heard(layer(quantized), frozenset({name})) if isinstance(m, End)]
     assert name not in [trial.name for trial in trials]
     assert len(trials) == len(SHAPES)
@@ -148,6 +159,43 @@ def test_steps_that_were_done_are_not_done_again():
 def test_the_shapes_that_are_tried_are_awkward_too():
     assert any(m == 1 for m, _, _ in SHAPES)
     assert any(k % 4 for _, _, k in SHAPES)
+    m, n, k = SHAPES[0]
+    assert m > 16, "what torch._int_mm takes on a GPU"
+    assert (m % 8, n % 16, k % 128) == (0, 0, 0), "a shape that nobody has a reason to refuse"
+
+
+def test_a_layer_that_wants_more_than_16_rows_is_timed_where_it_has_them():
+    """As on a GPU: verdicts go by the shapes that it takes, and tell those that it refuses."""
+
+    def make(linear, dtype):
+        fine = quantized(linear, dtype)
+
+        def run(x):
+            if len(x) <= 16 or x.shape[1] % 8:
+                raise RuntimeError("self.size(0) needs to be greater than 16")
+            return fine.run(x)
+
+        return Made(run, fine.weight)
+
+    messages = heard(layer(make))
+    assert outcomes(messages)[: len(SHAPES)] == ["right", "refused", "refused", "refused"]
+    assert [m.speed.m for m in messages if isinstance(m, Timed)] == [32]
+    trials = tuple(m.trial for m in messages if isinstance(m, End))
+    speeds = tuple(m.speed for m in messages if isinstance(m, Timed))
+    method = Method("some", "Some", 8, "int8", lambda _report: None)
+    verdict = judge(method, "cuda:0", Outcome(trials, speeds))
+    assert verdict.verdict in ("fast", "works", "slow")
+    assert "refuses M = 1, M = 3, K = 250: RuntimeError: self" in verdict.why
+
+
+def test_a_way_that_gives_no_number_is_worse_than_any_number():
+    answers = [Answer(0.5, 0.1), Answer(float("nan"), 0.1), Answer(9.0, 0.1)]
+    for shift in range(3):
+        found = worst(answers[shift:] + answers[:shift])
+        assert isnan(found.error)
+
+
+def test_the_rows_of_outliers_have_them():
     rows = make_rows(8, 250, "cpu", outliers=True)
     assert (rows < 0).any()
     assert (rows == 0).any()
@@ -174,3 +222,56 @@ def test_a_layer_is_never_changed_by_trying_it():
     linear = make_linear(8, 8, "cpu")
     assert torch.equal(linear.weight, make_linear(8, 8, "cpu").weight)
     assert isinstance(linear, nn.Linear)
+
+
+@pytest.mark.parametrize(
+    ("capability", "has_bfloat16", "best"),
+    [
+        ((6, 0), False, "float16"), ((6, 1), False, "float32"), ((6, 2), False, "float32"),
+        ((7, 0), False, "float16"), ((7, 5), False, "float16"), ((8, 0), False, "bfloat16"),
+        ((9, 0), False, "bfloat16"), ((12, 1), False, "bfloat16"), (None, True, "bfloat16"),
+        (None, False, "float32"),
+    ],
+)  # fmt: skip
+def test_the_best_type_of_a_device_is_one_that_it_does_not_emulate(capability, has_bfloat16, best):
+    ranked = rank_types(capability, has_bfloat16)
+    assert ranked[0] == best
+    assert sorted(ranked) == ["bfloat16", "float16", "float32"]
+
+
+OFFERED = ("bfloat16", "float16", "float32")
+
+
+@pytest.mark.parametrize(
+    ("offered", "right", "best", "expected"),
+    [
+        (OFFERED, OFFERED, ("float16", "float32", "bfloat16"), "float16"),
+        (OFFERED, OFFERED, ("bfloat16", "float16", "float32"), "bfloat16"),
+        (OFFERED, ("float32", "bfloat16"), ("float16", "float32", "bfloat16"), "bfloat16"),
+        (OFFERED, ("float16",), ("bfloat16", "float16", "float32"), "float16"),
+        (("bfloat16",), ("bfloat16",), ("float16", "float32", "bfloat16"), "bfloat16"),
+        (OFFERED, (), ("bfloat16", "float16", "float32"), None),
+    ],
+)
+def test_a_layer_is_timed_in_the_best_type_else_in_the_first_that_is_right(
+    offered, right, best, expected
+):
+    assert choose_type(offered, right, best) == expected
+
+
+def test_a_type_that_is_wrong_leaves_the_others_to_be_timed():
+    """The first one alone was timed before, and a layer that is wrong in it was not."""
+
+    def make(linear, dtype):
+        return quantized(linear, dtype, scale=2.0 if dtype == torch.bfloat16 else 1.0)
+
+    speeds = [m.speed for m in heard(layer(make, dtypes=OFFERED)) if isinstance(m, Timed)]
+    assert {speed.activation_dtype for speed in speeds} <= {"float16", "float32"}
+    assert len(speeds) == len(QUICK_M)
+
+
+@pytest.mark.parametrize("capability", [(7, 0), (6, 1), (9, 0)])
+def test_beside_it_stand_the_types_that_the_card_is_fast_in(capability, monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _device: capability)
+    beside = Unquantized(make_linear(8, 8, "cpu"), "cuda:0")
+    assert tuple(beside.layers) == rank_types(capability, False)[:2]

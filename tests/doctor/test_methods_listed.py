@@ -10,9 +10,10 @@ import pytest
 
 from qprobe.doctor import devices_of, list_checks, list_methods
 from qprobe.doctor.native import PROCESSORS, lack_of
+from qprobe.doctor.recorded import absent_of
 from qprobe.doctor.rules import hardware
-from qprobe.doctor.trying import Trying, absent_of, by_rule, in_order
-from tests.doctor.machines import NAMES, load, with_packages
+from qprobe.doctor.trying import Trying, in_order
+from tests.doctor.machines import load
 
 METHODS = {method.id: method for method in list_methods()}
 QUICK = [name for name, method in METHODS.items() if method.level == "quick"]
@@ -107,27 +108,6 @@ def test_a_method_with_one_of_two_distributions_is_there():
     method = METHODS["onnxruntime-int8"]
     assert absent_of(method, {"torch": "2", "onnxruntime-gpu": "1", "onnx": "1"}) == ()
     assert absent_of(method, {"torch": "2", "onnx": "1"}) == ("onnxruntime or onnxruntime-gpu",)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_machine_is_judged_by_rules_alone(name):
-    machine = load(name)
-    for device in devices_of(machine):
-        for method in METHODS.values():
-            verdict = by_rule(method, device, machine)
-            if verdict is not None:
-                assert verdict.evidence == "rule"
-                assert verdict.verdict in ("not_installed", "unsupported")
-                assert not verdict.speeds
-
-
-def test_a_v100_lacks_int8_tensor_cores_and_is_told_what_has_them():
-    machine = with_packages(load("v100_old_peft"), bitsandbytes="0.50.2")
-    verdict = by_rule(METHODS["bitsandbytes-int8"], "cuda:0", machine)
-    assert verdict is not None
-    assert verdict.verdict == "unsupported"
-    assert "(7.0) has no int8 on tensor cores; native: " in verdict.why
-    assert "(T4)" in verdict.why or "(Xavier)" in verdict.why
 
 
 def test_a_gtx_16_says_75_and_has_none():

@@ -28,6 +28,10 @@ OFFLINE = {
 """Nothing is fetched, and the current folder's files are no modules."""
 
 
+class StarterGoneError(UnavailableError):
+    """The process that starts others ended, by what it started or by the system; another can be started."""
+
+
 class Nursery:
     """The connection to the starter, which starts when it is first needed."""
 
@@ -41,7 +45,8 @@ class Nursery:
     def run(self, request: Request, limits: Limits, hear: Callable[[Message], None]) -> Ending:
         """Run one method in a process of its own and pass on what it reports.
 
-        Raises UnavailableError where the method took the starter with it; the next run starts anew.
+        Raises StarterGoneError where the starter is gone; the next run starts another. Raises
+        UnavailableError where none can be started.
         """
         if self._starter is not None and self._starter.poll() is not None:
             self.close()
@@ -60,7 +65,7 @@ class Nursery:
             return Watch(self, limits, hear, read, heard).until_it_ends()
         except OSError as error:
             self.close()
-            raise UnavailableError(f"the process that starts others: {error}") from error
+            raise StarterGoneError(f"the process that starts others: {error}") from error
         except BaseException:
             self.close()  # an interrupt, or a starter that is gone
             raise
@@ -109,7 +114,7 @@ class Nursery:
             except TimeoutError:
                 piece = b""
             if not piece:
-                raise UnavailableError("the process that starts others is gone", "try again")
+                raise StarterGoneError("the process that starts others is gone", "try again")
             self._received += piece
         line, _, self._received = self._received.partition(b"\n")
         return line

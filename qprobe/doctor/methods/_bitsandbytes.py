@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qprobe.doctor._layer import Made
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 NEEDS = ("torch", "bitsandbytes")
+FAULTS: dict[str, Literal["broken", "slow"]] = {"cuda13-wheel": "broken", "cuda128-wheel": "broken"}
+"""Its libraries that have no code for a card."""
 THRESHOLD = 6.0
 """The default of transformers and of the paper."""
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qprobe.doctor._layer import Layer, Made
-from qprobe.doctor._method import Level, Method
+from qprobe.doctor._method import Level, Method, Without
 from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import InputError, UnavailableError
 
@@ -22,8 +22,15 @@ ACTIVATION_ERROR = {"int": 0.02, "float": 0.04}
 WEIGHT_ERROR = {("int", 8): 0.02, ("float", 8): 0.04, ("int", 4): 0.16, ("nf4", 4): 0.13}
 
 
-def qprobe_method(scheme: str, *, level: Level = "full", feature: str = "") -> Method:
-    """The method of a scheme, by its name in `SCHEMES`."""
+def qprobe_method(
+    scheme: str,
+    *,
+    level: Level = "full",
+    feature: str = "",
+    without: Without = "falls back",
+    fallback: str = "",
+) -> Method:
+    """The method of a scheme, by its name in `SCHEMES`; none of ours refuses a device."""
     stored, activations = SCHEMES[scheme].weights, SCHEMES[scheme].input_activations
     if stored is None or stored.strategy == "cast":
         raise ValueError(f"{scheme} quantizes nothing")
@@ -50,6 +57,8 @@ def qprobe_method(scheme: str, *, level: Level = "full", feature: str = "") -> M
             ),
         ),
         feature=feature,
+        without=without,
+        fallback=fallback,
         level=level,
     )
 

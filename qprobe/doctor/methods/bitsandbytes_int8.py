@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qprobe.doctor._layer import Layer
 from qprobe.doctor._method import Method
-from qprobe.doctor.methods._bitsandbytes import NEEDS, load_bitsandbytes, make_int8
+from qprobe.doctor.methods._bitsandbytes import FAULTS, NEEDS, load_bitsandbytes, make_int8
 
 METHOD = Method(
     id="bitsandbytes-int8",
@@ -22,4 +22,7 @@ METHOD = Method(
     ),
     needs=NEEDS,
     feature="int8",
+    without="slow",
+    fallback="it multiplies in floating point, or fails, by its version and the shape",
+    faults=FAULTS | {"slow-fallback": "slow", "no-fallback": "slow"},
 )

@@ -6,7 +6,7 @@ from functools import partial
 
 from qprobe.doctor._layer import Layer
 from qprobe.doctor._method import Method
-from qprobe.doctor.methods._bitsandbytes import NEEDS, load_bitsandbytes, make_4bit
+from qprobe.doctor.methods._bitsandbytes import FAULTS, NEEDS, load_bitsandbytes, make_4bit
 
 METHOD = Method(
     id="bitsandbytes-nf4",
@@ -22,4 +22,5 @@ METHOD = Method(
         computes_in="bfloat16",  # on a processor, for every type
     ),
     needs=NEEDS,
+    faults=FAULTS,
 )

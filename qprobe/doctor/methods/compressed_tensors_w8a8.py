@@ -23,5 +23,4 @@ METHOD = Method(
     ),
     needs=NEEDS,
     note="the first forward pass decompresses it to 16 bits: it saves space on disk only",
-    feature="int8",
 )

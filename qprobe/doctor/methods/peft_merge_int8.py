@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qprobe.doctor._merge import Merge
 from qprobe.doctor._method import Method
-from qprobe.doctor.methods._bitsandbytes import make_int8
+from qprobe.doctor.methods._bitsandbytes import FAULTS, make_int8
 from qprobe.doctor.methods._peft import NEEDS, load_peft
 from qprobe.documents.finding import Fix
 
@@ -21,6 +21,7 @@ METHOD = Method(
         limit=0.08,
     ),
     needs=NEEDS,
+    faults=FAULTS | {"igemmlt": "broken", "igemmlt-gtx16": "broken", "igemmlt-removed": "broken"},
     cure=Fix(
         text="Upgrade both: PEFT 0.14 and later merges without int8 tensor cores. Or merge into the "
         "unquantized model, and quantize the result.",

@@ -6,7 +6,7 @@ from functools import partial
 
 from qprobe.doctor._merge import Merge
 from qprobe.doctor._method import Method
-from qprobe.doctor.methods._bitsandbytes import make_4bit
+from qprobe.doctor.methods._bitsandbytes import FAULTS, make_4bit
 from qprobe.doctor.methods._peft import NEEDS, load_peft
 from qprobe.documents.finding import Fix
 
@@ -23,6 +23,7 @@ METHOD = Method(
         limit=0.3,
     ),
     needs=NEEDS,
+    faults=FAULTS | {"nf4-merge-on-cpu": "broken"},
     cure=Fix(
         text="On a processor, the first forward pass in eval mode repacks NF4 weights in place, and the "
         "merge misreads them, with no error. Merge before the first forward pass; or call "

@@ -20,6 +20,8 @@ METHOD = Method(
         weight_error=0.02,
     ),
     feature="bf16",
+    without="slow",
+    fallback="bfloat16 is emulated",
     cure=Fix(
         text="Pad K to a multiple of 16: with bfloat16 activations it reads past the end of other rows. "
         "qprobe's W8A16 uses it only where that is so.",

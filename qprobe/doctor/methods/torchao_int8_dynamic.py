@@ -31,4 +31,6 @@ METHOD = Method(
     ),
     needs=NEEDS,
     feature="int8",
+    without="slow",
+    fallback="where torch._int_mm fails, it multiplies in float32",
 )

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qprobe.doctor.execution.disturbance import Contention
+from qprobe.doctor.native import PROCESSORS
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.finding import Speed
-from qprobe.kernels.device import last_level_cache_bytes
+from qprobe.kernels.device import cpu_features, last_level_cache_bytes
 from qprobe.timing.interleave import Task, time_interleaved
 from qprobe.timing.samples import Samples, ratio_of
 
@@ -28,21 +29,49 @@ QUICK_ATTEMPTS, FULL_ATTEMPTS = 2, 3
 MIN_SAMPLES = 6
 """The fewest pairs that give an interval at 95 %."""
 MAX_SAMPLES = 31
-_KINDS: dict[str, tuple[FloatDtype, ...]] = {
-    "cpu": ("float32", "bfloat16"),
-    "cuda": ("bfloat16", "float16"),
-}
+_SLOW_IN_HALVES = ((6, 1), (6, 2))
+"""Pascal without the chip of the P100: float16 at 1/64 of the rate of float32."""
+_FIRST_WITH_BFLOAT16 = (8, 0)
 
 Call = Callable[[Tensor], Tensor]
 
 
-class Unquantized:
-    """The layer as it was given, in every type that it could be left in without much loss."""
+def best_types(device: str) -> tuple[FloatDtype, ...]:
+    """The types of activations, the one that the device is fastest in first. Asks the device."""
+    if device == "cpu":
+        has_bfloat16 = bool(set(PROCESSORS["bf16"].flags) & set(cpu_features()))
+        return rank_types(None, has_bfloat16)
+    return rank_types(torch.cuda.get_device_capability(device), False)
 
-    def __init__(self, linear: nn.Linear, kind: str) -> None:
+
+def rank_types(
+    capability: tuple[int, int] | None, cpu_has_bfloat16: bool
+) -> tuple[FloatDtype, ...]:
+    """The same by the compute capability of a card, or, without one, by what the processor has.
+
+    torch computes in all of them everywhere; where it emulates, a figure says little of the method.
+    """
+    if capability is None:
+        best: FloatDtype = "bfloat16" if cpu_has_bfloat16 else "float32"
+        return (best, *(name for name in ("float32", "bfloat16", "float16") if name != best))
+    if capability >= _FIRST_WITH_BFLOAT16:
+        return ("bfloat16", "float16", "float32")
+    if capability in _SLOW_IN_HALVES:
+        return ("float32", "float16", "bfloat16")
+    return ("float16", "float32", "bfloat16")
+
+
+UNQUANTIZED = 2
+"""So many of the best types are timed without quantization: models are stored in one, and cast to another."""
+
+
+class Unquantized:
+    """The layer as it was given, in the types that it could be left in without much loss."""
+
+    def __init__(self, linear: nn.Linear, device: str) -> None:
         self.layers: dict[FloatDtype, tuple[Tensor, Tensor]] = {
             name: (linear.weight.to(getattr(torch, name)), linear.bias.to(getattr(torch, name)))
-            for name in _KINDS[kind]
+            for name in best_types(device)[:UNQUANTIZED]
         }
 
     def calls(self, x: Tensor) -> dict[str, Callable[[int], object]]:
