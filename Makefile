@@ -8,13 +8,14 @@ NVDISASM := build/tools/nvdisasm-12.8
 MODEL := $(DEMO)/all-MiniLM-L6-v2
 PEERS := .venv-peers
 WITHOUT_HF := .venv-without-hf
+OLDEST := .venv-oldest
 PEER_PACKAGES := torchao bitsandbytes optimum-quanto hqq onnx onnxruntime openvino matplotlib
 
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo 'qprobe needs Python 3.11 or later as $(PYTHON): make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-without-hf gpu readme schemas peers clean
+.PHONY: help demo test test-without-hf test-oldest gpu readme schemas peers clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 24
@@ -38,6 +39,9 @@ test: $(STAMP) $(NVDISASM) ## the linter, the type checker and all tests
 test-without-hf: $(WITHOUT_HF)/.installed $(NVDISASM) ## the tests where transformers and what comes with it are absent
 	$(WITHOUT_HF)/bin/python -m pytest
 
+test-oldest: $(OLDEST)/.installed ## the tests of models on the oldest transformers, 5.0.0
+	$(OLDEST)/bin/python -m pytest tests/checkpoint tests/apply tests/generation
+
 gpu: ## on a machine with an NVIDIA GPU: the tests that need one, then the benchmark, by $(PYTHON) as it is
 	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m tests.gpu
 
@@ -50,7 +54,7 @@ schemas: $(STAMP) ## rewrite the JSON Schemas of the documents
 peers: $(PEERS)/.installed ## an environment with the peers, to measure beside them: see reports/README.md
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(PEERS) $(WITHOUT_HF) build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(PEERS) $(WITHOUT_HF) $(OLDEST) build dist .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(CHECK_PYTHON)
@@ -69,6 +73,12 @@ $(WITHOUT_HF)/.installed: pyproject.toml constraints.txt
 	$(WITHOUT_HF)/bin/python -m pip install -q -c constraints.txt -e '.[dev]'
 	$(WITHOUT_HF)/bin/python -m pip uninstall -q -y transformers peft huggingface_hub \
 		compressed-tensors tokenizers accelerate sentence-transformers
+	@touch $@
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -q -c constraints-oldest.txt -e '.[dev,hf]'
 	@touch $@
 
 $(PEERS)/.installed: pyproject.toml constraints-peers.txt

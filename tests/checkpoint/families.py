@@ -127,3 +127,12 @@ def inputs_for(module, batch, prompt) -> dict:
     if "logits_to_keep" in takes:
         found["logits_to_keep"] = 1
     return {name: value for name, value in found.items() if name in takes}
+
+
+def expands_before_caching(module) -> bool:
+    """Whether this transformers, as 5.0 does, caches what latent vectors expand to, not them."""
+    import torch
+
+    with torch.no_grad():
+        cache = module(input_ids=torch.tensor([[1, 2]]), use_cache=True).past_key_values
+    return cache.layers[0].keys.shape[1] == module.config.num_attention_heads
