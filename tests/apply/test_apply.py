@@ -17,8 +17,11 @@ from qprobe.checkpoint.loading import load_module
 from qprobe.documents.plan import Plan
 from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import InputError, PlanMismatchError
+from qprobe.kernels._kernel import LayerSpec
+from qprobe.kernels.cpp import _library
+from qprobe.kernels.cpp._library import Library
 from qprobe.kernels.device import fingerprint
-from qprobe.kernels.registry import get_kernel
+from qprobe.kernels.registry import get_kernel, kernels_for
 from qprobe.layers._linear import PlannedLinear
 from tests.plans import decide, plan_for, section
 
@@ -197,6 +200,23 @@ class TestAnotherDevice:
         assert all(kernel.max_rows and kernel.packing == last.packing for kernel in few)
         assert [item.m_max for item in fit.kernels[:-1]] == [k.max_rows for k in few]
         assert fit.change.startswith("cpu.onednn_linear → ")
+
+    @pytest.mark.parametrize("compiled", [True, False])
+    @pytest.mark.parametrize(
+        "name", [name for name, s in SCHEMES.items() if s.input_activations is not None]
+    )
+    def test_codes_are_multiplied_wherever_a_kernel_can(self, name, compiled, monkeypatch):
+        if not compiled:
+            absent = Library(None, "no C++ compiler")
+            monkeypatch.setattr(_library, "load_library", lambda: absent)
+        group = decide(name, "cpu.onednn_linear")
+        fit = fit_kernels(group, 64, 128, torch.float32, "cpu")
+        code = SCHEMES[name].algorithms[group.algorithm]
+        spec = LayerSpec(name, 64, 128, torch.float32, code, "cpu")
+        possible = [kernel for kernel in kernels_for("cpu") if not kernel.objection(spec)]
+        assert compiled or not any(kernel.packing == "strips" for kernel in possible)
+        can = any(k.input != "float" and k.max_rows is None for k in possible)
+        assert (get_kernel(fit.kernels[-1].kernel).input != "float") == can
 
     def test_the_plans_own_section_for_this_device_is_taken(self, module, bert):
         plan = plan_for(bert, decide("W8A8"), here=self.elsewhere())
