@@ -260,11 +260,15 @@ def test_a_decoder_keeps_its_rotary_frequencies_and_generates(llama_path):
     assert made.shape == (2, 7)
 
 
-def test_a_plan_of_the_bare_encoder_fits_the_model_under_a_head(bert, tmp_path):
+@pytest.mark.parametrize("on_mismatch", ["adapt", "error"])
+def test_a_plan_of_the_bare_encoder_fits_the_model_under_a_head(bert, tmp_path, on_mismatch):
     from tests.checkpoints import tiny_bert
 
     module = load_module(tiny_bert(tmp_path, "BertForSequenceClassification"))
-    apply_plan(plan_for(bert, decide("W8A8")), module)
+    apply_plan(plan_for(bert, decide("W8A8")), module, on_mismatch=on_mismatch)
+    (change,) = receipt_of(module).changes
+    assert "BertModel of 13 linears" in change
+    assert "BertForSequenceClassification of 14" in change
     assert all(name.startswith("bert.") for name in planned(module))
 
 
