@@ -18,7 +18,9 @@ from qprobe.documents.receipt import LayerReceipt, Receipt
 from qprobe.errors import InputError, PlanMismatchError
 from qprobe.kernels.device import fingerprint, parse_device
 from qprobe.layers import make_layer
+from qprobe.layers._coded import CodedLinear
 from qprobe.layers._linear import PlannedLinear
+from qprobe.layers._sharing import SharedInput
 from qprobe.layers._unfold import Site, Slot, all_finite, find_sites, set_module, unfold
 from qprobe.timing.allocator import give_back_freed_memory
 
@@ -174,15 +176,21 @@ def _replace_all(
 ) -> tuple[LayerReceipt, ...]:
     """Take the steps one by one; nothing holds on to a weight once it is replaced."""
     slots = dict(unfold(module, [step.site for step in steps]).slots)
+    shared = {step.assignment.group: SharedInput() for step in steps}
     receipts = []
     while steps:
         step = steps.pop(0)
-        receipts.append(_replace(module, step, slots.pop(step.assignment.tensor), dtype))
+        of_step = slots.pop(step.assignment.tensor)
+        receipts.append(_replace(module, step, of_step, dtype, shared[step.assignment.group]))
     return tuple(receipts)
 
 
 def _replace(
-    module: nn.Module, step: _Step, slots: tuple[Slot, ...], dtype: torch.dtype
+    module: nn.Module,
+    step: _Step,
+    slots: tuple[Slot, ...],
+    dtype: torch.dtype,
+    shared: SharedInput,
 ) -> LayerReceipt:
     """Put planned layers in the place of the linears of one tensor's name."""
     group = step.group
@@ -195,6 +203,8 @@ def _replace(
             exact = linear.weight.detach().float()
             signal += float(exact.norm()) ** 2
             noise += float((exact - layer.dequantize(torch.float32)).norm()) ** 2
+        if isinstance(layer, CodedLinear):
+            layer.shared_input = shared
         for path in slot.paths:
             set_module(module, path, layer)
         before += held_bytes(linear)

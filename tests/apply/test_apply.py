@@ -22,6 +22,7 @@ from qprobe.kernels.cpp import _library
 from qprobe.kernels.cpp._library import Library
 from qprobe.kernels.device import fingerprint
 from qprobe.kernels.registry import get_kernel, kernels_for
+from qprobe.layers import _sharing
 from qprobe.layers._linear import PlannedLinear
 from tests.plans import decide, plan_for, section
 
@@ -228,6 +229,46 @@ class TestAnotherDevice:
         apply_plan(both, module)
         assert {layer.scheme for layer in receipt_of(module).layers} == {"W8A16"}
         assert receipt_of(module).changes == ()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_layers_that_read_the_same_tensor_quantize_it_once(module, bert, monkeypatch, mode):
+    """Query, key and value one, and one each the other three layers of a block; then the pooler."""
+    calls = []
+    exact = _sharing.quantize_tokens
+    monkeypatch.setattr(
+        _sharing, "quantize_tokens", lambda x, form: calls.append(form) or exact(x, form)
+    )
+    apply_plan(plan_for(bert, by_codes()), module)
+    with mode():
+        first = run_forward(module, IDS)
+        assert len(calls) == 4 * bert.layers + 1
+        assert torch.equal(run_forward(module, IDS), first)
+        assert len(calls) == 2 * (4 * bert.layers + 1)
+        other = run_forward(module, IDS.flip(0))
+    assert torch.allclose(other.flip(0), first, rtol=1e-4, atol=1e-4)
+
+
+def test_a_copy_of_an_applied_model_computes_the_same_under_inference_mode(module, bert):
+    apply_plan(plan_for(bert, by_codes()), module)
+    clone = copy.deepcopy(module)
+    given = [torch.randn(2, 12, bert.hidden_size) for _ in range(3)]
+    with torch.no_grad():
+        exact = [module.encoder(x).last_hidden_state for x in given]
+    with torch.inference_mode():
+        x = torch.empty_like(given[0])
+        for values, y in zip(given, exact, strict=True):
+            x.copy_(values)
+            assert torch.equal(clone.encoder(x).last_hidden_state, y)
+            assert torch.equal(module.encoder(x).last_hidden_state, y)
+
+
+def by_codes():
+    """W8A8 through a kernel that multiplies codes, where there is one here."""
+    fit = fit_kernels(decide("W8A8", "cpu.onednn_linear"), 64, 128, torch.float32, "cpu")
+    if get_kernel(fit.kernels[-1].kernel).input == "float":
+        pytest.skip("no kernel here multiplies 8-bit codes")
+    return decide("W8A8").model_copy(update={"kernels": fit.kernels})
 
 
 class _Saturates:
