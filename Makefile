@@ -15,7 +15,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' |
 	{ echo 'qprobe needs Python 3.11 or later as $(PYTHON): make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-without-hf test-oldest gpu readme schemas peers clean
+.PHONY: help demo test test-without-hf test-oldest test-isa gpu readme schemas peers clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 24
@@ -41,6 +41,13 @@ test-without-hf: $(WITHOUT_HF)/.installed $(NVDISASM) ## the tests where transfo
 
 test-oldest: $(OLDEST)/.installed ## the tests of models on the oldest transformers, 5.0.0
 	$(OLDEST)/bin/python -m pytest tests/checkpoint tests/apply tests/generation
+
+test-isa: $(STAMP) ## the tests of layers as on processors without AMX, and without VNNI too
+	@set -eu; for isa in AVX2 AVX512_CORE_VNNI; do \
+	  echo "ONEDNN_MAX_CPU_ISA=$$isa"; \
+	  ONEDNN_MAX_CPU_ISA=$$isa $(BIN)/python -m pytest \
+	    tests/kernels tests/layers tests/apply tests/quantize tests/generation; \
+	done
 
 gpu: ## on a machine with an NVIDIA GPU: the tests that need one, then the benchmark, by $(PYTHON) as it is
 	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m tests.gpu
