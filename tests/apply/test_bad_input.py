@@ -40,11 +40,11 @@ def plan_of(module, scheme="W8A16"):
     return plan_for(read_model(module), decide(scheme))
 
 
-def refuse(plan, module, match=""):
+def refuse(plan, module, match="", **arguments):
     """One clear error, and the module as it was."""
     before = {name: id(child) for name, child in module.named_modules()}
     with pytest.raises(QprobeError, match=match) as caught:
-        apply_plan(plan, module)
+        apply_plan(plan, module, **arguments)
     assert str(caught.value)
     assert caught.value.hint
     assert {name: id(child) for name, child in module.named_modules()} == before
@@ -185,6 +185,9 @@ class TestChangedAfterPlanning:
         assert plan.model.model_hash != read_model(stack.append(nn.Linear(WIDTH, 3))).model_hash
         exact = frozen(stack)(x)
         apply_plan(plan, stack)
+        (change,) = receipt_of(stack).changes
+        assert "Sequential of 2 linears" in change
+        assert "Sequential of 3" in change
         assert type(stack[4]) is nn.Linear
         assert distance(stack(x), exact) < 0.02
 
@@ -194,6 +197,28 @@ class TestChangedAfterPlanning:
         exact = stack(x)
         apply_plan(plan, stack)
         assert distance(stack(x), exact) < 0.02
+
+    def test_under_error_it_is_refused(self, stack):
+        plan = plan_of(stack)
+        stack[0].bias = None
+        refuse(plan, stack, f"hash {plan.model.model_hash}, in the plan", on_mismatch="error")
+
+    def test_it_is_said_once(self, stack, caplog):
+        plan = plan_of(stack)
+        stack[0].bias = None
+        with caplog.at_level("WARNING", logger="qprobe"):
+            apply_plan(plan, stack)
+        (record,) = caplog.records
+        assert plan.model.model_hash in record.getMessage()
+
+    def test_what_cannot_be_described_any_more(self, stack):
+        plan = plan_of(stack)
+        other = nn.Linear(WIDTH, 3)
+        other.weight = nn.Parameter(other.weight.to(torch.float8_e4m3fn), requires_grad=False)
+        stack.append(frozen(other))
+        refuse(plan, stack, "cannot be compared .* float8_e4m3fn", on_mismatch="error")
+        apply_plan(plan, stack)
+        assert "cannot be compared" in receipt_of(stack).changes[0]
 
     def test_a_bias_was_removed(self, stack, x):
         plan = plan_of(stack)

@@ -6,6 +6,8 @@ import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.checkpoints import import_transformers
+
 LM = {
     "hidden_size": 64, "intermediate_size": 160, "num_attention_heads": 4, "num_key_value_heads": 2,
     "num_hidden_layers": 2, "vocab_size": 96, "max_position_embeddings": 64, "pad_token_id": 0,
@@ -48,9 +50,8 @@ class Case:
     def make(self, seed=0):
         """The module, with random weights."""
         import torch
-        import transformers
 
-        transformers.utils.logging.disable_progress_bar()
+        transformers = import_transformers()
         sizes = {k: dict(v) if isinstance(v, dict) else v for k, v in self.sizes.items()}
         config = transformers.AutoConfig.for_model(self.model_type, **sizes)
         with torch.random.fork_rng():
@@ -126,3 +127,12 @@ def inputs_for(module, batch, prompt) -> dict:
     if "logits_to_keep" in takes:
         found["logits_to_keep"] = 1
     return {name: value for name, value in found.items() if name in takes}
+
+
+def expands_before_caching(module) -> bool:
+    """Whether this transformers, as 5.0 does, caches what latent vectors expand to, not them."""
+    import torch
+
+    with torch.no_grad():
+        cache = module(input_ids=torch.tensor([[1, 2]]), use_cache=True).past_key_values
+    return cache.layers[0].keys.shape[1] == module.config.num_attention_heads

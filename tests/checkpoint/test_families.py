@@ -12,7 +12,9 @@ from qprobe.checkpoint import read_model
 from qprobe.checkpoint.architectures import FAMILIES, is_one_of
 from qprobe.checkpoint.linears import is_linear, is_transposed, linear_shape
 from qprobe.checkpoint.names import find_places, resolve_modules
-from tests.checkpoint.families import CASES, Case, inputs_for
+from qprobe.layers._experts import Experts
+from qprobe.layers._unfold import unfolded
+from tests.checkpoint.families import CASES, Case, expands_before_caching, inputs_for
 
 BATCH, PROMPT = 3, 5
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -150,9 +152,72 @@ def test_decoding_has_the_rows_and_the_cache_that_the_model_says(case: Case):
     # Of a window of 4 transformers keeps 3: the fourth is the next token itself.
     window = sum(one.elements_per_token for one in model.kv_windows)
     predicted = model.kv_elements(PROMPT, 1) - window
-    if case.latent and cached != predicted:
-        # Before transformers cached the latent vectors it cached what they expand to.
+    if case.latent and expands_before_caching(module):
         heads, width = model.attention_heads, 12 + 8 + 10
         predicted = model.layers * heads * width * (PROMPT + 1)
         expected |= {path: BATCH for path in expected if path.endswith("kv_b_proj")}
     assert (rows, cached) == (expected, predicted)
+
+
+EXPERT_CASES = [name for name, case in CASES.items() if any("experts" in key for key in case.sizes)]
+
+
+@pytest.mark.parametrize("name", EXPERT_CASES)
+@pytest.mark.parametrize("tokens", [1, PROMPT])
+def test_the_rows_of_all_experts_are_those_that_the_rule_shares_out(name, tokens):
+    module = CASES[name].make()
+    model = read_model(module)
+    tensors = [linear.tensor for linear in model.linears]
+    with unfolded(module, tensors) as made:
+        rows = rows_of_slots(module, made, inputs_for(module, BATCH, tokens))
+    experts = [linear for linear in model.linears if linear.rows == "experts"]
+    assert experts
+    for linear in experts:
+        seen = rows[linear.tensor]
+        assert len(seen) == linear.count
+        assert sum(seen) == BATCH * tokens * linear.top_k
+        assert linear.m(BATCH, tokens) == -(-sum(seen) // linear.count)
+
+
+def rows_of_slots(module, made, arguments) -> dict[str, list[int]]:
+    """Tensor's name → the rows that each of its linears saw in a forward pass."""
+    rows = {tensor: [0] * len(slots) for tensor, slots in made.slots.items()}
+
+    def count(tensor, number, linear, x):
+        rows[tensor][number] += x.numel() // linear.in_features
+
+    handles = [
+        slot.linear.register_forward_hook(
+            lambda linear, x, _y, at=(tensor, number): count(*at, linear, x[0])
+        )
+        for tensor, slots in made.slots.items()
+        for number, slot in enumerate(slots)
+    ]
+    try:
+        with torch.no_grad():
+            module(**arguments)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6, 40])
+def test_as_many_experts_are_called_as_tokens_that_choose_evenly_go_to(batch):
+    """On average over many draws, through the layer that a plan puts in the place of the experts."""
+    case = CASES["qwen2_moe"]
+    sizes = dict(case.sizes) | {"num_experts": 16, "num_hidden_layers": 1}
+    module = Case(case.model_type, case.architecture, sizes).make()
+    model = read_model(module)
+    (down,) = (one for one in model.linears if one.rows == "experts" and one.kind == "down")
+    generator = torch.Generator().manual_seed(batch)
+    draws, called = 200, []
+    with unfolded(module, [linear.tensor for linear in model.linears]) as made, torch.no_grad():
+        (experts,) = (child for child in module.modules() if isinstance(child, Experts))
+        for slot in made.slots[down.tensor]:
+            slot.linear.register_forward_hook(lambda linear, _x, _y: called.append(linear))
+        for _ in range(draws):
+            chances = torch.rand(batch, down.count, generator=generator)
+            index = chances.topk(down.top_k).indices
+            experts(torch.randn(batch, model.hidden_size), index, torch.ones(batch, down.top_k))
+    assert abs(len(called) / draws - down.calls(batch, 1)) < 0.5 + 0.25

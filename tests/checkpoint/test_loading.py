@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from qprobe.checkpoint.headers import INDEX, WEIGHTS
 from qprobe.checkpoint.loading import load_module
 from qprobe.errors import InputError, UnavailableError
-from tests.checkpoints import tiny_bert, tiny_llama
+from tests.checkpoints import import_transformers, tiny_bert, tiny_llama
 
 
 def edit_config(directory, **changes):
@@ -55,9 +55,8 @@ def test_other_names_of_transformers_are_no_classes_of_models(tmp_path, name):
 
 
 def test_quiet(tmp_path, capfd):
-    from transformers.utils import logging
-
     tiny_bert(tmp_path)
+    logging = import_transformers().utils.logging
     logging.enable_progress_bar()
     load_module(tmp_path)
     logging.disable_progress_bar()
@@ -65,9 +64,8 @@ def test_quiet(tmp_path, capfd):
 
 
 def test_the_settings_of_transformers_are_as_before(tmp_path):
-    from transformers.utils import logging
-
     tiny_bert(tmp_path)
+    logging = import_transformers().utils.logging
     logging.enable_progress_bar()
     before = logging.get_verbosity()
     load_module(tmp_path)

@@ -73,6 +73,7 @@ def test_hash_is_of_the_text():
 
 
 def test_tokens_of_a_trained_tokenizer_without_extras():
+    pytest.importorskip("tokenizers")
     assert tokenize("Hello world. " * 200, minilm(), 30522) == [7592, 2088, 1012] * 200
     assert tokenize("Hello world.", minilm(), 30522) == [7592, 2088, 1012]
 
@@ -83,6 +84,7 @@ def test_bytes_where_there_is_no_tokenizer(tmp_path):
 
 
 def test_tokenizer_of_another_model():
+    pytest.importorskip("tokenizers")
     with pytest.raises(InputError, match="the model knows tokens 0 to 99"):
         tokenize("Hello world.", minilm(), 100)
 
@@ -97,6 +99,7 @@ TOKENIZERS = {
 
 @pytest.mark.parametrize(("content", "words"), TOKENIZERS.values(), ids=TOKENIZERS)
 def test_bad_tokenizer(tmp_path, content, words):
+    pytest.importorskip("tokenizers")
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(InputError, match=words):
         tokenize("a", tmp_path, 100)

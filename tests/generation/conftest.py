@@ -4,12 +4,14 @@ import pytest
 
 from qprobe.checkpoint import read_model
 from qprobe.checkpoint.loading import load_module
+from tests.checkpoints import import_transformers
 from tests.generator import HELD_OUT, generator, windows
 
 
 @pytest.fixture(scope="session")
 def path():
     """Trained where the cache lacks it, which takes most of a minute."""
+    import_transformers()
     return generator()
 
 

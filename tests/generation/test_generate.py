@@ -5,7 +5,14 @@ import torch
 
 from qprobe.apply import apply_plan, receipt_of
 from qprobe.checkpoint.loading import load_module
-from tests.generation.plans import EVERY_WAY, plan_of, uniform_plan
+from qprobe.layers._linear import PlannedLinear
+from tests.generation.plans import (
+    EVERY_CROSSING,
+    EVERY_WAY,
+    crossing_plan,
+    plan_of,
+    uniform_plan,
+)
 
 PROMPT, NEW = 48, 32
 LEAST_DOUBT = {torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.03}
@@ -55,6 +62,28 @@ def test_either_cache_gives_the_likeliest_text(module, model, prompt, way):
     assert doubt(module, dynamic) <= LEAST_DOUBT[way.dtype]
     assert doubt(module, static) <= LEAST_DOUBT[way.dtype]
     assert way.dtype != torch.float32 or torch.equal(static, dynamic)
+
+
+@EVERY_CROSSING
+def test_prefill_and_decode_by_different_kernels(module, model, prompt, crossing, monkeypatch):
+    batch, selected = len(prompt), {}
+    exact = PlannedLinear._select
+
+    def recording(layer, x):
+        kernel = exact(layer, x)
+        selected.setdefault(kernel.id, set()).add(x.numel() // x.shape[-1])
+        return kernel
+
+    monkeypatch.setattr(PlannedLinear, "_select", recording)
+    apply_plan(crossing_plan(model, crossing, rows=batch), module)
+    assert receipt_of(module).changes == ()
+    dynamic, static = (
+        generate(module, prompt, **cache) for cache in ({}, {"cache_implementation": "static"})
+    )
+    # The head computes only the last token, in the prefill too.
+    assert selected == {crossing.few.id: {batch}, crossing.many.id: {batch * PROMPT}}
+    assert doubt(module, dynamic) <= LEAST_DOUBT[crossing.dtype]
+    assert doubt(module, static) <= LEAST_DOUBT[crossing.dtype]
 
 
 @pytest.mark.parametrize("scheme", ["NONE", "W8A16", "W4A16"])

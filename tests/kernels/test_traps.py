@@ -1,6 +1,7 @@
 """What torch's operators get wrong or do slowly on CPUs: each is a rule, and is shown to be real."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -60,19 +61,32 @@ print(worst)
 """
 
 
-SLOW_TYPES = """
+SECONDS = """
 import time, torch
-codes = torch._convert_weight_to_int4pack_for_cpu(torch.ones(256, 256, dtype=torch.int32), 1)
-def seconds(dtype):
-    x, scales = torch.ones(16, 256, dtype=dtype), torch.ones(2, 256, 2, dtype=dtype)
+def seconds(call):
     found = []
-    for _ in range(5):
+    for _ in range(7):
         start = time.thread_time()
-        torch._weight_int4pack_mm_for_cpu(x, codes, 128, scales)
+        call()
         found.append(time.thread_time() - start)
     return min(found)
-print(seconds(torch.float32) / seconds(torch.bfloat16))
 """
+SLOW_TYPES = {
+    "int4pack": SECONDS + """
+codes = torch._convert_weight_to_int4pack_for_cpu(torch.ones(256, 256, dtype=torch.int32), 1)
+def take(dtype):
+    x, scales = torch.ones(16, 256, dtype=dtype), torch.ones(2, 256, 2, dtype=dtype)
+    return seconds(lambda: torch._weight_int4pack_mm_for_cpu(x, codes, 128, scales))
+print(take(torch.float32) / take(torch.bfloat16))
+""",
+    "int8pack": SECONDS + """
+codes = torch.ones(256, 256, dtype=torch.int8)
+def take(dtype):
+    x, scales = torch.ones(32, 256, dtype=dtype), torch.ones(256, dtype=dtype)
+    return seconds(lambda: torch._weight_int8pack_mm(x, codes, scales))
+print(take(torch.float32) / take(torch.bfloat16))
+""",
+}  # fmt: skip
 
 
 def test_int8pack_refuses_a_k_beyond_which_it_would_read():
@@ -100,9 +114,10 @@ def test_weight_only_products_refuse_what_they_compute_element_by_element(kernel
 @pytest.mark.skipif(
     "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="bfloat16 is slow as well"
 )
-def test_they_are_slow_with_float32():
+@pytest.mark.parametrize("product", SLOW_TYPES)
+def test_they_are_slow_with_float32(product):
     """In processor time on one thread: whatever else runs does not count."""
-    status, out, err = in_a_process(SLOW_TYPES, OMP_NUM_THREADS="1")
+    status, out, err = in_a_process(SLOW_TYPES[product], OMP_NUM_THREADS="1")
     assert status == 0, err
     assert float(out) > 4
 
@@ -183,6 +198,85 @@ def test_without_amx_signed_activations_are_refused():
         _, out, _ = in_a_process(SATURATION, ONEDNN_MAX_CPU_ISA=isa)
         (line,) = [line for line in out.splitlines() if line.startswith("cpu.onednn_qlinear 63")]
         assert "without AMX" in line
+
+
+REFERENCE_CODE = """
+import torch
+weight = torch.ops.onednn.qlinear_prepack(torch.ones(32, 64, dtype=torch.int8), None)
+for dtype, zero_point in ((torch.int8, 0), (torch.uint8, 128)):
+    print(dtype, flush=True)
+    x = torch.ones(8, 64).to(dtype)
+    torch.ops.onednn.qlinear_pointwise.default(
+        x, 1.0, zero_point, weight, torch.ones(32), torch.zeros(32, dtype=torch.int64), None,
+        1.0, 0, torch.float32, "none", [], "",
+    )
+"""
+
+
+def test_without_amx_signed_activations_are_multiplied_by_reference_code():
+    """As oneDNN itself says of each product that it computes."""
+    told = {"ONEDNN_VERBOSE": "1", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
+    status, out, err = in_a_process(REFERENCE_CODE, **told)
+    assert status == 0, err
+    _, signed, unsigned = re.split(r"^torch\.u?int8$", out, flags=re.MULTILINE)
+    products = [
+        [line for line in part.splitlines() if ",exec,cpu,matmul," in line]
+        for part in (signed, unsigned)
+    ]
+    assert all(products), out
+    assert "ref_int8" in products[0][-1]
+    assert "ref" not in products[1][-1].split(",")[5]
+
+
+INT_MM = """
+import torch
+for m, n in ((1, 1), (4, 8), (32, 32), (17, 33)):
+    x = torch.randint(-127, 128, (m, 1), dtype=torch.int8)
+    weight = torch.randint(-127, 128, (n, 1), dtype=torch.int8)
+    exact = x.int() @ weight.t().int()
+    print(torch.equal(torch._int_mm(x, weight.t()), exact))
+"""
+
+
+def test_the_integer_product_refuses_the_one_k_at_which_it_is_wrong():
+    assert "wrong for K = 1" in objection("cpu.int_mm", "W8A8", 64, 1, FP32)
+    status, out, _ = in_a_process(INT_MM)
+    assert status != 0 or "False" in out, "the rule is no longer needed"
+
+
+COPIES = (
+    SECONDS
+    + """
+x, weight = torch.ones(1, 1024, dtype=torch.int8), torch.ones(1024, 1024, dtype=torch.int8)
+view, copy = weight.t(), weight.t().contiguous()
+print(seconds(lambda: torch._int_mm(x, copy)) / seconds(lambda: torch._int_mm(x, view)))
+"""
+)
+
+
+def test_the_integer_product_reads_the_weight_as_it_is_stored(monkeypatch):
+    """A transposed view of (N, K): a copy as (K, N) takes the time of the copy, and is slower besides."""
+    kernel = get_kernel("cpu.int_mm")
+    if words := kernel.objection(LayerSpec("W8A8", 24, 96, FP32, 63, "cpu")):
+        pytest.skip(words)
+    tensors = quantize_weight(torch.randn(24, 96), SCHEMES["W8A8"], "rtn")
+    packed = kernel.pack(tensors, LayerSpec("W8A8", 24, 96, FP32, 127, "cpu"))
+    seen = []
+    exact = torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", lambda x, w: seen.append(w) or exact(x, w))
+    kernel.run(*quantize_tokens(torch.randn(3, 96), kernel.input), packed, None, FP32)
+    (weight,) = seen
+    assert (weight.shape, weight.stride()) == ((96, 24), (1, 96))
+    assert weight.data_ptr() == packed[0].data_ptr()
+
+
+@pytest.mark.skipif(
+    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="measured with AVX512 only"
+)
+def test_a_copy_of_it_is_slower_for_one_row():
+    status, out, err = in_a_process(COPIES, OMP_NUM_THREADS="1")
+    assert status == 0, err
+    assert float(out) > 1.2
 
 
 def test_float8_is_multiplied_only_where_it_is_not_by_reference_code():

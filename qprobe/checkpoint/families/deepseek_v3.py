@@ -1,4 +1,9 @@
-"""DeepSeek-V3: latent attention, and experts from the fourth layer on."""
+"""DeepSeek-V3: latent attention, and experts from the fourth layer on.
+
+Its cache is taken to hold the latent vectors, as engines and current releases of transformers have
+it. Release 5.0.0 caches the keys and values that they expand to: of these sizes 71 times as much,
+and `kv_b_proj` then sees new tokens only. A plan for it counts too little memory.
+"""
 
 from __future__ import annotations
 

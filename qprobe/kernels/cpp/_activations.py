@@ -13,7 +13,8 @@ from torch import Tensor
 from qprobe.kernels.cpp._library import load_library
 
 NAME = "qprobe_quantize_tokens"
-TYPES = {torch.float32: 0, torch.bfloat16: 1}
+TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+FORMS = {"int8": 0, "uint8": 1, "float8_e4m3fn": 2}
 
 
 @functools.cache
@@ -36,15 +37,13 @@ def find_quantizer() -> Callable[..., Any] | None:
     return quantize
 
 
-def quantize_rows(
-    quantize: Callable[..., Any], x: Tensor, dtype: torch.dtype, zero_point: int
-) -> tuple[Tensor, Tensor]:
-    """Codes (…, K) of the type and scales (…, 1) float32 of x (…, K), float32 or bfloat16."""
+def quantize_rows(quantize: Callable[..., Any], x: Tensor, form: str) -> tuple[Tensor, Tensor]:
+    """Codes (…, K) of the form and scales (…, 1) float32 of x (…, K) of one of the types."""
     x = x.contiguous()
-    codes = torch.empty(x.shape, dtype=dtype)
+    codes = torch.empty(x.shape, dtype=getattr(torch, form))
     scales = torch.empty((*x.shape[:-1], 1), dtype=torch.float32)
     if codes.numel():
         k = x.shape[-1]
         pointers = codes.data_ptr(), scales.data_ptr()
-        quantize(x.data_ptr(), TYPES[x.dtype], x.numel() // k, k, zero_point, *pointers)
+        quantize(x.data_ptr(), TYPES[x.dtype], x.numel() // k, k, FORMS[form], *pointers)
     return codes, scales
