@@ -36,23 +36,23 @@ test: $(STAMP) $(NVDISASM) ## the linter, the type checker and all tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mypy
 	$(BIN)/python -m pytest
 
-machinecode: $(STAMP) $(NVDISASM) ## judge the machine code of every build for every architecture, in minutes
+machinecode: $(STAMP) $(NVDISASM) ## judge every build for every architecture
 	$(BIN)/python -m tests.machine_code --all
 
-test-without-hf: $(WITHOUT_HF)/.installed $(NVDISASM) ## the tests where transformers and what comes with it are absent
+test-without-hf: $(WITHOUT_HF)/.installed $(NVDISASM) ## the tests where transformers is absent
 	$(WITHOUT_HF)/bin/python -m pytest
 
-test-oldest: $(OLDEST)/.installed ## the tests of models on the oldest transformers, 5.0.0
+test-oldest: $(OLDEST)/.installed ## the tests of models on transformers 5.0.0
 	$(OLDEST)/bin/python -m pytest tests/checkpoint tests/apply tests/generation
 
-test-isa: $(STAMP) ## the tests of layers as on processors without AMX, and without VNNI too
+test-isa: $(STAMP) ## the tests of layers as without AMX, and VNNI
 	@set -eu; for isa in AVX2 AVX512_CORE_VNNI; do \
 	  echo "ONEDNN_MAX_CPU_ISA=$$isa"; \
 	  ONEDNN_MAX_CPU_ISA=$$isa $(BIN)/python -m pytest \
 	    tests/kernels tests/layers tests/apply tests/quantize tests/generation; \
 	done
 
-gpu: ## on a machine with an NVIDIA GPU: the tests that need one, then the benchmark, by $(PYTHON) as it is
+gpu: ## beside an NVIDIA GPU: its tests, then the benchmark
 	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m tests.gpu
 
 readme: $(STAMP) ## measure here and rewrite the generated blocks of README.md
@@ -61,7 +61,7 @@ readme: $(STAMP) ## measure here and rewrite the generated blocks of README.md
 schemas: $(STAMP) ## rewrite the JSON Schemas of the documents
 	$(BIN)/python -m qprobe.documents.schemas
 
-peers: $(PEERS)/.installed ## an environment with the peers, to measure beside them: see reports/README.md
+peers: $(PEERS)/.installed ## an environment with the peers: reports/README.md
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(PEERS) $(WITHOUT_HF) $(OLDEST) build dist .mypy_cache .ruff_cache .hypothesis
