@@ -79,6 +79,9 @@ def doctor(
     if diagnosis.interrupted:
         say("interrupted: what is not listed was not asked or tried")
         return INTERRUPTED
+    told = {item.id for item in diagnosis.findings} | {item.method for item in diagnosis.verdicts}
+    if machine_file is not None and (silent := [name for name in names if name not in told]):
+        say(f"of a machine that is only recorded, nothing is known of {', '.join(silent)}")
     if not diagnosis.verdicts and all(item.status == "skip" for item in diagnosis.findings):
         say("nothing was checked: all that was asked for was skipped, for the reasons given")
         return FAILED

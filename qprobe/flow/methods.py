@@ -63,7 +63,7 @@ def try_methods(
     from qprobe.doctor import Trying, advise
     from qprobe.doctor.execution.disturbance import disturbance, read_load
 
-    states = {device: _read_state(device) for _, device in pairs}
+    states = {device: _read_state(device) for device in dict.fromkeys(d for _, d in pairs)}
     before, run, interrupted = read_load(), _Run(), False
     failure: tuple[Finding, ...] = ()
     try:

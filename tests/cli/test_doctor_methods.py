@@ -244,6 +244,14 @@ def test_a_recorded_machine_is_told_about_by_rule_and_only_in_full(run, recorded
     assert "Modelled" in told.fix.text
 
 
+def test_a_method_of_which_a_record_says_nothing_beside_others_is_named(run, recorded):
+    result = run(
+        "doctor", "--machine", recorded, "qprobe-w4a16", "torch-int-mm", "--device", "cuda:0"
+    )
+    assert result.exit_code == 1, "the other is unsupported"
+    assert "nothing is known of qprobe-w4a16" in result.stderr
+
+
 def test_a_method_of_which_a_record_says_nothing_is_status_3(run, recorded):
     result = run("doctor", "--machine", recorded, "qprobe-w4a16", "--device", "cpu")
     assert result.exit_code == 3
