@@ -17,9 +17,16 @@ def report(check: Check, hits: Sequence[Hit], machine: Machine) -> Finding:
     """The first fault in full; of the others, what they are and how each is mended."""
     first, *others = hits
     more = "".join(f"\nBesides: {_sentence(hit, machine)}" for hit in others)
-    # What has the same way out has it said already.
-    told = [first, *(hit for hit in others if hit.fault.instead != first.fault.instead)]
-    commands = dict(pair for hit in told for pair in _commands(hit))
+    told: list[Hit] = []
+    for hit in hits:
+        ways = hit.fault.instead
+        if not ways or all(
+            ways != other.fault.instead for other in told
+        ):  # else it is said already
+            told.append(hit)
+    commands: dict[str, str] = {}
+    for command, label in (pair for hit in told for pair in _commands(hit)):
+        commands.setdefault(command, label)
     fix = Fix(
         text=_in_order(list(dict.fromkeys(hit.fault.fix for hit in told))),
         commands=tuple(commands),

@@ -54,6 +54,50 @@ _WAY_COMMANDS = (KEEP_FALLBACK, _MERGE, _BENCH)
 _WAY_LABELS = ("(1)", "(2)", "(3)")
 
 FAULTS = (
+    # Without a library nothing runs, and what is below does not show yet.
+    Fault(
+        id="no-library",
+        where=Where({"bitsandbytes": "<0.45"}, torch_cuda=">=12.6,<13", card=">=5.0"),
+        status="fail",
+        summary="it has no library for the CUDA of torch",
+        detail=(
+            "{versions} takes its library by the CUDA of torch; it brings libraries for 12.5 at the most, and "
+            "none is loaded here unless BNB_CUDA_VERSION is set. The one for 12.4 runs with any later 12."
+        ),
+        fix="Name the library for CUDA 12.4, or take the build of torch for it.",
+        commands=(
+            "export BNB_CUDA_VERSION=124",
+            _CU124,
+        ),
+        labels=("", "or"),
+        source=_WORKFLOW,
+    ),
+    Fault(
+        id="no-library-13",
+        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card=">=7.5", has="int8"),
+        status="fail",
+        summary="it has no library for CUDA 13",
+        detail=(
+            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
+            "one for it, and none is loaded."
+        ),
+        fix="Upgrade it, and what goes with it.",
+        commands=(_UPGRADE,),
+        source=_DOCS,
+    ),
+    Fault(
+        id="no-library-13-gtx16",
+        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card="==7.5", lacks="int8"),
+        status="fail",
+        summary="it has no library for CUDA 13",
+        detail=(
+            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
+            "one for it, and has no fallback for {card} any more."
+        ),
+        fix="Take a torch for CUDA 12.4.",
+        commands=(_CU124,),
+        source=_DOCS,
+    ),
     Fault(
         id="igemmlt",
         where=Where({"peft": "<0.14", "bitsandbytes": "<0.45"}, card="<7.5", lacks="int8"),
@@ -191,49 +235,6 @@ FAULTS = (
         ),
         fix="Install a torch for CUDA 12.6; bitsandbytes follows it.",
         commands=(CU126,),
-        source=_DOCS,
-    ),
-    Fault(
-        id="no-library",
-        where=Where({"bitsandbytes": "<0.45"}, torch_cuda=">=12.6,<13", card=">=5.0"),
-        status="fail",
-        summary="it has no library for the CUDA of torch",
-        detail=(
-            "{versions} takes its library by the CUDA of torch; it brings libraries for 12.5 at the most, and "
-            "none is loaded here. Those for 12.4 and 12.5 run with any later 12."
-        ),
-        fix="Name the library for CUDA 12.4, or take the build of torch for it.",
-        commands=(
-            "export BNB_CUDA_VERSION=124",
-            _CU124,
-        ),
-        labels=("", "or"),
-        source=_WORKFLOW,
-    ),
-    Fault(
-        id="no-library-13",
-        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card=">=7.5", has="int8"),
-        status="fail",
-        summary="it has no library for CUDA 13",
-        detail=(
-            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
-            "one for it, and none is loaded."
-        ),
-        fix="Upgrade it, and what goes with it.",
-        commands=(_UPGRADE,),
-        source=_DOCS,
-    ),
-    Fault(
-        id="no-library-13-gtx16",
-        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card="==7.5", lacks="int8"),
-        status="fail",
-        summary="it has no library for CUDA 13",
-        detail=(
-            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
-            "one for it, and has no fallback for {card} any more."
-        ),
-        fix="Take a torch for CUDA 12.4.",
-        commands=(_CU124,),
         source=_DOCS,
     ),
     Fault(
