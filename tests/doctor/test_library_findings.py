@@ -36,7 +36,7 @@ def test_the_founding_case_has_three_ways_out_in_order():
     ways = re.split(r"\((\d)\) ", finding.fix.text)
     assert ways[1::2] == ["1", "2", "3"]
     upgrade, merge, weights = ways[2::2]
-    assert "keep bitsandbytes at 0.44" in upgrade
+    assert "beside bitsandbytes 0.44" in upgrade
     assert "before quantizing" in merge
     assert "NF4" in weights
     assert "W8A16" in weights
@@ -45,6 +45,17 @@ def test_the_founding_case_has_three_ways_out_in_order():
     assert first == bitsandbytes.KEEP_FALLBACK
     assert "merge_and_unload" in second
     assert third == "qprobe bench --device cuda:0"
+
+
+@pytest.mark.parametrize(("name", "is_kept"), [("v100_cu126_torch", True), ("t4", False)])
+def test_what_bitsandbytes_removed_is_mended_so_that_int8_runs_on_the_card(name, is_kept):
+    finding = find(
+        with_packages(load(name), peft="0.13.2", bitsandbytes="0.50.2"), "peft-bitsandbytes"
+    )
+    assert finding.summary == "merging a LoRA calls what bitsandbytes removed"
+    assert (bitsandbytes.KEEP_FALLBACK in finding.fix.commands) == is_kept
+    assert any("bitsandbytes>=0.48" in command for command in finding.fix.commands) != is_kept
+    assert finding.detail.count("Only row-major") == 1
 
 
 def test_a_library_that_is_missing_comes_before_what_would_fail_with_it():

@@ -15,10 +15,14 @@ from qprobe.documents.machine import Machine
 
 def report(check: Check, hits: Sequence[Hit], machine: Machine) -> Finding:
     """The first fault in full; of the others, what they are and how each is mended."""
-    first, *others = hits
+    # The same fault may be told in more words of some cards.
+    unlike: dict[str, Hit] = {}
+    for hit in hits:
+        unlike.setdefault(hit.fault.summary, hit)
+    first, *others = unlike.values()
     more = "".join(f"\nBesides: {_sentence(hit, machine)}" for hit in others)
     told: list[Hit] = []
-    for hit in hits:
+    for hit in unlike.values():
         ways = hit.fault.instead
         if not ways or all(
             ways != other.fault.instead for other in told

@@ -43,15 +43,22 @@ _CU124 = (
 """The last for CUDA 12.4, which bitsandbytes 0.43 and 0.44 have a library for."""
 _BENCH = "qprobe bench --device {device}"
 _WAYS = (
-    "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element, and keep "
-    "bitsandbytes at 0.44, whose layers fall back to float16 on this card: then both the merge and the "
-    "forward pass run. Take neither bitsandbytes 0.45 or later, which multiplies in int8 without asking the "
-    "card, nor transformers 5, which wants it.\n(2) Merge into the model as it was before quantizing, in float16, with "
-    "what is installed, and quantize the result.\n(3) Quantize the weights alone instead of using int8 "
-    f"products: NF4 ({_NF4}), or W8A16 and W4A16 of qprobe. Measure which is fast here."
+    "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element, beside "
+    "bitsandbytes 0.44, whose layers fall back to float16 on this card: then both the merge and the "
+    "forward pass run. Where torch is for CUDA 12.6 or later, set BNB_CUDA_VERSION=124 too. Take neither "
+    "bitsandbytes 0.45 or later, which multiplies in int8 without asking the card, nor transformers 5, which "
+    "wants it.\n(2) Merge into the model as it was before quantizing, in float16, with what is installed, and "
+    "quantize the result.\n(3) Quantize the weights alone instead of using int8 products: "
+    f"NF4 ({_NF4}), or W8A16 and W4A16 of qprobe. Measure which is fast here."
 )
 _WAY_COMMANDS = (KEEP_FALLBACK, _MERGE, _BENCH)
 _WAY_LABELS = ("(1)", "(2)", "(3)")
+_REMOVED = "merging a LoRA calls what bitsandbytes removed"
+_REMOVED_DETAIL = (
+    "{versions}; wanted: peft 0.14 or later. A merge into int8 weights goes through transform and "
+    "igemmlt. bitsandbytes 0.45 refuses their layout (`Only row-major format inputs are supported`), 0.46 "
+    "has no such functions: the merge ends in an error on every card."
+)
 
 FAULTS = (
     # Without a library nothing runs, and what is below does not show yet.
@@ -133,15 +140,26 @@ FAULTS = (
         instead=("W8A16", "W4A16", "NF4"),
     ),
     Fault(
+        id="igemmlt-removed-no-int8",
+        where=Where({"peft": "<0.14", "bitsandbytes": ">=0.45"}, lacks="int8"),
+        status="fail",
+        summary=_REMOVED,
+        detail=(
+            f"{_REMOVED_DETAIL} Forward passes are no better off: there are no int8 tensor cores on {{card}} "
+            "(they are native on {native}), and since 0.45 there is no fallback.\n{cost}"
+        ),
+        fix=_WAYS,
+        commands=_WAY_COMMANDS,
+        labels=_WAY_LABELS,
+        source=_PEFT,
+        instead=("W8A16", "W4A16", "NF4"),
+    ),
+    Fault(
         id="igemmlt-removed",
         where=Where({"peft": "<0.14", "bitsandbytes": ">=0.45"}),
         status="fail",
-        summary="merging a LoRA calls what bitsandbytes removed",
-        detail=(
-            "{versions}; wanted: peft 0.14 or later. A merge into int8 weights goes through transform "
-            "and igemmlt. bitsandbytes 0.45 refuses their layout (`Only row-major format inputs are "
-            "supported`), 0.46 has no such functions: the merge ends in an error on every card."
-        ),
+        summary=_REMOVED,
+        detail=_REMOVED_DETAIL,
         fix="Upgrade PEFT, which from 0.14 on dequantizes element by element.",
         commands=(_UPGRADE,),
         source=_PEFT,
