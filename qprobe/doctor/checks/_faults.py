@@ -15,19 +15,9 @@ from qprobe.documents.machine import Machine
 
 def report(check: Check, hits: Sequence[Hit], machine: Machine) -> Finding:
     """The first fault in full; of the others, what they are and how each is mended."""
-    # The same fault may be told in more words of some cards.
-    unlike: dict[str, Hit] = {}
-    for hit in hits:
-        unlike.setdefault(hit.fault.summary, hit)
-    first, *others = unlike.values()
+    first, *others = found = _unlike(hits)
     more = "".join(f"\nBesides: {_sentence(hit, machine)}" for hit in others)
-    told: list[Hit] = []
-    for hit in unlike.values():
-        ways = hit.fault.instead
-        if not ways or all(
-            ways != other.fault.instead for other in told
-        ):  # else it is said already
-            told.append(hit)
+    told = _with_ways_of_their_own(found)
     commands: dict[str, str] = {}
     for command, label in (pair for hit in told for pair in _commands(hit)):
         commands.setdefault(command, label)
@@ -39,6 +29,24 @@ def report(check: Check, hits: Sequence[Hit], machine: Machine) -> Finding:
     )
     finding = check.fail if first.fault.status == "fail" else check.warn
     return finding(first.fault.summary, f"{fill(first, machine)}{more}", fix)
+
+
+def _unlike(hits: Sequence[Hit]) -> list[Hit]:
+    """Without the general rule where one for some cards has told the same."""
+    found: dict[str, Hit] = {}
+    for hit in hits:
+        found.setdefault(hit.fault.summary, hit)
+    return list(found.values())
+
+
+def _with_ways_of_their_own(hits: Sequence[Hit]) -> list[Hit]:
+    """Without those whose way out, other schemes, is told already."""
+    told: list[Hit] = []
+    for hit in hits:
+        ways = hit.fault.instead
+        if not ways or ways not in [other.fault.instead for other in told]:
+            told.append(hit)
+    return told
 
 
 def fill(hit: Hit, machine: Machine, *, cost: bool = True) -> str:
