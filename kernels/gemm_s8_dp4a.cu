@@ -6,7 +6,7 @@
 //: input = "int8"
 //: activations = ["float16", "bfloat16", "float32"]
 //: requires = ["dp4a"]
-//: architectures = ["6.1", "7.0", "7.5", "8.0"]
+//: architectures = ["6.1", "7.0", "7.5", "8.0", "10.0"]
 //: tile = { m = 128, n = 128, k = 32 }
 //: threads = 256
 //: arguments = ["x", "x_scale", "packed", "scales", "bias", "y", "scratch", "counters", "m", "n", "k", "split"]
@@ -14,6 +14,12 @@
 //:
 //: [variants.m128n128] # 8 × 8 a thread
 //: defines = { QP_THREAD_M = 8, QP_THREAD_N = 8, QP_BLOCKS = 2 }
+//: [variants.m128n128.sass]
+//: "6.1" = { needs = ["IDP.4A.S8.S8"], at_least = 64, max_registers = 128 }
+//: "7.0" = { needs = ["IDP.4A.S8.S8"], at_least = 64, max_registers = 128 }
+//: "7.5" = { needs = ["IDP.4A.S8.S8"], at_least = 64, max_registers = 128 }
+//: "8.0" = { needs = ["IDP.4A.S8.S8"], at_least = 64, max_registers = 128 }
+//: "10.0" = { needs = ["IDP.4A.S8.S8"], at_least = 64, max_registers = 168 }
 //:
 //: [variants.m16n64] # few rows: weights are streamed, by many blocks, along parts of K
 //: max_rows = 32
@@ -75,7 +81,10 @@ QP_DEVICE void read_run(uint32_t* to, const uint32_t* from) {
   }
 }
 
-QP_KERNEL __launch_bounds__(QP_THREADS, QP_BLOCKS)
+// For 10.0 and later the compiler takes a few registers more than two blocks have, and would spill.
+constexpr int kBlocks = QP_BLOCKS == 2 && __CUDA_ARCH__ >= 1000 ? 1 : QP_BLOCKS;
+
+QP_KERNEL __launch_bounds__(QP_THREADS, kBlocks)
 gemm_s8_dp4a(const int8_t* __restrict__ x, const float* __restrict__ x_scale, const int8_t* __restrict__ packed,
              const float* __restrict__ scales, const qp_act* __restrict__ bias, qp_act* __restrict__ y,
              uint4* __restrict__ scratch, uint32_t* __restrict__ counters, int m, int n, int k, int split) {

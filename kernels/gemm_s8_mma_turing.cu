@@ -1,4 +1,5 @@
-// y = x · Wᵀ of int8 codes on the tensor cores of 7.5, which multiply 8 × 8 × 16; there are no asynchronous copies.
+// y = x · Wᵀ of int8 codes on the tensor cores of 7.5, which multiply 8 × 8 × 16; there are no asynchronous copies. Built for
+// a later card it takes what that one has, as gemm_s8_mma does, in two stages.
 //: entry = "gemm_s8_mma_turing"
 //: role = "gemm"
 //: schemes = ["W8A8"]
@@ -6,11 +7,13 @@
 //: input = "int8"
 //: activations = ["float16", "bfloat16", "float32"]
 //: requires = ["imma_8816", "ldmatrix"]
-//: architectures = ["7.5"]
+//: architectures = ["7.5", "8.0"]
 //: tile = { m = 128, n = 128, k = 64 }
 //: threads = 256
 //: arguments = ["x", "x_scale", "packed", "scales", "bias", "y", "scratch", "counters", "m", "n", "k", "split"]
-//: sass = { needs = ["IMMA.8816", "LDSM.16.M88.4", "STS.128", "LDG.E.128"], at_least = 3, max_registers = 255 }
+//: [sass]
+//: "7.5" = { needs = ["IMMA.8816", "LDSM.16.M88.4", "STS.128", "LDG.E.128"], at_least = 3, max_registers = 255 }
+//: "8.0" = { needs = ["IMMA.16832", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128"], at_least = 3, max_registers = 255 }
 //:
 //: [variants.m128n128]
 //: shared_bytes = 32768

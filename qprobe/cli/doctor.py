@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qprobe.cli.answer import answer, put
-from qprobe.cli.border import INTERRUPTED
+from qprobe.cli.border import FAILED, INTERRUPTED
 from qprobe.cli.options import answer_options, device_option, html_option, input_file
 from qprobe.cli.talk import say, watch
 
@@ -45,7 +45,8 @@ def doctor(
     Checks read what is known of the machine; methods are ways to compute with quantized weights, and each
     is tried in a process of its own. CHECK and METHOD limit it to those named; without them, --full tries
     the methods that take longer too. Exits with 1 if a check failed or a method that was named does not
-    work here; under --strict also if a check warned or any method is broken.
+    work here; under --strict also if a check warned or any method is broken; with 3 if nothing could be
+    checked.
     """
     if as_json and markdown:
         raise click.UsageError("--json and --markdown were both given: choose one.")
@@ -67,15 +68,23 @@ def doctor(
             return diagnosis_markdown(diagnosis)
         return diagnosis_text(diagnosis, width, color, full, trials=bool(names))
 
-    if html is not None:
-        from qprobe.flow.evidence import profiles_of_machine
-        from qprobe.render.html import diagnosis_html
+    try:
+        answer(diagnosis, page, as_json, output)
+    finally:  # whatever cannot be written, the rest is
+        if html is not None:
+            from qprobe.flow.evidence import profiles_of_machine
+            from qprobe.render.html import diagnosis_html
 
-        write_text(diagnosis_html(diagnosis, profiles_of_machine(diagnosis.machine)), html)
-    answer(diagnosis, page, as_json, output)
+            write_text(diagnosis_html(diagnosis, profiles_of_machine(diagnosis.machine)), html)
     if diagnosis.interrupted:
-        say("interrupted: methods that are not listed were not tried")
+        say("interrupted: what is not listed was not asked or tried")
         return INTERRUPTED
+    told = {item.id for item in diagnosis.findings} | {item.method for item in diagnosis.verdicts}
+    if machine_file is not None and (silent := [name for name in names if name not in told]):
+        say(f"of a machine that is only recorded, nothing is known of {', '.join(silent)}")
+    if not diagnosis.verdicts and all(item.status == "skip" for item in diagnosis.findings):
+        say("nothing was checked: all that was asked for was skipped, for the reasons given")
+        return FAILED
     return int(_is_bad(diagnosis, names, strict))
 
 

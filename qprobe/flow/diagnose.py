@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qprobe.documents.files import load_document
-from qprobe.documents.finding import Diagnosis, Finding, Fix, Verdict
+from qprobe.documents.finding import Diagnosis, Verdict
 from qprobe.documents.machine import Machine
 from qprobe.errors import InputError, UnavailableError
+from qprobe.flow.methods import Tried, try_methods
 from qprobe.timing.progress import Progress, silent
 
 if TYPE_CHECKING:
     from qprobe.doctor._method import Method
+
+RUN_S, GPU_S = 10.0, 10.0
+"""What a run without names may take, and as much more for each kind of GPU."""
+MOST_BYTES = 2**27
+"""What it may take to measure bandwidth on: the rest of its 400 MB is torch."""
 
 
 def diagnose(
@@ -35,19 +41,43 @@ def diagnose(
     `interrupted` is set on what was found until then. Raises InputError for a name or a device that is
     not there, UnavailableError where nothing could be said.
     """
-    from qprobe.doctor import run_checks, sort_names
+    from qprobe.doctor import questions_for, run_checks, sort_names
 
+    start, interrupted = time.monotonic(), False
     checks, methods = sort_names(only)
-    machine = _probe(personal) if machine_file is None else load_document(Machine, machine_file)
+    if machine_file is not None:
+        machine = load_document(Machine, machine_file)
+    else:
+        wanted = questions_for(checks, bool(methods or device)) if only else None
+        try:
+            machine = _probe(personal, wanted, None if only or full else MOST_BYTES)
+        except KeyboardInterrupt:  # what the system tells at once is there in no time
+            machine, interrupted = _probe(personal, (), None), True
     if device is not None:
         machine = _narrow(machine, device)
-    findings = run_checks(machine, checks) if checks or not only else ()
+    if interrupted:
+        checks = tuple(
+            name for name in checks or _all_checks() if not questions_for((name,), False)
+        )
+    findings = run_checks(machine, checks) if checks or not (only or interrupted) else ()
     chosen = _choose(methods, only, full, is_recorded=machine_file is not None)
     pairs = tuple(_pairs(machine, chosen, device))
-    if machine_file is None:
-        tried = _try(machine, pairs, full or bool(only), progress)
+    misplaced = _misplaced(chosen if only else (), pairs, machine, device)
+    if machine_file is not None:
+        tried = Tried(verdicts=_judge_by_rule(machine, pairs))
+    elif interrupted:
+        tried = Tried(interrupted=True)
     else:
-        tried = _Tried(verdicts=_judge_by_rule(machine, pairs))
+        kinds = len({name for _, name in pairs} - {"cpu"})
+        tried = try_methods(
+            machine,
+            pairs,
+            is_full=full or bool(only),
+            end=None if only or full else start + RUN_S + GPU_S * kinds,
+            names=personal,
+            progress=progress,
+        )
+    tried = replace(tried, verdicts=(*tried.verdicts, *misplaced))
     findings += tried.findings
     if not (findings or tried.verdicts or tried.interrupted):
         raise UnavailableError(
@@ -68,10 +98,16 @@ def diagnose(
     return leave_out_persons(diagnosis)
 
 
-def _probe(personal: bool) -> Machine:
+def _all_checks() -> tuple[str, ...]:
+    from qprobe.doctor import list_checks
+
+    return tuple(check.id for check in list_checks())
+
+
+def _probe(personal: bool, questions: tuple[str, ...] | None, most_bytes: int | None) -> Machine:
     from qprobe.probe import probe_machine
 
-    return probe_machine(personal=True) if personal else probe_machine()
+    return probe_machine(personal=personal, questions=questions, most_bytes=most_bytes)
 
 
 def _narrow(machine: Machine, device: str) -> Machine:
@@ -110,43 +146,32 @@ def _pairs(
             yield from ((m, name) for m in methods if name.partition(":")[0] in m.devices)
 
 
-@dataclass(frozen=True)
-class _Tried:
-    """What came of trying methods."""
+def _misplaced(
+    named: Sequence[Method],
+    pairs: Sequence[tuple[Method, str]],
+    machine: Machine,
+    device: str | None,
+) -> tuple[Verdict, ...]:
+    """Verdicts on methods that were named and are for none of the devices that were asked about."""
+    from qprobe.doctor import devices_of
 
-    verdicts: tuple[Verdict, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    """That methods cannot be tried at all, where that is so."""
-    disturbed_by: str = ""
-    interrupted: bool = False
-
-
-def _try(
-    machine: Machine, pairs: Sequence[tuple[Method, str]], is_full: bool, progress: Progress
-) -> _Tried:
-    """The verdicts by execution, and what disturbed them."""
-    if not pairs:
-        return _Tried()
-    from qprobe.doctor import Trying, advise
-    from qprobe.doctor.execution.disturbance import disturbance, read_load
-
-    before, found, interrupted = read_load(), [], False
-    failure: tuple[Finding, ...] = ()
-    try:
-        with Trying(machine, is_full=is_full) as trying:
-            for number, (method, device) in enumerate(pairs):
-                progress(f"{method.id} on {device}", number / len(pairs))
-                found.append(trying.verdict(method, device))
-    except KeyboardInterrupt:
-        interrupted = True
-    except UnavailableError as error:
-        fix = Fix(text=f"{error.hint or 'try again'}; the checks need no other process.")
-        failure = (
-            Finding(id="methods", title="Methods", status="fail", summary=str(error), fix=fix),
+    placed = {method.id for method, _ in pairs}
+    asked = device or ", ".join(devices_of(machine))
+    return tuple(
+        Verdict(
+            method=method.id,
+            device=_asked(device),
+            verdict="unsupported",
+            why=f"it is for {' and '.join(method.devices)} alone, and was asked for on {asked}",
+            evidence="rule",
         )
-    verdicts = advise(found, {method.id: method for method, _ in pairs}, machine)
-    disturbed_by = disturbance(before, read_load(), os.cpu_count() or 1)
-    return _Tried(verdicts, failure, disturbed_by, interrupted)
+        for method in named
+        if method.id not in placed
+    )
+
+
+def _asked(device: str | None) -> str:
+    return {None: "cpu", "cuda": "cuda:0"}.get(device, str(device))
 
 
 def _judge_by_rule(machine: Machine, pairs: Sequence[tuple[Method, str]]) -> tuple[Verdict, ...]:

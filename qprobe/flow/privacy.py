@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from qprobe.documents.finding import Diagnosis
+from qprobe.documents.machine import Machine
 from qprobe.probe.privacy import make_cleaner
 
 USER = "USER"
@@ -25,12 +26,36 @@ _OURS = frozenset(
 
 
 def leave_out_persons(diagnosis: Diagnosis) -> Diagnosis:
-    """The diagnosis without the paths, names and identifiers that findings and verdicts may quote."""
+    """The diagnosis without the paths, names and identifiers that it may quote.
+
+    The machine may be a recorded one, which somebody may have kept personal.
+    """
     clean = _cleaner()
     return diagnosis.model_copy(
         update={
+            "machine": _clean_machine(diagnosis.machine, clean),
             "findings": tuple(_walk(item, clean) for item in diagnosis.findings),
             "verdicts": tuple(_walk(item, clean) for item in diagnosis.verdicts),
+            "disturbed_by": clean(diagnosis.disturbed_by),
+        }
+    )
+
+
+def _clean_machine(machine: Machine, clean: Callable[[str], str]) -> Machine:
+    """What the system and others worded; names of hardware and versions name nobody."""
+    software, test = machine.software, machine.cpu.int8_self_test
+    if test is not None:
+        test = test.model_copy(update={"words": clean(test.words)})
+    kept = {"os": clean(software.os), "environment": _clean(software.environment, clean)}
+    return machine.model_copy(
+        update={
+            "cpu": machine.cpu.model_copy(update={"int8_self_test": test}),
+            "software": software.model_copy(update=kept),
+            "fingerprints": {
+                device: item.model_copy(update={"software": _clean(item.software, clean)})
+                for device, item in machine.fingerprints.items()
+            },
+            "unanswered": _clean(machine.unanswered, clean),
         }
     )
 

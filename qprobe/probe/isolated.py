@@ -17,7 +17,13 @@ from qprobe.probe.torch_facts import TorchFacts
 
 QUESTIONS = ("facts", "bandwidth", "int8", "bf16", "compilers")
 COMMAND = (sys.executable, "-m", "qprobe.probe.self_test")
+AT_MOST = "at-most="
 LIMIT_S = 60.0  # importing torch from a cold disk alone can take half of it
+
+
+def limit_memory(most_bytes: int) -> tuple[str, ...]:
+    """The command that measures bandwidth on so much memory at most."""
+    return (*COMMAND, f"{AT_MOST}{most_bytes}")
 
 
 class SelfTestAnswer(Document):

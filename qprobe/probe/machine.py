@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 
 from qprobe.documents.machine import Machine
 from qprobe.probe.cpu import probe_cpu
 from qprobe.probe.host import probe_host
-from qprobe.probe.isolated import QUESTIONS, SelfTestAnswer, run_self_test
+from qprobe.probe.isolated import (
+    COMMAND,
+    QUESTIONS,
+    SelfTestAnswer,
+    limit_memory,
+    run_self_test,
+)
 from qprobe.probe.nvml import probe_gpus
 from qprobe.probe.privacy import leave_out_personal
 from qprobe.probe.software import probe_software
 from qprobe.probe.torch_facts import TorchFacts, ask_torch
 
+NOT_ASKED = "not asked for"
+
 
 def probe_machine(
-    bandwidth: bool = True, arithmetic: bool = True, personal: bool = False
+    bandwidth: bool = True,
+    arithmetic: bool = True,
+    personal: bool = False,
+    questions: Collection[str] | None = None,
+    most_bytes: int | None = None,
 ) -> Machine:
     """Ask the CPU, the GPUs and the installed software; takes some 3 s, nearly all of them torch's.
 
@@ -24,16 +37,34 @@ def probe_machine(
     is. Both run in a process of their own, which asks torch too, so that this one need not import
     it; a process that has it already asks its own. Names of persons and their folders are left out
     unless `personal` asks for them.
+
+    `questions`, of `QUESTIONS`, stand in place of the two flags where somebody knows what is needed: what
+    is not among them stays unanswered, and with none of them torch is not imported anywhere.
+    `most_bytes` limits the memory that bandwidth is measured on; it is not measured where the caches
+    could hold so little.
     """
     unanswered: dict[str, str] = {}
     host = probe_host(unanswered)  # before anything is run: the load is that of others
     wanted = {"bandwidth": bandwidth, "compilers": bandwidth or arithmetic}
-    questions = tuple(q for q in QUESTIONS if q != "facts" and wanted.get(q, arithmetic))
-    here = "torch" in sys.modules or not questions
-    facts = ask_torch() if here else None
+    others = tuple(
+        question
+        for question in QUESTIONS
+        if question != "facts"
+        and (wanted.get(question, arithmetic) if questions is None else question in questions)
+    )
+    here = "torch" in sys.modules or (questions is None and not others)
+    asked = others if here else ("facts", *others)
+    if questions is not None and not questions:
+        facts, asked = TorchFacts(build=None, unanswered={"software.torch": NOT_ASKED}), ()
+    else:
+        facts = ask_torch() if here else None
     tested = SelfTestAnswer()
-    if questions and (facts is None or facts.build is not None):
-        tested = run_self_test(questions if here else ("facts", *questions))
+    if asked and (facts is None or facts.build is not None):
+        command = COMMAND if most_bytes is None else limit_memory(most_bytes)
+        tested = run_self_test(asked, command)
+    if "bandwidth" in tested.model_fields_set and tested.bandwidth is None:
+        words = f"the caches hold the {(most_bytes or 0) >> 20} MiB that it may take"
+        tested = tested.model_copy(update={"broke": tested.broke | {"bandwidth": words}})
     facts = facts or tested.facts or _no_facts(tested)
     unanswered |= facts.unanswered
     if words := tested.broke.get("compilers"):
@@ -44,7 +75,7 @@ def probe_machine(
         cpu=probe_cpu(
             facts.fingerprints.get("cpu"),
             tested,
-            "not asked for" if facts.build else "torch is needed",
+            NOT_ASKED if facts.build or not asked else "torch is needed",
             unanswered,
         ),
         gpus=answer.gpus,

@@ -233,8 +233,12 @@ THROTTLING = {
 """NVML's bits for reasons that clocks are held down, but for those of an idle GPU or of settings."""
 
 
-def read_state(uuid: str) -> GpuState | None:
-    """What the GPU of that UUID (as torch tells it) is doing now; None where NVML does not answer."""
+def read_state(gpu: str | int) -> GpuState | None:
+    """What a GPU is doing now; None where NVML does not answer, or the GPU is gone.
+
+    By its UUID, as torch tells it, for a process that computes on it; by NVML's own number for one that
+    does not.
+    """
     try:
         import pynvml as nvml
     except ImportError:
@@ -244,15 +248,18 @@ def read_state(uuid: str) -> GpuState | None:
     except nvml.NVMLError:
         return None
     try:
-        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}")
-        return _read_state(nvml, handle)
+        if isinstance(gpu, int):
+            return _read_state(nvml, nvml.nvmlDeviceGetHandleByIndex(gpu), is_ours=False)
+        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{gpu.removeprefix('GPU-')}")
+        return _read_state(nvml, handle, is_ours=True)
     except nvml.NVMLError:
         return None
     finally:
-        nvml.nvmlShutdown()
+        with suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
 
 
-def _read_state(nvml: Any, handle: Any) -> GpuState:
+def _read_state(nvml: Any, handle: Any, *, is_ours: bool) -> GpuState:
     def ask(call: Callable[[], T]) -> T | None:
         try:
             return call()
@@ -274,11 +281,14 @@ def _read_state(nvml: Any, handle: Any) -> GpuState:
         throttled=None
         if bits is None
         else tuple(words for bit, words in THROTTLING.items() if bits & bit),
-        other_processes=None if processes is None else _count_others([p.pid for p in processes]),
+        other_processes=None
+        if processes is None
+        else _count_others([p.pid for p in processes], is_ours=is_ours),
     )
 
 
-def _count_others(pids: list[int]) -> int:
+def _count_others(pids: list[int], is_ours: bool = True) -> int:
     """Processes but this one, which within a container may be listed under another number."""
     others = [pid for pid in pids if pid != os.getpid()]
-    return len(others) if len(others) < len(pids) else max(0, len(others) - 1)
+    is_unlisted = is_ours and len(others) == len(pids)
+    return max(0, len(others) - 1) if is_unlisted else len(others)

@@ -11,7 +11,7 @@ import time
 
 from qprobe.documents.machine import Nvrtc
 from qprobe.kernels.device import available_memory_bytes, last_level_cache_bytes
-from qprobe.probe.isolated import QUESTIONS, SelfTestAnswer
+from qprobe.probe.isolated import AT_MOST, QUESTIONS, SelfTestAnswer
 from qprobe.probe.torch_facts import TorchFacts, ask_torch
 
 _SHAPE = (256, 1024, 1024)  # large enough that arithmetic, not the call, takes the time
@@ -41,7 +41,7 @@ def measure_bf16_speed() -> float:
     return statistics.median(ratios)
 
 
-def answer(question: str, facts: TorchFacts) -> SelfTestAnswer:
+def answer(question: str, facts: TorchFacts, most_bytes: int | None = None) -> SelfTestAnswer:
     """Run what a word of `QUESTIONS` stands for; "facts" are known already."""
     if question == "compilers":
         from qprobe.kernels.cuda.nvrtc import describe_compilers
@@ -54,7 +54,9 @@ def answer(question: str, facts: TorchFacts) -> SelfTestAnswer:
         from qprobe.probe.bandwidth import measure_bandwidth
 
         return SelfTestAnswer(
-            bandwidth=measure_bandwidth(last_level_cache_bytes(), available_memory_bytes())
+            bandwidth=measure_bandwidth(
+                last_level_cache_bytes(), available_memory_bytes(), most_bytes
+            )
         )
     if question == "int8":
         from qprobe.kernels.int8_self_test import int8_self_test
@@ -63,12 +65,20 @@ def answer(question: str, facts: TorchFacts) -> SelfTestAnswer:
     return SelfTestAnswer(bf16=measure_bf16_speed())
 
 
-def main(questions: list[str]) -> None:
-    """Print one line of JSON for each question, or for all."""
+def main(words: list[str]) -> None:
+    """Print one line of JSON for each question, or for all; "at-most=N" limits the memory, in bytes."""
+    limits = [int(word.removeprefix(AT_MOST)) for word in words if word.startswith(AT_MOST)]
+    questions = [word for word in words if not word.startswith(AT_MOST)]
     facts = ask_torch()
     for question in questions or QUESTIONS:
         # A line of its own, even where a library has printed the beginning of one.
-        print("\n" + answer(question, facts).model_dump_json(exclude_unset=True), flush=True)
+        print(
+            "\n"
+            + answer(question, facts, min(limits, default=None)).model_dump_json(
+                exclude_unset=True
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

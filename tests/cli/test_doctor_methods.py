@@ -15,6 +15,7 @@ import pytest
 import qprobe.flow.diagnose
 from qprobe.documents.files import parse_document, save_document
 from qprobe.documents.finding import Diagnosis, Fix, Speed, Verdict
+from qprobe.errors import QprobeError
 from tests.cli.test_processes import finish
 from tests.doctor.machines import load
 from tests.render import samples
@@ -33,7 +34,7 @@ class Told(Trying):
     def verdict(self, method, device):
         print("trying", method.id, file=sys.stderr, flush=True)
         return super().verdict(method, device)
-qprobe.flow.diagnose._probe = lambda _personal: load("epyc_avx2")
+qprobe.flow.diagnose._probe = lambda *_: load("epyc_avx2")
 qprobe.doctor.list_methods = lambda: listed
 qprobe.doctor.Trying = functools.partial(Told, package="tests.doctor.planted", limits=limits)
 """
@@ -243,10 +244,88 @@ def test_a_recorded_machine_is_told_about_by_rule_and_only_in_full(run, recorded
     assert "Modelled" in told.fix.text
 
 
+def test_a_method_of_which_a_record_says_nothing_beside_others_is_named(run, recorded):
+    result = run(
+        "doctor", "--machine", recorded, "qprobe-w4a16", "torch-int-mm", "--device", "cuda:0"
+    )
+    assert result.exit_code == 1, "the other is unsupported"
+    assert "nothing is known of qprobe-w4a16" in result.stderr
+
+
 def test_a_method_of_which_a_record_says_nothing_is_status_3(run, recorded):
     result = run("doctor", "--machine", recorded, "qprobe-w4a16", "--device", "cpu")
     assert result.exit_code == 3
     assert result.stdout == ""
+
+
+def test_checks_that_are_all_skipped_are_status_3_with_words(run, tmp_path):
+    save_document(load("epyc_avx2"), tmp_path / "m.json")
+    result = run("doctor", "--machine", tmp_path / "m.json", "clocks", "ecc")
+    assert result.exit_code == 3
+    assert "no NVIDIA GPU" in result.stdout or "needs GPU" in result.stdout
+    assert "nothing was checked" in result.stderr
+    document = run("doctor", "--machine", tmp_path / "m.json", "clocks", "--json")
+    assert document.exit_code == 3
+    assert parse_document(Diagnosis, document.stdout, "it").findings[0].status == "skip"
+    mixed = run("doctor", "--machine", tmp_path / "m.json", "clocks", "memory")
+    assert mixed.exit_code == 0
+
+
+def test_a_method_for_another_device_is_told_and_status_1(run, recorded):
+    result = run("doctor", "--machine", recorded, "onnxruntime-int8", "--device", "cuda:0")
+    assert result.exit_code == 1
+    assert "onnxruntime-int8" in result.stdout
+    assert "for cpu alone" in " ".join(result.stdout.split())
+
+
+def test_the_answer_is_printed_before_a_page_that_cannot_be_written(run, answer, monkeypatch):
+    def fail(*_):
+        raise QprobeError("cannot write page.html: no space left", "free some space")
+
+    answer(verdict())
+    monkeypatch.setattr("qprobe.documents.files.write_text", fail)
+    result = run("doctor", "--html", "page.html")
+    assert "some-method" in result.stdout
+    assert result.exit_code == 3
+    assert "no space left" in result.stderr
+
+
+def test_a_document_that_cannot_be_written_leaves_the_page(run, answer, tmp_path, monkeypatch):
+    def fail(*_):
+        raise QprobeError("cannot write it", "free some space")
+
+    answer(verdict())
+    monkeypatch.setattr("qprobe.documents.files.save_document", fail)
+    result = run("doctor", "--html", tmp_path / "page.html", "-o", tmp_path / "d.json")
+    assert result.exit_code == 3
+    assert "cannot write it" in result.stderr
+    assert "some-method" in (tmp_path / "page.html").read_text()
+
+
+INTERRUPTED_PROBE = """
+import sys, time
+import qprobe.probe
+from tests.doctor.machines import load
+def probe_machine(questions, **_):
+    if questions is None:
+        print("asking", file=sys.stderr, flush=True)
+        time.sleep(60)
+    return load("epyc_avx2")
+qprobe.probe.probe_machine = probe_machine
+"""
+
+
+def test_ctrl_c_while_the_machine_is_asked_prints_what_it_has(start):
+    process = start(["doctor", "--json"], INTERRUPTED_PROBE)
+    assert process.stderr.readline() == "asking\n"
+    process.send_signal(signal.SIGINT)
+    status, out, err = finish(process)
+    assert status == 130
+    found = parse_document(Diagnosis, out, "stdout")
+    assert found.interrupted
+    assert "memory" in [item.id for item in found.findings]
+    assert "interrupted" in err
+    assert "Traceback" not in err
 
 
 def test_the_page_fits_80_columns_without_colour(run, answer):

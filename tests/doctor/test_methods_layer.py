@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from math import isnan
 
 import pytest
@@ -25,7 +26,8 @@ from qprobe.doctor.scripts.layer import (
     try_layer,
     worst,
 )
-from qprobe.doctor.scripts.speed import QUICK_M, Unquantized, rank_types
+from qprobe.doctor.scripts.speed import QUICK_M, Unquantized, rank_types, time_beside
+from qprobe.timing.samples import ratio_of
 
 
 def quantized(linear, dtype, *, scale=1.0, bias=True, weight_known=True) -> Made:
@@ -275,3 +277,36 @@ def test_beside_it_stand_the_types_that_the_card_is_fast_in(capability, monkeypa
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _device: capability)
     beside = Unquantized(make_linear(8, 8, "cpu"), "cuda:0")
     assert tuple(beside.layers) == rank_types(capability, False)[:2]
+
+
+@pytest.mark.parametrize("slower", ["way", "unquantized"])
+def test_an_interval_rests_on_enough_pairs_however_far_apart_the_two_are(slower, monkeypatch):
+    """At 95 % it takes six; a way that is far behind was given up after three before."""
+    pairs = []
+
+    def count(numerator, denominator):
+        pairs.append((len(numerator.seconds), len(denominator.seconds)))
+        return ratio_of(numerator, denominator)
+
+    monkeypatch.setattr("qprobe.doctor.scripts.speed.ratio_of", count)
+    wait_s = 0.02
+
+    def run(x):
+        if slower == "way":
+            time.sleep(wait_s)
+        return x
+
+    beside = Unquantized(make_linear(8, 8, "cpu"), "cpu")
+    if slower == "unquantized":
+        calls = beside.calls
+        monkeypatch.setattr(
+            beside,
+            "calls",
+            lambda x: {
+                name: lambda counter, call=call: (time.sleep(wait_s), call(counter))
+                for name, call in calls(x).items()
+            },
+        )
+    found = time_beside({"": run}, beside, make_rows(1, 8, "cpu"), "cpu", is_full=False)
+    assert (found.ratio < 0.5) == (slower == "way")
+    assert min(pairs[0]) >= 6

@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from qprobe.documents.files import save_document
 from qprobe.documents.finding import Fix, Trial, Verdict
+from qprobe.documents.machine import Int8SelfTest
+from qprobe.flow.diagnose import diagnose
 from qprobe.flow.privacy import leave_out_persons
 from tests.render.samples import diagnosis, finding
 
@@ -43,6 +46,23 @@ def test_it_is_left_out_wherever_it_stands(secret):
             ),
         ),
     )  # fmt: skip
+    machine = given.machine
+    software = machine.software.model_copy(
+        update={"environment": {"MKL_PATH": secret}, "os": words}
+    )
+    test = Int8SelfTest(outcome="failed", worst_relative_error=None, words=words)
+    machine = machine.model_copy(
+        update={
+            "software": software,
+            "cpu": machine.cpu.model_copy(update={"int8_self_test": test}),
+            "unanswered": {"gpus": words},
+            "fingerprints": {
+                name: item.model_copy(update={"software": {"MKL_PATH": secret}})
+                for name, item in machine.fingerprints.items()
+            },
+        }
+    )
+    given = given.model_copy(update={"machine": machine, "disturbed_by": words})
     text = leave_out_persons(given).model_dump_json()
     for part in ("jane", "Jane", "laptop", "8f3c1c5e", "/root"):
         assert part not in text
@@ -70,3 +90,18 @@ def test_a_short_or_common_name_is_no_name(monkeypatch):
     monkeypatch.setattr("getpass.getuser", lambda: "ed")
     given = diagnosis(finding(summary="the root of it, edited by ed"))
     assert leave_out_persons(given).findings[0].summary == "the root of it, edited by ed"
+
+
+def test_a_personal_record_is_not_published_again(tmp_path):
+    machine = diagnosis().machine
+    kept = machine.model_copy(update={"unanswered": {"gpus": "no /home/jane.doe/libnvml.so"}})
+    save_document(kept, tmp_path / "personal.json")
+    found = diagnose(machine_file=tmp_path / "personal.json")
+    assert found.machine.unanswered == {"gpus": "no …/libnvml.so"}
+    asked = diagnose(machine_file=tmp_path / "personal.json", personal=True)
+    assert asked.machine == kept
+
+
+def test_a_machine_that_names_nobody_stays_as_it_is():
+    given = diagnosis()
+    assert leave_out_persons(given).machine == given.machine

@@ -1,28 +1,53 @@
-"""Runs every kernel of ours once on small awkward shapes: what compute-sanitizer watches."""
+"""Runs every kernel of ours on small awkward shapes, and in parts along K: what compute-sanitizer watches."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import torch
 
+from qprobe.kernels.cuda import _products
+from qprobe.kernels.cuda._stored import NAMES
 from qprobe.kernels.cuda.kernels import cuda_kernels
-from tests.gpu.products import LIMITS, make_product
+from qprobe.kernels.cuda.portfolio import all_sources
+from tests.gpu.products import make_product
 
+DTYPE = torch.float16
+EVERY_SCHEME = (2, 33, 256)
 SHAPES = ((1, 33, 128), (17, 136, 256))
+IN_PARTS = (3, 40, 8192)
+"""So few features and so much of K that no card is filled otherwise."""
+
+
+def list_cases() -> Iterator[tuple[object, str, tuple[int, int, int]]]:
+    """Kernel, scheme and shape: each scheme once, and one of each kernel on every shape."""
+    for kernel in cuda_kernels():
+        for number, scheme in enumerate(sorted(kernel.schemes)):
+            for shape in (EVERY_SCHEME,) if number else (EVERY_SCHEME, *SHAPES, IN_PARTS):
+                yield kernel, scheme, shape
+
+
+def count_parts(kernel, scheme: str, shape: tuple[int, int, int], index: int = 0) -> int:
+    """Into how many parts a run of a product cuts K, on a card."""
+    source = all_sources()[kernel.id.removeprefix("cuda.")]
+    if source.manifest.role == "dequantize":
+        return 1
+    m, n, k = shape
+    number, thread = NAMES.index(scheme), threading.get_ident()
+    return _products._ready(source, number, DTYPE, m, n, k, index, thread).parts
 
 
 def main() -> None:
-    """Print each kernel that ran; raises where a product is wrong."""
+    """Print each case that ran: kernel, scheme, M, N, K and parts; raises where a product is wrong."""
     device = torch.device("cuda", 0)
-    for kernel in cuda_kernels():
-        scheme = sorted(kernel.schemes)[0]
-        for m, n, k in SHAPES:
-            product = make_product(kernel, scheme, torch.float16, m, n, k, device)
-            if product.objection:
-                break
-            error = product.error(product.run())
-            assert error <= LIMITS[torch.float16], (kernel.id, m, n, k, error)
-        else:
-            print(kernel.id, scheme, flush=True)
+    for kernel, scheme, shape in list_cases():
+        product = make_product(kernel, scheme, DTYPE, *shape, device)
+        if product.objection:
+            continue
+        error = product.error(product.run())
+        assert error <= product.limit, (kernel.id, scheme, shape, error)
+        print(kernel.id, scheme, *shape, count_parts(kernel, scheme, shape), flush=True)
     torch.cuda.synchronize()
 
 

@@ -35,7 +35,9 @@ def test_a_profile_says_what_the_card_can_do(device, machine):
     profile = run_bench(machine, DEVICE, [(512, 1024)], [1, 64], read_state=state_reader(DEVICE))
     assert profile.fingerprint == fingerprint(DEVICE)
     assert profile.copy_bandwidth_bytes_per_s > 5e10
-    assert 0 < profile.graph_launch_s < profile.launch_s < 1e-3
+    # Which is shorter depends on the host: of each only that it is a launch.
+    assert 0 < profile.graph_launch_s < 1e-3
+    assert 0 < profile.launch_s < 1e-3
     assert {"float32", "float16"} <= set(profile.peaks)
     assert any(name.startswith("peak_") for name in profile.peaks)
     assert profile.conditions is None or profile.conditions.before.sm_clock_hz

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qprobe.kernels.cuda.kernels import cuda_kernels
+from tests.gpu.products import make_product
+from tests.gpu.sanitized import DTYPE, list_cases
 
 TOOL = shutil.which("compute-sanitizer") or shutil.which(
     "compute-sanitizer", path="/usr/local/cuda/bin"
@@ -42,6 +43,13 @@ def test_nothing_is_found(device, check):
     if "Device not supported" in done.stdout + done.stderr:
         pytest.skip("compute-sanitizer does not support this device")
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    ran = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("cuda.")}
-    assert ran, "nothing was run"
-    assert ran <= {kernel.id for kernel in cuda_kernels()}
+    ran = [line.split() for line in done.stdout.splitlines() if line.startswith("cuda.")]
+    runnable = {
+        (kernel.id, scheme)
+        for kernel, scheme, shape in list_cases()
+        if not make_product(kernel, scheme, DTYPE, *shape, device).objection
+    }
+    assert runnable
+    assert {(kernel, scheme) for kernel, scheme, *_ in ran} == runnable
+    in_parts = {kernel for kernel, *_, parts in ran if int(parts) > 1}
+    assert in_parts == {kernel for kernel, _ in runnable if "dequantize" not in kernel}

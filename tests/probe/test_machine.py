@@ -56,6 +56,35 @@ def test_what_is_not_asked_for_is_left_out():
         assert found.unanswered[f"cpu.{field}"] == "not asked for"
 
 
+def test_without_a_question_torch_is_imported_nowhere(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("torch was asked")
+
+    monkeypatch.setattr(qprobe.probe.machine, "run_self_test", refuse)
+    monkeypatch.setattr(qprobe.probe.machine, "ask_torch", refuse)
+    found = probe.probe_machine(questions=())
+    assert found.cpu.available_memory_bytes > 0
+    assert found.software.torch is None
+    assert found.unanswered["software.torch"] == "not asked for"
+    assert found.unanswered["cpu.int8_self_test"] == "not asked for"
+
+
+def test_only_what_is_asked_is_answered(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    asked = []
+
+    def run_self_test(questions, _command):
+        asked.append(questions)
+        return SelfTestAnswer(bandwidth=None)
+
+    monkeypatch.setattr(qprobe.probe.machine, "run_self_test", run_self_test)
+    found = probe.probe_machine(questions=("bandwidth",), most_bytes=2**27)
+    probe.probe_machine(questions=("facts",))
+    assert asked == [("facts", "bandwidth"), ("facts",)]
+    told = found.unanswered["cpu.read_bandwidth_bytes_per_s"]
+    assert told == "the caches hold the 128 MiB that it may take"
+
+
 def test_machine_without_torch_is_still_described(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     found = probe.probe_machine()
@@ -110,7 +139,7 @@ def test_a_torch_that_dies_is_a_fact_and_the_rest_is_there(tmp_path):
 
 def test_a_self_test_that_dies_is_a_failed_test(monkeypatch):
     broken = SelfTestAnswer(bandwidth=(1e9, 2e9), bf16=2.0, broke={"int8": "ended by SIGILL"})
-    monkeypatch.setattr(qprobe.probe.machine, "run_self_test", lambda _questions: broken)
+    monkeypatch.setattr(qprobe.probe.machine, "run_self_test", lambda *_: broken)
     found = probe.probe_machine()
     assert found.cpu.int8_self_test.outcome == "failed"
     assert found.cpu.int8_self_test.words == "ended by SIGILL"

@@ -25,7 +25,7 @@ print(json.dumps([[gpu.model_dump() for gpu in answer.gpus], answer.driver, answ
 STATE = """
 import json
 from qprobe.probe.nvml import read_state
-states = [read_state(uuid) for uuid in ("100", "GPU-beef", "no-such")]
+states = [read_state(uuid) for uuid in ("100", "GPU-beef", "no-such", 0)]
 print(json.dumps([None if state is None else state.model_dump() for state in states]))
 """
 COMPILER = shutil.which("cc") or shutil.which("gcc")
@@ -202,7 +202,7 @@ def test_torch_fills_in_what_nvml_does_not_tell(tmp_path):
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler")
 def test_the_state_of_a_gpu_and_why_its_clocks_are_held_down(tmp_path):
-    volta, turing, absent = ask(build(tmp_path), STATE)
+    volta, turing, absent, by_index = ask(build(tmp_path), STATE)
     assert volta == {
         "sm_clock_hz": 1.38e9,
         "memory_clock_hz": 1.38e9,
@@ -213,6 +213,12 @@ def test_the_state_of_a_gpu_and_why_its_clocks_are_held_down(tmp_path):
     }
     assert (turing["sm_clock_hz"], turing["power_w"], turing["throttled"]) == (None, None, [])
     assert absent is None
+    assert by_index == volta
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_a_gpu_that_is_lost_has_no_state(tmp_path):
+    assert ask(build(tmp_path, "-DGONE"), STATE)[3] is None
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler")
@@ -221,7 +227,7 @@ def test_without_nvml_there_is_no_state(tmp_path, options):
     if options is None and shutil.which("nvidia-smi"):
         pytest.skip("an NVIDIA driver is installed here")
     folder = tmp_path if options is None else build(tmp_path, *options)
-    assert ask(folder, STATE) == [None, None, None]
+    assert ask(folder, STATE) == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -231,3 +237,8 @@ def test_without_nvml_there_is_no_state(tmp_path, options):
 def test_this_process_is_not_another(pids, others):
     """Within a container it may be listed under the number that it has outside."""
     assert nvml._count_others(pids) == others
+
+
+def test_a_process_that_does_not_compute_counts_all_the_others():
+    assert nvml._count_others([7], is_ours=False) == 1
+    assert nvml._count_others([os.getpid(), 7], is_ours=False) == 1

@@ -15,11 +15,12 @@ from qprobe.documents.machine import Machine
 
 def report(check: Check, hits: Sequence[Hit], machine: Machine) -> Finding:
     """The first fault in full; of the others, what they are and how each is mended."""
-    first, *others = hits
+    first, *others = found = _unlike(hits)
     more = "".join(f"\nBesides: {_sentence(hit, machine)}" for hit in others)
-    # What has the same way out has it said already.
-    told = [first, *(hit for hit in others if hit.fault.instead != first.fault.instead)]
-    commands = dict(pair for hit in told for pair in _commands(hit))
+    told = _with_ways_of_their_own(found)
+    commands: dict[str, str] = {}
+    for command, label in (pair for hit in told for pair in _commands(hit)):
+        commands.setdefault(command, label)
     fix = Fix(
         text=_in_order(list(dict.fromkeys(hit.fault.fix for hit in told))),
         commands=tuple(commands),
@@ -28,6 +29,24 @@ def report(check: Check, hits: Sequence[Hit], machine: Machine) -> Finding:
     )
     finding = check.fail if first.fault.status == "fail" else check.warn
     return finding(first.fault.summary, f"{fill(first, machine)}{more}", fix)
+
+
+def _unlike(hits: Sequence[Hit]) -> list[Hit]:
+    """Without the general rule where one for some cards has told the same."""
+    found: dict[str, Hit] = {}
+    for hit in hits:
+        found.setdefault(hit.fault.summary, hit)
+    return list(found.values())
+
+
+def _with_ways_of_their_own(hits: Sequence[Hit]) -> list[Hit]:
+    """Without those whose way out, other schemes, is told already."""
+    told: list[Hit] = []
+    for hit in hits:
+        ways = hit.fault.instead
+        if not ways or ways not in [other.fault.instead for other in told]:
+            told.append(hit)
+    return told
 
 
 def fill(hit: Hit, machine: Machine, *, cost: bool = True) -> str:

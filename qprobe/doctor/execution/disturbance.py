@@ -34,8 +34,11 @@ def read_load(proc: Path = PROC) -> Load:
     return Load(time.monotonic(), busy_s, stolen_s, own_s, _processes(proc))
 
 
-def disturbance(before: Load, after: Load, cores: int) -> str:
-    """One sentence on what else ran between the two; "" if nothing that matters did, or is known."""
+def disturbance(before: Load, after: Load, cores: int, *, names: bool = True) -> str:
+    """One sentence on what else ran between the two; "" if nothing that matters did, or is known.
+
+    `names` tells the program that ran most, which may be somebody's own.
+    """
     capacity = (after.at - before.at) * cores
     if before.busy_s is None or after.busy_s is None or capacity <= 0:
         return _load_average(cores)
@@ -44,7 +47,8 @@ def disturbance(before: Load, after: Load, cores: int) -> str:
     stolen = (after.stolen_s - before.stolen_s) / capacity
     parts = []
     if others > NOTABLE:
-        parts.append(f"other programs used {others:.0%} of the processors{_busiest(before, after)}")
+        most = _busiest(before, after) if names else ""
+        parts.append(f"other programs used {others:.0%} of the processors{most}")
     if stolen > NOTABLE:
         parts.append(f"other virtual machines took {stolen:.0%} of them")
     return "; ".join(parts)

@@ -43,17 +43,68 @@ _CU124 = (
 """The last for CUDA 12.4, which bitsandbytes 0.43 and 0.44 have a library for."""
 _BENCH = "qprobe bench --device {device}"
 _WAYS = (
-    "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element, and keep "
-    "bitsandbytes at 0.44, whose layers fall back to float16 on this card: then both the merge and the "
-    "forward pass run. Take neither bitsandbytes 0.45 or later, which multiplies in int8 without asking the "
-    "card, nor transformers 5, which wants it.\n(2) Merge into the model as it was before quantizing, in float16, with "
-    "what is installed, and quantize the result.\n(3) Quantize the weights alone instead of using int8 "
-    f"products: NF4 ({_NF4}), or W8A16 and W4A16 of qprobe. Measure which is fast here."
+    "In this order:\n(1) Upgrade PEFT, which from 0.14 on dequantizes element by element, beside "
+    "bitsandbytes 0.44, whose layers fall back to float16 on this card: then both the merge and the "
+    "forward pass run. Where torch is for CUDA 12.6 or later, set BNB_CUDA_VERSION=124 too. Take neither "
+    "bitsandbytes 0.45 or later, which multiplies in int8 without asking the card, nor transformers 5, which "
+    "wants it.\n(2) Merge into the model as it was before quantizing, in float16, with what is installed, and "
+    "quantize the result.\n(3) Quantize the weights alone instead of using int8 products: "
+    f"NF4 ({_NF4}), or W8A16 and W4A16 of qprobe. Measure which is fast here."
 )
 _WAY_COMMANDS = (KEEP_FALLBACK, _MERGE, _BENCH)
 _WAY_LABELS = ("(1)", "(2)", "(3)")
+_REMOVED = "merging a LoRA calls what bitsandbytes removed"
+_REMOVED_DETAIL = (
+    "{versions}; wanted: peft 0.14 or later. A merge into int8 weights goes through transform and "
+    "igemmlt. bitsandbytes 0.45 refuses their layout (`Only row-major format inputs are supported`), 0.46 "
+    "has no such functions: the merge ends in an error on every card."
+)
 
 FAULTS = (
+    # Without a library nothing runs, and what is below does not show yet.
+    Fault(
+        id="no-library",
+        where=Where({"bitsandbytes": "<0.45"}, torch_cuda=">=12.6,<13", card=">=5.0"),
+        status="fail",
+        summary="it has no library for the CUDA of torch",
+        detail=(
+            "{versions} takes its library by the CUDA of torch; it brings libraries for 12.5 at the most, and "
+            "none is loaded here unless BNB_CUDA_VERSION is set. The one for 12.4 runs with any later 12."
+        ),
+        fix="Name the library for CUDA 12.4, or take the build of torch for it.",
+        commands=(
+            "export BNB_CUDA_VERSION=124",
+            _CU124,
+        ),
+        labels=("", "or"),
+        source=_WORKFLOW,
+    ),
+    Fault(
+        id="no-library-13",
+        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card=">=7.5", has="int8"),
+        status="fail",
+        summary="it has no library for CUDA 13",
+        detail=(
+            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
+            "one for it, and none is loaded."
+        ),
+        fix="Upgrade it, and what goes with it.",
+        commands=(_UPGRADE,),
+        source=_DOCS,
+    ),
+    Fault(
+        id="no-library-13-gtx16",
+        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card="==7.5", lacks="int8"),
+        status="fail",
+        summary="it has no library for CUDA 13",
+        detail=(
+            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
+            "one for it, and has no fallback for {card} any more."
+        ),
+        fix="Take a torch for CUDA 12.4.",
+        commands=(_CU124,),
+        source=_DOCS,
+    ),
     Fault(
         id="igemmlt",
         where=Where({"peft": "<0.14", "bitsandbytes": "<0.45"}, card="<7.5", lacks="int8"),
@@ -89,15 +140,26 @@ FAULTS = (
         instead=("W8A16", "W4A16", "NF4"),
     ),
     Fault(
+        id="igemmlt-removed-no-int8",
+        where=Where({"peft": "<0.14", "bitsandbytes": ">=0.45"}, lacks="int8"),
+        status="fail",
+        summary=_REMOVED,
+        detail=(
+            f"{_REMOVED_DETAIL} Forward passes are no better off: there are no int8 tensor cores on {{card}} "
+            "(they are native on {native}), and since 0.45 there is no fallback.\n{cost}"
+        ),
+        fix=_WAYS,
+        commands=_WAY_COMMANDS,
+        labels=_WAY_LABELS,
+        source=_PEFT,
+        instead=("W8A16", "W4A16", "NF4"),
+    ),
+    Fault(
         id="igemmlt-removed",
         where=Where({"peft": "<0.14", "bitsandbytes": ">=0.45"}),
         status="fail",
-        summary="merging a LoRA calls what bitsandbytes removed",
-        detail=(
-            "{versions}; wanted: peft 0.14 or later. A merge into int8 weights goes through transform "
-            "and igemmlt. bitsandbytes 0.45 refuses their layout (`Only row-major format inputs are "
-            "supported`), 0.46 has no such functions: the merge ends in an error on every card."
-        ),
+        summary=_REMOVED,
+        detail=_REMOVED_DETAIL,
         fix="Upgrade PEFT, which from 0.14 on dequantizes element by element.",
         commands=(_UPGRADE,),
         source=_PEFT,
@@ -191,49 +253,6 @@ FAULTS = (
         ),
         fix="Install a torch for CUDA 12.6; bitsandbytes follows it.",
         commands=(CU126,),
-        source=_DOCS,
-    ),
-    Fault(
-        id="no-library",
-        where=Where({"bitsandbytes": "<0.45"}, torch_cuda=">=12.6,<13", card=">=5.0"),
-        status="fail",
-        summary="it has no library for the CUDA of torch",
-        detail=(
-            "{versions} takes its library by the CUDA of torch; it brings libraries for 12.5 at the most, and "
-            "none is loaded here. Those for 12.4 and 12.5 run with any later 12."
-        ),
-        fix="Name the library for CUDA 12.4, or take the build of torch for it.",
-        commands=(
-            "export BNB_CUDA_VERSION=124",
-            _CU124,
-        ),
-        labels=("", "or"),
-        source=_WORKFLOW,
-    ),
-    Fault(
-        id="no-library-13",
-        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card=">=7.5", has="int8"),
-        status="fail",
-        summary="it has no library for CUDA 13",
-        detail=(
-            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
-            "one for it, and none is loaded."
-        ),
-        fix="Upgrade it, and what goes with it.",
-        commands=(_UPGRADE,),
-        source=_DOCS,
-    ),
-    Fault(
-        id="no-library-13-gtx16",
-        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card="==7.5", lacks="int8"),
-        status="fail",
-        summary="it has no library for CUDA 13",
-        detail=(
-            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
-            "one for it, and has no fallback for {card} any more."
-        ),
-        fix="Take a torch for CUDA 12.4.",
-        commands=(_CU124,),
         source=_DOCS,
     ),
     Fault(

@@ -27,7 +27,9 @@ QUICK_S, FULL_S = 0.12, 0.5
 """Seconds of timing at one number of rows; slow layers take more, for the least number of samples."""
 QUICK_ATTEMPTS, FULL_ATTEMPTS = 2, 3
 MIN_SAMPLES = 6
-"""The fewest pairs that give an interval at 95 %."""
+"""The fewest pairs that give an interval at 95 %; the slowest way has as many, since its loss is told too."""
+PATIENCE_S = 3.0
+"""What took longer is not timed again where it was disturbed: it is not near to what it is compared with."""
 MAX_SAMPLES = 31
 _SLOW_IN_HALVES = ((6, 1), (6, 2))
 """Pascal without the chip of the P100: float16 at 1/64 of the rate of float32."""
@@ -95,9 +97,10 @@ def time_beside(
     Where others take the processors meanwhile, again; the calmest attempt counts.
     """
     attempts: list[Speed] = []
+    start = time.perf_counter()
     for _ in range(FULL_ATTEMPTS if is_full else QUICK_ATTEMPTS):
         attempts.append(_time_once(ways, beside, x, device, is_full))
-        if not attempts[-1].is_disturbed:
+        if not attempts[-1].is_disturbed or time.perf_counter() - start > PATIENCE_S:
             break
     return min(attempts, key=lambda attempt: attempt.disturbance)
 
@@ -116,6 +119,7 @@ def _time_once(
         budget_s=FULL_S if is_full else QUICK_S,
         min_samples=MIN_SAMPLES,
         max_samples=MAX_SAMPLES,
+        prune=False,
     )
     disturbance = contention.share() if device == "cpu" else 0.0
     ours = min((name for name in samples if name.startswith("way ")), key=_median_of(samples))

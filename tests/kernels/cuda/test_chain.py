@@ -19,6 +19,7 @@ from qprobe.kernels.cuda.kernels import cuda_kernels, lacks
 from qprobe.kernels.cuda.portfolio import all_sources
 from qprobe.layers import make_layer
 from qprobe.quantize.scheme import dequantize_weight, quantize_weight
+from tests.gpu.products import make_product
 
 KERNELS = cuda_kernels()
 SOURCES = [all_sources()[kernel.id.removeprefix("cuda.")] for kernel in KERNELS]
@@ -105,6 +106,23 @@ def test_every_kernel_multiplies_what_is_stored(emulated, kernel, scheme, dtype,
     assert y.dtype == dtype
     assert float((y.double() - exact).norm()) <= LIMITS[dtype] * size
     assert bool(emulated.launched) == bool(m)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.id)
+def test_every_element_is_written_whatever_the_memory_held(emulated, kernel):
+    emulated.card = card_for(kernel)
+    scheme = sorted(kernel.schemes)[0]
+    product = make_product(kernel, scheme, torch.float16, 6, 200, 512, torch.device("cpu"))
+    y = product.run_poisoned()
+    assert y.isfinite().all()
+    assert product.error(y) <= product.limit
+
+
+def test_what_is_not_written_is_seen(emulated, monkeypatch):
+    kernel = next(k for k in KERNELS if k.id == "cuda.gemv_w8a16")
+    product = make_product(kernel, "W8A16", torch.float16, 2, 8, 128, torch.device("cpu"))
+    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: None)
+    assert product.run_poisoned().isnan().all()
 
 
 @pytest.fixture

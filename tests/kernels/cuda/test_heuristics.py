@@ -5,7 +5,8 @@ import torch
 
 from qprobe.documents import arch
 from qprobe.kernels.cuda._heuristics import MOST_PARTS, choose_among, choose_split, count_tiles
-from qprobe.kernels.cuda.kernels import cuda_kernels
+from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.kernels import cuda_kernels, lacks
 from qprobe.kernels.cuda.portfolio import all_sources
 
 SOURCES = [all_sources()[kernel.id.removeprefix("cuda.")] for kernel in cuda_kernels()]
@@ -83,3 +84,21 @@ def test_what_is_bound_by_arithmetic_is_cut_only_where_half_the_card_would_idle(
 def test_what_computes_no_layer_is_not_cut():
     build = find("dequantize_w4", "W4A16")
     assert choose_split(build, "dequantize", 132, 1, 32, 2**20) == 1
+
+
+@pytest.mark.parametrize(("capability", "sm_count"), [("6.1", 20), ("7.5", 40), ("9.0", 132)])
+def test_what_the_sanitizer_watches_is_cut_along_k_on_every_card(
+    emulated, monkeypatch, capability, sm_count
+):
+    from tests.gpu.sanitized import IN_PARTS, count_parts, list_cases
+
+    emulated.card = Card(0, "Emulated", capability, sm_count)
+    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: None)
+    seen = set()
+    for kernel, scheme, shape in list_cases():
+        source = all_sources()[kernel.id.removeprefix("cuda.")]
+        if lacks(source, emulated.card) or source.manifest.role == "dequantize":
+            continue
+        seen.add((kernel.id, scheme))
+        assert count_parts(kernel, scheme, shape) > 1 or shape != IN_PARTS, kernel.id
+    assert {scheme for _, scheme in seen} >= {"W8A8", "W8A16", "W4A16", "NF4"}

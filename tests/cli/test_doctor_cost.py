@@ -1,0 +1,87 @@
+"""What a run without names costs: memory over all its processes, and processor time."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+MOST_BYTES = 400e6
+MOST_CPU_S = 10.0
+NO_TORCH_CPU_S = 1.5
+PROC = Path("/proc")
+
+pytestmark = pytest.mark.skipif(
+    not (PROC / "self/smaps_rollup").exists(),
+    reason="the system does not tell what pages are shared",
+)
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all under it."""
+    children: dict[int, list[int]] = {}
+    for path in PROC.glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    found, left = [], [pid]
+    while left:
+        found.append(left.pop())
+        left += children.get(found[-1], [])
+    return found
+
+
+def held_bytes(pid: int) -> int:
+    """Resident memory; a page that several processes share counts by its share, so that sums are right."""
+    with suppress(OSError):
+        for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def run(start, *arguments):
+    """Status, the most memory of all its processes together, and their processor seconds."""
+    process = start(["doctor", *arguments], stdout=open(os.devnull, "w"), stderr=None)  # noqa: SIM115
+    most, status, usage = 0, None, None
+    end = time.monotonic() + 300
+    while status is None:
+        most = max(most, sum(map(held_bytes, tree(process.pid))))
+        pid, code, usage = os.wait4(process.pid, os.WNOHANG)
+        status = os.waitstatus_to_exitcode(code) if pid else None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.returncode = status
+    return status, most, usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.slow
+def test_a_run_without_names_is_light(start):
+    """Of processor time, since the wall clock is shared with whatever else runs."""
+    status, most, cpu_s = run(start, "--device", "cpu")
+    assert status in (0, 1)
+    assert most < MOST_BYTES, f"{most / 1e6:.0f} MB"
+    assert cpu_s < MOST_CPU_S
+
+
+def test_a_check_that_needs_no_torch_imports_none(start):
+    status, most, cpu_s = run(start, "memory")
+    assert status in (0, 1)
+    assert most < MOST_BYTES / 3, f"{most / 1e6:.0f} MB"
+    assert cpu_s < NO_TORCH_CPU_S
+
+
+def test_torch_is_in_no_process_of_such_a_run(start, tmp_path):
+    (tmp_path / "torch.py").write_text("open(__file__ + '.seen', 'w')\nraise ImportError('no')\n")
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    process = start(["doctor", "memory", "load"], env=env)
+    process.communicate(timeout=60)
+    assert process.returncode in (0, 1)
+    assert not (tmp_path / "torch.py.seen").exists()
+    process = start(["doctor", "torch"], env=env)
+    process.communicate(timeout=60)
+    assert (tmp_path / "torch.py.seen").exists(), sys.executable
