@@ -59,27 +59,34 @@ def _ranges(few: Kernel, many: Kernel, rows: int) -> tuple[KernelRange, ...]:
 
 
 def _crossings() -> tuple[Crossing, ...]:
-    """Every kernel for few rows with every other of its packing; the reference with one, anywhere."""
+    """Every kernel for few rows with every other of its packing; the reference with one, where there is none."""
     kernels = [kernel for kernel in kernels_for("cpu") if not kernel.absent()]
     pairs = [
         (few, many)
         for few, many in itertools.permutations(kernels, 2)
         if few.packing == many.packing and few.max_rows and not many.max_rows
     ]
-    pairs.append((get_kernel("reference"), get_kernel("cpu.dequantize_blocks")))
-    return tuple(found for pair in pairs if (found := _first_crossing(*pair)))
+    pairs = [pair for pair in pairs if pair[1].id != "reference"] or [
+        (get_kernel("reference"), get_kernel("cpu.dequantize_blocks"))
+    ]
+    return tuple(
+        Crossing(scheme, *pair, dtype)
+        for pair in pairs
+        for scheme in sorted(pair[0].schemes & pair[1].schemes)
+        if (dtype := _first_dtype(scheme, *pair))
+    )
 
 
-def _first_crossing(few: Kernel, many: Kernel) -> Crossing | None:
-    """By the first scheme and type that both compute."""
+def _first_dtype(scheme: str, few: Kernel, many: Kernel) -> torch.dtype | None:
+    """The first compute type that both take; None: none."""
     linear = random_linear(64, 128)
-    for scheme, dtype in itertools.product(sorted(few.schemes & many.schemes), DTYPES):
-        algorithm = choose_algorithm(SCHEMES[scheme], many)
+    algorithm = choose_algorithm(SCHEMES[scheme], many)
+    for dtype in DTYPES:
         try:
             make_layer(linear, SCHEMES[scheme], algorithm, _ranges(few, many, 1), dtype)
         except QprobeError:
             continue
-        return Crossing(scheme, few, many, dtype)
+        return dtype
     return None
 
 
