@@ -23,7 +23,7 @@ def receipt_text(receipt: Receipt, width: int = DEFAULT_WIDTH, color: bool = Fal
     """What the plan became, every way to run the model beside it, and whether it passed."""
     blocks: list[RenderableType] = [pairs(_facts(receipt))]
     if receipt.changes:
-        blocks += [words("Changed for this device", "bold"), indent(bullets(receipt.changes), 2)]
+        blocks += [words("Changed", "bold"), indent(bullets(receipt.changes), 2)]
     if receipt.variants:
         blocks += [words(""), _variants(receipt)]
         blocks.append(

@@ -6,6 +6,7 @@ from qprobe.doctor._merge import Merge
 from qprobe.doctor._method import Method
 from qprobe.doctor.methods._bitsandbytes import FAULTS, make_int8
 from qprobe.doctor.methods._peft import NEEDS, load_peft
+from qprobe.doctor.rules.bitsandbytes import KEEP_FALLBACK, UPGRADE
 from qprobe.documents.finding import Fix
 
 METHOD = Method(
@@ -23,9 +24,11 @@ METHOD = Method(
     needs=NEEDS,
     faults=FAULTS | {"igemmlt": "broken", "igemmlt-gtx16": "broken", "igemmlt-removed": "broken"},
     cure=Fix(
-        text="Upgrade both: PEFT 0.14 and later merges without int8 tensor cores. Or merge into the "
-        "unquantized model, and quantize the result.",
-        commands=('pip install --upgrade "peft>=0.14" "bitsandbytes>=0.45"',),
+        text="In this order: (1) Where the card has no int8 tensor cores (before 7.5, GTX 16xx), PEFT "
+        "0.14 to 0.17 beside bitsandbytes 0.44, which falls back to float16; elsewhere upgrade both. "
+        "(2) Merge into the unquantized model, and quantize the result.",
+        commands=(KEEP_FALLBACK, UPGRADE),
+        labels=("(1) before 7.5", "(1) elsewhere"),
         link="https://github.com/bitsandbytes-foundation/bitsandbytes/issues/1242",
     ),
 )

@@ -20,7 +20,7 @@ _WORKFLOW = (
     "https://github.com/bitsandbytes-foundation/bitsandbytes/blob/0.44.1/.github/workflows/"
     "python-package.yml"
 )
-_UPGRADE = 'pip install --upgrade "peft>=0.14" "bitsandbytes>=0.48" "transformers>=5"'
+UPGRADE = 'pip install --upgrade "peft>=0.14" "bitsandbytes>=0.48" "transformers>=5"'
 KEEP_FALLBACK = (
     'pip install "peft>=0.14,<0.18" "bitsandbytes>=0.44.1,<0.45" "transformers>=4.46,<5"'
 )
@@ -89,7 +89,7 @@ FAULTS = (
             "one for it, and none is loaded."
         ),
         fix="Upgrade it, and what goes with it.",
-        commands=(_UPGRADE,),
+        commands=(UPGRADE,),
         source=_DOCS,
     ),
     Fault(
@@ -161,7 +161,7 @@ FAULTS = (
         summary=_REMOVED,
         detail=_REMOVED_DETAIL,
         fix="Upgrade PEFT, which from 0.14 on dequantizes element by element.",
-        commands=(_UPGRADE,),
+        commands=(UPGRADE,),
         source=_PEFT,
     ),
     Fault(
@@ -175,7 +175,7 @@ FAULTS = (
             "not, and bitsandbytes 0.45 no longer offers it."
         ),
         fix="Upgrade PEFT, which from 0.14 on dequantizes element by element.",
-        commands=(_UPGRADE,),
+        commands=(UPGRADE,),
         source=_PEFT,
     ),
     Fault(
