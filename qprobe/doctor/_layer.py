@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Made:
-    """A quantized layer: what computes it, and the weight (N, K) that it stands for, if that is known."""
+    """A quantized layer: what computes it, and the weight (N, K) that it stands for, if that is known.
+
+    A weight that can be had at any time need not be kept while the layer is timed.
+    """
 
     run: Callable[[Tensor], Tensor]
-    weight: Tensor | None = None
+    weight: Tensor | Callable[[], Tensor] | None = None
 
 
 if TYPE_CHECKING:

@@ -54,17 +54,19 @@ def probe_machine(
     )
     here = "torch" in sys.modules or (questions is None and not others)
     asked = others if here else ("facts", *others)
-    if questions is not None and not questions:
+    is_silent = questions is not None and not questions
+    facts: TorchFacts | None = None
+    if is_silent:
         facts, asked = TorchFacts(build=None, unanswered={"software.torch": NOT_ASKED}), ()
-    else:
-        facts = ask_torch() if here else None
+    elif here:
+        facts = ask_torch()
     tested = SelfTestAnswer()
     if asked and (facts is None or facts.build is not None):
         command = COMMAND if most_bytes is None else limit_memory(most_bytes)
         tested = run_self_test(asked, command)
     if "bandwidth" in tested.model_fields_set and tested.bandwidth is None:
-        words = f"the caches hold the {(most_bytes or 0) >> 20} MiB that it may take"
-        tested = tested.model_copy(update={"broke": tested.broke | {"bandwidth": words}})
+        held = f"the caches hold the {(most_bytes or 0) >> 20} MiB that it may take"
+        tested = tested.model_copy(update={"broke": tested.broke | {"bandwidth": held}})
     facts = facts or tested.facts or _no_facts(tested)
     unanswered |= facts.unanswered
     if words := tested.broke.get("compilers"):
@@ -75,7 +77,7 @@ def probe_machine(
         cpu=probe_cpu(
             facts.fingerprints.get("cpu"),
             tested,
-            NOT_ASKED if facts.build or not asked else "torch is needed",
+            NOT_ASKED if facts.build or is_silent else "torch is needed",
             unanswered,
         ),
         gpus=answer.gpus,

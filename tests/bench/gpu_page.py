@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qprobe.timing.samples import ratio_of
-from tests.bench.gpu_report import GpuCell, GpuReport, GpuRow
-
-CASTS = {"bfloat16": "BF16", "float16": "FP16"}
-BIG_BYTES = 64 * 2**20
-LAUNCH_LIMIT_S = 5e-6
+from tests.bench.gpu_marks import find_baseline, list_marks
+from tests.bench.gpu_report import GpuReport
 
 
 def gpu_page(report: GpuReport) -> str:
     """One table a cell, the fastest first, and what was asked of the kernels."""
-    return "\n".join([*_head(report), *_marks(report), *_cells(report), *_tail(report)]) + "\n"
+    return "\n".join([*_head(report), *list_marks(report), *_cells(report), *_tail(report)]) + "\n"
 
 
 def _head(report: GpuReport) -> Iterator[str]:
@@ -47,71 +44,6 @@ def _head(report: GpuReport) -> Iterator[str]:
         yield "Clocks, throttling and other processes are unknown: NVML did not answer.\n"
 
 
-def _marks(report: GpuReport) -> Iterator[str]:
-    yield "## What was asked of the kernels"
-    yield ""
-    yield "| mark | reached | |"
-    yield "|---|---:|---|"
-    bandwidth = report.copy_bandwidth_bytes_per_s
-    for cell in report.cells:
-        ours = [row for row in cell.rows if row.kind == "bundled" and row.seconds]
-        where = f"M = {cell.m}, N = {cell.n}, K = {cell.k}"
-        if cell.m == 1:
-            for row in _best_of_each(r for r in ours if r.weight_bytes >= BIG_BYTES):
-                share = row.weight_bytes / row.median_s / bandwidth
-                yield _mark(f"{row.scheme} at {where}: share of the copy", share, 0.85)
-        if cell.m <= 16:
-            for row in _best_of_each(r for r in ours if r.scheme.startswith("W4A16")):
-                base = _baseline(cell, row)
-                if base is not None:
-                    ratio = ratio_of(base.samples, row.samples).median
-                    yield _mark(f"{row.scheme} {row.dtype} at {where}: times 16 bits", ratio, 3.0)
-        if min(cell.m, cell.n, cell.k) >= 4096:
-            yield from _int8_marks(report, cell, ours, where)
-    if report.launch is not None:
-        over = report.launch.layer_s - report.launch.bare_s
-        yield (
-            f"| a layer over a bare launch | {over * 1e6:.1f} µs | "
-            f"{'reached' if over <= LAUNCH_LIMIT_S else 'missed'} (≤ {LAUNCH_LIMIT_S * 1e6:.0f} µs) |"
-        )
-    yield ""
-
-
-def _int8_marks(report: GpuReport, cell: GpuCell, ours: list[GpuRow], where: str) -> Iterator[str]:
-    int8 = [row for row in ours if row.scheme == "W8A8" and "s8" in row.label]
-    theirs = [row for row in cell.rows if row.label == "cuda.int_mm" and row.seconds]
-    for row in sorted(int8, key=lambda row: row.median_s)[:1]:
-        unit, limit = ("peak_wgmma", 0.7) if "wgmma" in row.label else ("peak_imma", 0.6)
-        if unit in report.peaks:
-            rate = 2 * cell.m * cell.n * cell.k / row.median_s / report.peaks[unit].ops_per_s
-            yield _mark(f"{row.label} at {where}: share of {unit}", rate, limit)
-        if theirs:
-            best = min(theirs, key=lambda other: other.median_s)
-            ratio = ratio_of(best.samples, row.samples).median
-            yield _mark(f"{row.label} at {where}: speed over torch._int_mm", ratio, 0.9)
-
-
-def _mark(what: str, reached: float, limit: float) -> str:
-    return f"| {what} | {reached:.2f} | {'reached' if reached >= limit else 'missed'} (≥ {limit}) |"
-
-
-def _best_of_each(rows: Iterator[GpuRow]) -> list[GpuRow]:
-    """The fastest row of each scheme."""
-    best: dict[str, GpuRow] = {}
-    for row in rows:
-        if row.scheme not in best or row.median_s < best[row.scheme].median_s:
-            best[row.scheme] = row
-    return list(best.values())
-
-
-def _baseline(cell: GpuCell, row: GpuRow) -> GpuRow | None:
-    """Torch's own linear in the type of the row."""
-    for other in cell.rows:
-        if other.kind == "baseline" and other.scheme == CASTS[row.dtype] and other.seconds:
-            return other
-    return None
-
-
 def _cells(report: GpuReport) -> Iterator[str]:
     for cell in report.cells:
         yield f"## M = {cell.m}, N = {cell.n}, K = {cell.k}"
@@ -120,7 +52,7 @@ def _cells(report: GpuReport) -> Iterator[str]:
         yield "|---|---|---|---:|---:|---:|---:|---:|"
         timed = [row for row in cell.rows if row.seconds]
         for row in sorted(timed, key=lambda row: row.median_s):
-            base = _baseline(cell, row)
+            base = find_baseline(cell, row)
             speed = "–"
             if base is not None:
                 ratio = ratio_of(base.samples, row.samples)

@@ -28,7 +28,7 @@ class GpuRow(Document):
     weight_bytes: int = 0
     """As stored, each byte counted once."""
     error: float | None = None
-    """‖y−ŷ‖/‖y‖ against the unquantized weight in float64."""
+    """‖y−ŷ‖/‖y‖ against the unquantized weight in float64, over some rows."""
     host_s: float | None = None
     """What the host needs to start one call, eager."""
     seconds: tuple[float, ...] = ()

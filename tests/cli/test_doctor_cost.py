@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -46,7 +47,7 @@ def held_bytes(pid: int) -> int:
 
 def run(start, *arguments):
     """Status, the most memory of all its processes together, and their processor seconds."""
-    process = start(["doctor", *arguments], stdout=open(os.devnull, "w"), stderr=None)  # noqa: SIM115
+    process = start(["doctor", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     most, status, usage = 0, None, None
     end = time.monotonic() + 300
     while status is None:

@@ -28,10 +28,16 @@ def list_cases() -> Iterator[tuple[object, str, tuple[int, int, int]]]:
                 yield kernel, scheme, shape
 
 
+def can_split(kernel) -> bool:
+    """Whether a kernel can cut K into parts, whose sums the last block adds."""
+    manifest = all_sources()[kernel.id.removeprefix("cuda.")].manifest
+    return manifest.role != "dequantize" and "split" in manifest.arguments
+
+
 def count_parts(kernel, scheme: str, shape: tuple[int, int, int], index: int = 0) -> int:
     """Into how many parts a run of a product cuts K, on a card."""
     source = all_sources()[kernel.id.removeprefix("cuda.")]
-    if source.manifest.role == "dequantize":
+    if not can_split(kernel):
         return 1
     m, n, k = shape
     number, thread = NAMES.index(scheme), threading.get_ident()

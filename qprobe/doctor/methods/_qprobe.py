@@ -113,5 +113,7 @@ def _by(
 
     ranges = (KernelRange(kernel=kernel.id, m_min=1, m_max=None),)
     layer = make_layer(linear, SCHEMES[scheme_name], algorithm, ranges, dtype)
-    weight = getattr(layer, "dequantize", lambda _dtype: layer.weight)(torch.float32)
-    return Made(layer, weight)
+    return Made(
+        layer,
+        partial(getattr(layer, "dequantize", lambda _dtype: layer.weight), torch.float32),
+    )

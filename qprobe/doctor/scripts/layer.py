@@ -26,6 +26,7 @@ from qprobe.doctor.scripts.speed import (
 )
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.finding import Speed
+from qprobe.timing.allocator import give_back_freed_memory
 
 SHAPES = ((32, 256, 256), (1, 256, 256), (3, 256, 256), (32, 256, 250))
 """(M, N, K): ordinary, with more rows than the least that int8 products on GPUs take; a single token; few
@@ -116,15 +117,16 @@ def _judge(layer: Layer, linear: nn.Linear, x: Tensor, made: Made, name: str) ->
     if layer.computes_in:
         arithmetic = max(arithmetic, ARITHMETIC[getattr(torch, layer.computes_in)])
     limit = arithmetic + layer.activation_error
-    stored = linear.weight if made.weight is None else made.weight
+    weight = made.weight() if callable(made.weight) else made.weight
+    stored = linear.weight if weight is None else weight
     if stored.shape != linear.weight.shape:
         raise ValueError(
             f"the stored weight is {tuple(stored.shape)}, not {tuple(linear.weight.shape)}"
         )
     lost = relative_error(linear.weight, stored)
-    if made.weight is not None and not lost <= layer.weight_error:
+    if weight is not None and not lost <= layer.weight_error:
         return Answer(lost, layer.weight_error, _of("the stored weight", name))
-    if made.weight is None:
+    if weight is None:
         limit += layer.weight_error
     exact = functional.linear(x.double(), stored.double(), linear.bias.double())
     y = made.run(x)
@@ -155,9 +157,10 @@ class _Timing:
         linear = make_linear(SIDE, SIDE, self._report.device)
         made = self._layer.make(linear, self._kind)
         ways = made if isinstance(made, Mapping) else {"": made}
-        return {name: way.run for name, way in ways.items()}, Unquantized(
-            linear, self._report.device
-        )
+        runs = {name: way.run for name, way in ways.items()}
+        del made, ways
+        give_back_freed_memory()  # it would count as what the method takes
+        return runs, Unquantized(linear, self._report.device)
 
     def at(self, m: int) -> Speed:
         """Time it with M rows."""

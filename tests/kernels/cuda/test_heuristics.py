@@ -90,14 +90,14 @@ def test_what_computes_no_layer_is_not_cut():
 def test_what_the_sanitizer_watches_is_cut_along_k_on_every_card(
     emulated, monkeypatch, capability, sm_count
 ):
-    from tests.gpu.sanitized import IN_PARTS, count_parts, list_cases
+    from tests.gpu.sanitized import IN_PARTS, can_split, count_parts, list_cases
 
     emulated.card = Card(0, "Emulated", capability, sm_count)
     monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: None)
     seen = set()
     for kernel, scheme, shape in list_cases():
         source = all_sources()[kernel.id.removeprefix("cuda.")]
-        if lacks(source, emulated.card) or source.manifest.role == "dequantize":
+        if lacks(source, emulated.card) or not can_split(kernel):
             continue
         seen.add((kernel.id, scheme))
         assert count_parts(kernel, scheme, shape) > 1 or shape != IN_PARTS, kernel.id
