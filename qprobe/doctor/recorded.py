@@ -74,10 +74,10 @@ def _by_fault(method: Method, device: str, machine: Machine) -> Verdict | None:
         hits = [
             hit
             for hit in find_faults(machine, (f for f in faults if f.id in method.faults))
-            if device != "cpu" or hit.gpu is None
+            if device != "cpu" or not hit.gpus
         ]
         if hits:
-            told, lack = report(check, hits), lack_of(hits[0].fault.where.lacks, machine, device)
+            told, lack = report(check, hits, machine), lack_of(hits[0].fault.where.lacks, machine, device)
             return Verdict(
                 method=method.id,
                 device=device,
