@@ -159,7 +159,6 @@ class _Timing:
         ways = made if isinstance(made, Mapping) else {"": made}
         runs = {name: way.run for name, way in ways.items()}
         del made, ways
-        give_back_freed_memory()  # it would count as what the method takes
         return runs, Unquantized(linear, self._report.device)
 
     def at(self, m: int) -> Speed:
@@ -168,6 +167,7 @@ class _Timing:
         with torch.no_grad():
             ways, beside = self._parts
             x = make_rows(m, SIDE, device, self._layer.outliers).to(self._kind)
+            give_back_freed_memory()
             return time_beside(ways, beside, x, device, self._report.is_full)
 
 
