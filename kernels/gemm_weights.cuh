@@ -1,6 +1,5 @@
-// y = x · Wᵀ + b on tensor cores, for few to 128 rows: the weight is streamed in the order in which it is multiplied, once
-// for each QP_TILE_M rows, of which there are 64 at most. From 65 rows on it is read twice: blocks of the same strips are
-// neighbours in the grid, so that the second finds in L2 what the first has read.
+// y = x · Wᵀ + b on tensor cores, for few to 128 rows: the weight is streamed in the order in which it is multiplied, once for
+// QP_TILE_M rows, 64 at most. Beyond, blocks of the same strips are neighbours in the grid: the second finds it in L2.
 //
 // A block computes QP_TILE_M rows of four strips. Four of its warps take a strip each, over one half of each stage of
 // QP_TILE_K along K, four over the other; the halves are added at the end. The weights are the first operand of MMAs of
