@@ -77,7 +77,10 @@ def _by_fault(method: Method, device: str, machine: Machine) -> Verdict | None:
             if device != "cpu" or not hit.gpus
         ]
         if hits:
-            told, lack = report(check, hits, machine), lack_of(hits[0].fault.where.lacks, machine, device)
+            told, lack = (
+                report(check, hits, machine),
+                lack_of(hits[0].fault.where.lacks, machine, device),
+            )
             return Verdict(
                 method=method.id,
                 device=device,
