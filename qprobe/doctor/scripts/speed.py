@@ -108,7 +108,7 @@ def time_beside(
 def _time_once(
     ways: Mapping[str, Call], beside: Unquantized, x: Tensor, device: str, is_full: bool
 ) -> Speed:
-    flush, clock = _flusher(device), _clock(device)
+    flush, clock = _flusher(device, is_full), _clock(device)
     calls = {f"way {name}": _bind(run, x) for name, run in ways.items()} | beside.calls(x)
     tasks = {
         name: Task(call, prepare=flush, shortest_s=0.0, clock=clock) for name, call in calls.items()
@@ -146,10 +146,11 @@ def _median_of(samples: Mapping[str, Samples]) -> Callable[[str], float]:
     return lambda name: samples[name].median
 
 
-def _flusher(device: str) -> Callable[[], object]:
-    """What leaves none of the weights in a cache: it reads as much of something else."""
+def _flusher(device: str, is_full: bool) -> Callable[[], object]:
+    """What leaves none of the weights in a cache: it reads as much of something else, or more."""
     size = (last_level_cache_bytes() or 2**25) if device == "cpu" else _gpu_cache(device)
-    other = torch.zeros(min(size + size // 4, LARGEST_FLUSH) // 4, device=device)
+    size += size // 4 if is_full or device != "cpu" else 0  # a short run has little memory
+    other = torch.zeros(min(size, LARGEST_FLUSH) // 4, device=device)
     return other.sum if device == "cpu" else other.zero_
 
 
