@@ -65,7 +65,7 @@ def heard(spec, done=frozenset()):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Layers and times that a test can afford."""
-    monkeypatch.setattr("qprobe.doctor.scripts.layer.SIDE", 64)
+    monkeypatch.setattr("qprobe.doctor.scripts.layer.side_of", lambda _device, _is_full: 64)
     monkeypatch.setattr("qprobe.doctor.scripts.speed.QUICK_S", 0.0)
     monkeypatch.setattr("qprobe.doctor.scripts.speed.last_level_cache_bytes", lambda: 2**16)
 

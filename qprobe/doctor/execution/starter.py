@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import gc
 import os
 import resource
 import signal
@@ -39,6 +40,9 @@ def main() -> None:
     if BARE not in sys.argv[2:]:
         with suppress(Exception):  # each method will find out by itself, and say so
             import torch  # noqa: F401
+    # What is there stays shared with the processes of the methods: their collector leaves it alone.
+    gc.collect()
+    gc.freeze()
     control.sendall(READY)
     while True:
         message, descriptors, _flags, _address = socket.recv_fds(control, LARGEST_REQUEST, 2)

@@ -19,9 +19,9 @@ from qprobe.doctor.execution.report import Answer, Report
 from qprobe.doctor.scripts.speed import (
     FULL_M,
     QUICK_M,
-    SIDE,
     Unquantized,
     best_types,
+    side_of,
     time_beside,
 )
 from qprobe.documents.base import FloatDtype
@@ -53,7 +53,7 @@ def try_layer(layer: Layer, report: Report) -> None:
     if dtype is not None:
         timing = _Timing(layer, dtype, report)
         for m in FULL_M if report.is_full else QUICK_M:
-            name = f"timing {_name(dtype, m, SIDE, SIDE)}"
+            name = f"timing {_name(dtype, m, timing.side, timing.side)}"
             report.measure(name, partial(timing.at, m))
 
 
@@ -151,10 +151,11 @@ class _Timing:
     def __init__(self, layer: Layer, dtype: FloatDtype, report: Report) -> None:
         self._layer, self._dtype, self._report = layer, dtype, report
         self._kind: torch.dtype = getattr(torch, dtype)
+        self.side = side_of(report.device, report.is_full)
 
     @cached_property
     def _parts(self) -> tuple[dict[str, Callable[[Tensor], Tensor]], Unquantized]:
-        linear = make_linear(SIDE, SIDE, self._report.device)
+        linear = make_linear(self.side, self.side, self._report.device)
         made = self._layer.make(linear, self._kind)
         ways = made if isinstance(made, Mapping) else {"": made}
         runs = {name: way.run for name, way in ways.items()}
@@ -166,7 +167,7 @@ class _Timing:
         device = self._report.device
         with torch.no_grad():
             ways, beside = self._parts
-            x = make_rows(m, SIDE, device, self._layer.outliers).to(self._kind)
+            x = make_rows(m, self.side, device, self._layer.outliers).to(self._kind)
             give_back_freed_memory()
             return time_beside(ways, beside, x, device, self._report.is_full)
 

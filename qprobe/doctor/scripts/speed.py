@@ -19,8 +19,8 @@ from qprobe.kernels.device import cpu_features, last_level_cache_bytes
 from qprobe.timing.interleave import Task, time_interleaved
 from qprobe.timing.samples import Samples, ratio_of
 
-SIDE = 2048
-"""N and K of the layer that is timed."""
+SIDE, QUICK_SIDE = 2048, 1024
+"""N and K of the layer that is timed; the smaller one in a short run on a processor, which has little memory."""
 QUICK_M, FULL_M = (1, 32), (1, 32, 256)
 LARGEST_FLUSH = 2**28
 QUICK_S, FULL_S = 0.12, 0.5
@@ -36,6 +36,11 @@ _SLOW_IN_HALVES = ((6, 1), (6, 2))
 _FIRST_WITH_BFLOAT16 = (8, 0)
 
 Call = Callable[[Tensor], Tensor]
+
+
+def side_of(device: str, is_full: bool) -> int:
+    """N and K of the layer to time."""
+    return SIDE if is_full or device != "cpu" else QUICK_SIDE
 
 
 def best_types(device: str) -> tuple[FloatDtype, ...]:
