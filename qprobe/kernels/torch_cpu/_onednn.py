@@ -10,6 +10,7 @@ from torch import Tensor
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.activations import ZERO_POINTS
 from qprobe.kernels.int8_self_test import int8_self_test
+from qprobe.kernels.torch_cpu._rows import finish_rows
 
 SATURATING_MAX_CODE = 64
 """255 · 64 · 2 < 2¹⁵: pairs of products fit the 16 bits that processors without VNNI add them in."""
@@ -81,7 +82,4 @@ def run_int8(
         [],
         "",
     )
-    x_scale = x_scale.reshape(-1, 1)
-    y = y.mul_(x_scale) if bias is None else torch.addcmul(bias.float(), y, x_scale, out=y)
-    y = y.reshape(*x.shape[:-1], y.shape[-1])
-    return y if y.dtype == out_dtype else y.to(out_dtype)
+    return finish_rows(y, x_scale, bias, x.shape[:-1], out_dtype)

@@ -17,6 +17,7 @@ from qprobe.documents.scheme import FULL_RANGE, REDUCED_RANGE
 from qprobe.kernels._kernel import Kernel, LayerSpec, refuse_long_sums
 from qprobe.kernels.activations import ZERO_POINTS
 from qprobe.kernels.int8_self_test import worst_error
+from qprobe.kernels.torch_cpu._rows import finish_rows
 
 ENGINE = "fbgemm"
 _lock = threading.Lock()
@@ -109,9 +110,7 @@ def _run(
     if x_scale is None:
         raise TypeError("this kernel multiplies quantized activations")
     y = _multiply(x.reshape(-1, x.shape[-1]), packed[0])
-    x_scale = x_scale.reshape(-1, 1)
-    y = y.mul_(x_scale) if bias is None else torch.addcmul(bias.float(), y, x_scale, out=y)
-    return y.reshape(*x.shape[:-1], y.shape[-1]).to(out_dtype)
+    return finish_rows(y, x_scale, bias, x.shape[:-1], out_dtype)
 
 
 KERNEL = Kernel(

@@ -10,6 +10,7 @@ from torch import Tensor
 from qprobe.kernels._kernel import Kernel, LayerSpec, refuse_long_sums
 from qprobe.kernels.reference import pack_canonical, unpack_canonical
 from qprobe.kernels.torch_cpu._onednn import int8_absent, int8_max_code
+from qprobe.kernels.torch_cpu._rows import finish_rows
 
 
 def _refuse(spec: LayerSpec) -> str:
@@ -31,9 +32,7 @@ def _run(
     rows = x.reshape(-1, x.shape[-1])
     # As a view the transposed weight is read along K, twice as fast for few rows as a copy.
     y = torch._int_mm(rows, weight.t()).to(torch.float32).mul_(scale.t())
-    x_scale = x_scale.reshape(-1, 1)
-    y = y.mul_(x_scale) if bias is None else torch.addcmul(bias.float(), y, x_scale, out=y)
-    return y.reshape(*x.shape[:-1], y.shape[-1]).to(out_dtype)
+    return finish_rows(y, x_scale, bias, x.shape[:-1], out_dtype)
 
 
 KERNEL = Kernel(
