@@ -144,7 +144,7 @@ def profile(measurements: Iterable[Measurement] = (), slug="cpu-test", **changes
             "bfloat16": Peak(ops_per_s=2e10, support="emulated"),
             "int8": Peak(ops_per_s=2e11, support="native"),
         },
-        "launch_s": 5e-6,
+        "launch_s": 1e-7,
         "kernels": (REFERENCE_FACT, INT8_FACT, BF16_FACT),
         "measurements": tuple(measurements),
         "skipped": (),

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from qprobe.bench._between import Stopwatch, make_interlude
 from qprobe.bench._candidates import COMPUTE_DTYPES
 from qprobe.documents.base import FloatDtype
 from qprobe.kernels.device import available_memory_bytes, last_level_cache_bytes
@@ -22,6 +23,8 @@ from qprobe.timing.interleave import Task
 T = TypeVar("T")
 
 ASSUMED_CACHE_BYTES = 32 * 2**20
+SETTLE_S = 8e-3
+"""Weights of 3 MB, swept through again and again, are read a third faster after eight passes than after one."""
 GPU_SAMPLE_S = 4e-3
 """A sample that begins with an idle GPU waits for the first launch, some 10 µs."""
 WARM_S = 0.3
@@ -49,8 +52,8 @@ class Bed(Protocol):
     """Types of activations that are worth trying."""
     most_bytes: int | None
     """Of a candidate's copies, beyond the least number; None: what memory allows."""
-    shares_input: bool
-    """Whether layers that read one tensor are seen to quantize it once."""
+    follows: bool
+    """Whether a layer may be timed right after another that reads the same tensor, which only one quantizes."""
 
     def cache_bytes(self) -> int:
         """What the last-level cache holds."""
@@ -62,7 +65,7 @@ class Bed(Protocol):
         """The fixed piece of work."""
 
     def time_layers(self, layers: Sequence[nn.Linear], xs: Sequence[Tensor]) -> Timing:
-        """Equal layers in turn, on inputs in turn."""
+        """Equal layers in turn, on inputs in turn, each after other work where that makes a difference."""
 
     def ask_under_load(self, ask: Callable[[], T]) -> T:
         """What somebody says while the device works as hard as it can."""
@@ -78,7 +81,7 @@ class Processor:
     device = torch.device("cpu")
     compute_dtypes: tuple[FloatDtype, ...] = COMPUTE_DTYPES
     most_bytes: int | None = 96 * 2**20
-    shares_input = True
+    follows = True
 
     def cache_bytes(self) -> int:
         return last_level_cache_bytes() or ASSUMED_CACHE_BYTES
@@ -91,11 +94,14 @@ class Processor:
 
     def time_layers(self, layers: Sequence[nn.Linear], xs: Sequence[Tensor]) -> Timing:
         count, inputs = len(layers), len(xs)
+        clock = Stopwatch()
+        interlude = clock.leave_out(make_interlude(*xs[0].shape))
 
         def run(counter: int) -> None:
+            interlude()
             layers[counter % count](xs[counter % inputs])
 
-        return Timing(Task(run, warm_up=count), None)
+        return Timing(Task(run, warm_up=count, warm_up_s=SETTLE_S, clock=clock), None)
 
     def ask_under_load(self, ask: Callable[[], T]) -> T:
         return ask()
@@ -109,8 +115,8 @@ class Gpu:
 
     compute_dtypes: tuple[FloatDtype, ...] = ("float32", "bfloat16", "float16")
     most_bytes: int | None = None
-    shares_input = False
-    """In a graph each layer quantizes its input by itself."""
+    follows = False
+    """In a graph each layer quantizes its input by itself, and none waits for the host."""
 
     def __init__(self, name: str) -> None:
         """`name` is "cuda:N"; starts its clock."""

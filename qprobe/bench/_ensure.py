@@ -12,6 +12,7 @@ from qprobe.bench._bed import find_bed
 from qprobe.bench._conditions import ReadState
 from qprobe.bench._rest import measure_rest
 from qprobe.bench._run import empty_profile, extend_profile
+from qprobe.bench._shape import in_caches
 from qprobe.bench._speed import scale_rest
 from qprobe.checkpoint.loading import load_module
 from qprobe.documents.machine import Machine
@@ -41,8 +42,9 @@ def ensure_profile(
     the rest of the model on (None: not measured). With `measure="never"` nothing is timed. After
     Ctrl-C the profile says `interrupted`.
     """
-    name = _cache_name(machine, device)
-    profile = recall(Profile, name) or empty_profile(machine, device)
+    weights = in_caches(model.linear_weights, device)
+    name = _cache_name(machine, device, weights)
+    profile = recall(Profile, name) or empty_profile(machine, device, weights)
     profile = profile.model_copy(
         update={"free_memory_bytes": find_bed(device).memory_bytes(), "interrupted": False}
     )
@@ -75,11 +77,12 @@ def wanted_shapes(model: Model, objective: Objective) -> list[Shape]:
     )
 
 
-def _cache_name(machine: Machine, device: str) -> str:
+def _cache_name(machine: Machine, device: str, weights: int | None) -> str:
     if device not in machine.fingerprints:
         return f"{device}-unknown"
     fingerprint = machine.fingerprints[device]
-    return f"{fingerprint.slug}-{fingerprint.digest()}-{hash_sources()}"
+    size = "" if weights is None else f"-{weights}"
+    return f"{fingerprint.slug}-{fingerprint.digest()}-{hash_sources()}{size}"
 
 
 def _with_rest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qprobe.bench._bed import Bed, Gpu, find_bed
+from qprobe.bench._between import Stopwatch
 from qprobe.checkpoint.casting import cast_module
 from qprobe.checkpoint.request import time_request
 from qprobe.documents.base import FloatDtype
@@ -27,27 +27,6 @@ MIN_PASSES = 3
 SAMPLE_S = 0.03
 SMALL_BYTES = 2**20
 """Weights up to this size sweep nothing out, and may be those of a router, which has to choose as it does."""
-
-
-class _Stopwatch:
-    """A clock that stands still while a linear computes."""
-
-    def __init__(self) -> None:
-        self.stopped_s = 0.0
-
-    def __call__(self) -> float:
-        return time.perf_counter() - self.stopped_s
-
-    def leave_out(self, call: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """The same function, of which the clock sees nothing."""
-
-        def uncounted(x: Tensor) -> Tensor:
-            start = time.perf_counter()
-            y = call(x)
-            self.stopped_s += time.perf_counter() - start
-            return y
-
-        return uncounted
 
 
 def measure_rest(
@@ -79,7 +58,7 @@ def _measure(
         clock = bed.clock
         timed_module = _without_linears(module, model, getattr(torch, dtype)).to(bed.device)
     else:
-        clock = _Stopwatch()
+        clock = Stopwatch()
         timed_module = _with_clock(module, model, getattr(torch, dtype), clock)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(
@@ -115,9 +94,7 @@ def _measure(
     return rest, timed[yardstick.NAME].median
 
 
-def _with_clock(
-    module: nn.Module, model: Model, dtype: torch.dtype, clock: _Stopwatch
-) -> nn.Module:
+def _with_clock(module: nn.Module, model: Model, dtype: torch.dtype, clock: Stopwatch) -> nn.Module:
     """A copy of the module in `dtype` whose planned linears stop the clock, and read narrow weights."""
     timed = cast_module(copy.deepcopy(module), dtype)
     sites = find_sites(timed, (linear.tensor for linear in model.linears))

@@ -11,7 +11,7 @@ from qprobe.bench._bed import Gpu, find_bed
 from qprobe.bench._conditions import ReadState, judge
 from qprobe.bench._device import measure_launch, measure_peaks
 from qprobe.bench._gpu import measure_gpu
-from qprobe.bench._shape import measure_shape
+from qprobe.bench._shape import in_caches, measure_shape
 from qprobe.bench._speed import at_speed, scale_measurement
 from qprobe.documents.machine import Machine
 from qprobe.documents.profile import Profile, Shape
@@ -29,11 +29,13 @@ def run_bench(
     shapes: Sequence[tuple[int, int]],
     m: Sequence[int],
     *,
+    weights: int | None = None,
     progress: Progress = silent,
     read_state: ReadState | None = None,
 ) -> Profile:
     """Measure every kernel on every (N, K) of `shapes` at every M of `m`.
 
+    `weights` is how many elements the linears of the model have that it is for; None: more than caches hold.
     On Ctrl-C the profile of what was measured comes back with `interrupted`. `read_state` tells what
     the GPU does at the moment, so that the profile can say under which conditions it was measured.
     Raises InputError for sizes below 1 and for a device that the machine does not have.
@@ -44,12 +46,15 @@ def run_bench(
             "give at least one NxK and one M, each 1 or more",
         )
     wanted = [Shape(m=rows, n=n, k=k) for n, k in shapes for rows in m]
-    profile = empty_profile(machine, device)
+    profile = empty_profile(machine, device, weights)
     return extend_profile(profile, wanted, device, progress=progress, read_state=read_state)
 
 
-def empty_profile(machine: Machine, device: str) -> Profile:
-    """A profile of the device with its peaks and without measurements of layers."""
+def empty_profile(machine: Machine, device: str, weights: int | None = None) -> Profile:
+    """A profile of the device with its peaks and without measurements of layers.
+
+    `weights` is how many elements the linears of the model have that it is for; None: more than caches hold.
+    """
     if device not in machine.fingerprints:
         raise InputError(f"the machine document knows no device {device}", "probe this machine")
     bed = find_bed(device)
@@ -63,6 +68,7 @@ def empty_profile(machine: Machine, device: str) -> Profile:
         yardstick_s=yardstick_s,
         keeps_freed_memory=keeps,
         threads=torch.get_num_threads(),
+        weights=in_caches(weights, device),
         copy_bandwidth_bytes_per_s=facts.copy_bandwidth_bytes_per_s
         if facts
         else machine.cpu.copy_bandwidth_bytes_per_s,
@@ -102,7 +108,7 @@ def extend_profile(
     for index, shape in enumerate(wanted):
         progress(f"timing M = {shape.m}, N = {shape.n}, K = {shape.k}", index / len(wanted))
         try:
-            found = measure_shape(shape, device)
+            found = measure_shape(shape, device, profile.weights)
         except KeyboardInterrupt:
             profile = profile.model_copy(update={"interrupted": True})
             break

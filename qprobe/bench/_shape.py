@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from qprobe.bench._bed import Bed, find_bed
+from qprobe.bench._bed import SETTLE_S, Bed, find_bed
 from qprobe.bench._candidates import Candidate, Stock, list_candidates
 from qprobe.bench._verify import check_layer, relative_error
 from qprobe.documents.profile import Measurement, Shape, Skipped
@@ -20,11 +20,13 @@ BUDGET_S = 2.0
 """Seconds of timing for a shape; slow shapes take more, for the least number of samples."""
 MIN_SAMPLES = 7
 MAX_COPIES = 64
+COLD = 2
+"""Weights of so many times the last-level cache have left it when their turn comes again."""
 SHARE_OF_MEMORY = 1 / 128
 """What a candidate's copies may take of what is free; there are some thirty candidates."""
 WARM_M = 256
 """From here on, a matrix product is bound by arithmetic: two copies of the weight will do."""
-SHARED = "shared input"
+FOLLOWING = "following"
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,21 @@ class MeasuredShape:
     yardstick_s: float
 
 
-def measure_shape(shape: Shape, device: str) -> MeasuredShape:
+def measure_shape(shape: Shape, device: str, weights: int | None = None) -> MeasuredShape:
     """Time y = x·Wᵀ + b by every candidate; touches the clock and the device.
 
     Data are random with outlier features, from a fixed seed. Weights are rotated over copies that
-    together exceed the last-level cache, or over as many as a small model has layers; inputs over two.
+    together exceed the last-level cache, or have as many elements as a small model's (`weights`), or
+    are as many as a small model has layers; inputs over two.
     """
     bed = find_bed(device)
     with bed.active(), torch.no_grad():
-        return _measure(shape, bed)
+        return _measure(shape, bed, math.inf if weights is None else weights)
 
 
-def _measure(shape: Shape, bed: Bed) -> MeasuredShape:
+def _measure(shape: Shape, bed: Bed, weights: float) -> MeasuredShape:
     generator = torch.Generator(bed.device).manual_seed(0)
-    exact_bytes = shape.n * shape.k * torch.float32.itemsize
-    copies = _count_copies(shape.m, exact_bytes, bed)
+    copies = _count_copies(shape, shape.n * shape.k * torch.float32.itemsize, bed, weights)
     linears = [_random_linear(shape, generator) for _ in range(copies)]
     outliers = 1 + 20 * (torch.rand(shape.k, generator=generator, device=bed.device) < 0.01)
     inputs = [_normal(shape.m, shape.k, generator) * outliers for _ in range(2)]
@@ -65,7 +67,7 @@ def _measure(shape: Shape, bed: Bed) -> MeasuredShape:
         words = candidate.objection
         if not words:
             try:
-                layers = make_copies(candidate, linears, stock, bed)
+                layers = make_copies(candidate, linears, stock, bed, weights)
                 xs = [x.to(candidate.dtype) for x in inputs]
                 y = layers[0](xs[0])
                 words = check_layer(candidate, layers[0], xs[0], y)
@@ -79,14 +81,14 @@ def _measure(shape: Shape, bed: Bed) -> MeasuredShape:
             continue
         errors[candidate], host[candidate] = relative_error(exact, y), timing.host_s
         tasks[_name(candidate)] = timing.task
-        if bed.shares_input and candidate.kernel.input != "float":
-            tasks[_name(candidate) + SHARED] = _shared_task(layers, xs[0])
+        if bed.follows and (candidate.kernel.input != "float" or shape.m < WARM_M):
+            tasks[_name(candidate) + FOLLOWING] = _following_task(layers, xs[0])
     timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=MIN_SAMPLES)
 
     measurements = []
     for candidate, error in errors.items():
         samples = timed[_name(candidate)]
-        shared = timed.get(_name(candidate) + SHARED)
+        following = timed.get(_name(candidate) + FOLLOWING)
         measurements.append(
             Measurement(
                 cell=candidate.cell,
@@ -94,7 +96,7 @@ def _measure(shape: Shape, bed: Bed) -> MeasuredShape:
                 p20_s=samples.quantile(0.2),
                 p80_s=samples.quantile(0.8),
                 samples=len(samples.seconds),
-                shared_input_s=None if shared is None else shared.median,
+                shared_input_s=None if following is None else following.median,
                 host_s=host[candidate],
                 relative_error=error,
             )
@@ -111,10 +113,14 @@ def _random_linear(shape: Shape, generator: torch.Generator) -> nn.Linear:
 
 
 def make_copies(
-    candidate: Candidate, linears: list[nn.Linear], stock: Stock, bed: Bed
+    candidate: Candidate,
+    linears: list[nn.Linear],
+    stock: Stock,
+    bed: Bed,
+    weights: float = math.inf,
 ) -> list[nn.Linear]:
-    """The layers of a candidate to rotate over."""
-    copies = _count_copies(candidate.cell.shape.m, candidate.stored_bytes, bed)
+    """The layers of a candidate to rotate over; of `weights` elements together at most."""
+    copies = _count_copies(candidate.cell.shape, candidate.stored_bytes, bed, weights)
     return [candidate.make(linears[c % len(linears)], stock, c) for c in range(copies)]
 
 
@@ -122,15 +128,23 @@ def _normal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     return torch.randn(rows, columns, generator=generator, device=generator.device)
 
 
-def _count_copies(m: int, stored_bytes: int, bed: Bed) -> int:
-    """How many copies of a weight a candidate rotates over at M."""
-    if m >= WARM_M:
+def in_caches(weights: int | None, device: str) -> int | None:
+    """The number of a model's weights if they may stay in the caches from one pass to the next, at 4 bits; else None."""
+    if weights is None or weights // 2 >= COLD * find_bed(device).cache_bytes():
+        return None
+    return weights
+
+
+def _count_copies(shape: Shape, stored_bytes: int, bed: Bed, weights: float = math.inf) -> int:
+    """How many copies of a weight a candidate rotates over."""
+    if shape.m >= WARM_M:
         return 2
     free = bed.memory_bytes()
     most = math.inf if bed.most_bytes is None else bed.most_bytes
     most = most if free is None else min(most, free * SHARE_OF_MEMORY)
-    cold = math.ceil(2 * bed.cache_bytes() / stored_bytes)
-    return max(2, int(min(MAX_COPIES, most / stored_bytes, cold)))
+    cold = math.ceil(COLD * bed.cache_bytes() / stored_bytes)
+    there = weights / (shape.n * shape.k)
+    return max(2, int(min(MAX_COPIES, most / stored_bytes, cold, there)))
 
 
 def _name(candidate: Candidate) -> str:
@@ -138,11 +152,11 @@ def _name(candidate: Candidate) -> str:
     return f"{cell.scheme} {cell.kernel} {cell.activation_dtype} "
 
 
-def _shared_task(layers: list[nn.Linear], x: Tensor) -> Task:
-    """The layers on an input that another layer has quantized."""
+def _following_task(layers: list[nn.Linear], x: Tensor) -> Task:
+    """Each layer right after another of its kind, which has quantized their input if it had to be."""
     count, prepared = len(layers), layers[-1]
 
     def run_again(counter: int) -> None:
         layers[counter % count](x)
 
-    return Task(run_again, lambda: prepared(x), warm_up=count)
+    return Task(run_again, lambda: prepared(x), warm_up=count, warm_up_s=SETTLE_S)

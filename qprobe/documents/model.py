@@ -157,6 +157,11 @@ class Model(TopDocument):
         return self.kv_elements_per_token * tokens - beyond + crossed
 
     @property
+    def linear_weights(self) -> int:
+        """Elements of the weights of all linears, of every expert."""
+        return sum(linear.count * linear.n * linear.k for linear in self.linears)
+
+    @property
     def reads_only_text(self) -> bool:
         """Whether token ids are all that a forward pass takes: no image, no sound, no decoder's start."""
         return self.encoder_frames is None and self.cross_kv_elements_per_token == 0

@@ -41,7 +41,8 @@ class Measurement(Document):
     p80_s: Seconds
     samples: Positive
     shared_input_s: Seconds | None
-    """Median where an earlier layer has quantized the same input already; None: makes no difference."""
+    """Median right after another layer that reads the same input, and has quantized it if that is to be
+    done; None: the same."""
     host_s: Seconds | None = None
     """What the host needs to start the call on a GPU, whose own time `median_s` is; None on CPUs."""
     relative_error: Annotated[float, Field(ge=0, strict=True)]
@@ -115,6 +116,9 @@ class Profile(TopDocument):
     keeps_freed_memory: Flag
     """Whether the C library was told to, as it must be where these seconds shall come true."""
     threads: Positive
+    weights: Positive | None = None
+    """Elements that the linears of the model have for which it was measured, if they may stay in the caches
+    from one pass to the next; None: weights are read from memory, however many there are."""
     copy_bandwidth_bytes_per_s: Rate | None
     free_memory_bytes: Count | None
     peaks: dict[str, Peak]

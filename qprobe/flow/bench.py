@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qprobe.documents.model import Model
 from qprobe.documents.profile import Profile
 from qprobe.errors import InputError
 from qprobe.timing.progress import Progress, silent
@@ -30,19 +31,29 @@ def bench(
     from qprobe.kernels.device import default_device, parse_device
 
     name = default_device() if device is None else parse_device(device)
-    wanted = _shapes_of(model) if model is not None else (tuple(shapes) or DEFAULT_SHAPES)
+    facts = None if model is None else _read(model)
+    wanted = _shapes_of(facts) if facts else (tuple(shapes) or DEFAULT_SHAPES)
     from qprobe.flow.gpu_state import state_reader
     from qprobe.probe import probe_machine
 
     return run_bench(
-        probe_machine(), name, wanted, tuple(m), progress=progress, read_state=state_reader(name)
+        probe_machine(),
+        name,
+        wanted,
+        tuple(m),
+        weights=facts.linear_weights if facts else None,
+        progress=progress,
+        read_state=state_reader(name),
     )
 
 
-def _shapes_of(model: str) -> tuple[tuple[int, int], ...]:
-    """The distinct (N, K) of the model's linears, in the checkpoint's order."""
+def _read(model: str) -> Model:
     from qprobe.checkpoint import read_model
     from qprobe.flow.hub import find_model
 
-    linears = read_model(find_model(model)).linears
-    return tuple(dict.fromkeys((linear.n, linear.k) for linear in linears))
+    return read_model(find_model(model))
+
+
+def _shapes_of(model: Model) -> tuple[tuple[int, int], ...]:
+    """The distinct (N, K) of the model's linears, in the checkpoint's order."""
+    return tuple(dict.fromkeys((linear.n, linear.k) for linear in model.linears))

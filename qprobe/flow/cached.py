@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from qprobe.documents.profile import Profile
 from qprobe.timing.cache import cache_folder, recall
 
 
-def cached_profiles() -> dict[str, Profile]:
-    """Slug of the device → the newest profile of it that the cache holds."""
+def cached_profiles(weights: int) -> dict[str, Profile]:
+    """Slug of the device → the profile of it that suits a model of so many weights in linears best.
+
+    Best is what was measured for so many, then for as many as memory holds, then the newest.
+    """
     found: dict[str, Profile] = {}
     for profile in all_profiles():
         known = found.get(profile.fingerprint.slug)
-        if known is None or known.created_utc < profile.created_utc:
+        if known is None or _suits(known, weights) < _suits(profile, weights):
             found[profile.fingerprint.slug] = profile
     return found
+
+
+def _suits(profile: Profile, weights: int) -> tuple[bool, bool, datetime]:
+    return profile.weights == weights, profile.weights is None, profile.created_utc
 
 
 def all_profiles() -> Iterator[Profile]:

@@ -147,7 +147,7 @@ def _profiles_here(
     name = default_device() if device is None else parse_device(device)
     here = fingerprint(name).slug
     wanted = tuple(dict.fromkeys(targets)) or (here,)
-    found = {} if wanted == (here,) else cached_profiles()
+    found = {} if wanted == (here,) else cached_profiles(model.linear_weights)
     _require_targets(wanted, {here, *found})
     interrupted = False
     if here in wanted:

@@ -21,7 +21,8 @@ TIE_SHARE = 5e-4
 """A greater change must save this share of a group's time, at least, to be worth it."""
 DOUBT = 0.5
 """Share of its uncertainty by which a measured change must win: half of p20–p80 about a median of ten
-samples is two standard errors of it. Without this, the plan would follow the noise."""
+samples is two standard errors of it. It must win by the time to start its calls as well. Without these,
+the plan would follow the noise."""
 CASTS: dict[FloatDtype, str] = {
     scheme.weights.dtype: name
     for name, scheme in SCHEMES.items()
@@ -212,7 +213,7 @@ def rank(candidates: Sequence[Candidate], beside: Sequence[Candidate]) -> list[C
         change = CHANGE[candidate.scheme.name] / (len(CHANGE) - 1)
         goal = cost + TIE_SHARE * least * change
         if not candidate.is_plain and request.provenance != "modelled":
-            goal += DOUBT * request.uncertainty * request.value
+            goal += DOUBT * request.uncertainty * request.value + candidate.time.launches_s
         found.append(replace(candidate, cost=cost, goal=goal))
     return found
 

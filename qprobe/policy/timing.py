@@ -28,6 +28,8 @@ class GroupTime:
     decode: Quantity
     """Of one token; nothing where none is generated."""
     request: Quantity
+    launches_s: float
+    """Of the request's calls: a call in a model and one by itself may differ by as much as starting it takes."""
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -47,6 +49,7 @@ class GroupClock:
         is_eager = objective.launch == "eager"
         launch_s = profile.launch_s if is_eager else profile.graph_launch_s or 0.0
         self._cells = Cells(profile, launch_s, is_eager=is_eager)
+        self._launch_s = launch_s
         self._objective = objective
         self._known: dict[tuple[object, ...], GroupTime | Unavailable] = {}
 
@@ -86,9 +89,10 @@ class GroupClock:
                 winners[m] = _best(timed)
             elif m in rows:
                 return Unavailable(tuple(refused))
+        calls = [first.calls(objective.batch, tokens) if m else 0 for m, tokens in passes]
         times = [
-            _times(first.calls(objective.batch, tokens), winners[m][1]) if m else NOTHING
-            for m, tokens in passes
+            _times(count, winners[m][1]) if m else NOTHING
+            for count, (m, _) in zip(calls, passes, strict=True)
         ]
         prefill, decode = times[0], times[1] if objective.generate else NOTHING
         return GroupTime(
@@ -97,6 +101,11 @@ class GroupClock:
             prefill=prefill,
             decode=decode,
             request=add([(1, prefill), (objective.generate, decode)]),
+            launches_s=self._launch_s
+            * len(shapes)
+            * sum(
+                times * count for times, count in zip((1, objective.generate), calls, strict=False)
+            ),
         )
 
     def _race(

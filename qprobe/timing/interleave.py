@@ -38,6 +38,8 @@ class Task:
     warm_up: int = 1
     """Calls before each sample of a short task, outside the clock: as many as it rotates over, so that
     what fits the caches is in them, as it is when a model runs again and again."""
+    warm_up_s: float = 0.0
+    """They go on for about this long: caches take some passes to settle on what they keep."""
     clock: Callable[[], float] = time.perf_counter
     """Seconds that only go on during what counts."""
 
@@ -60,10 +62,9 @@ def time_interleaved(
     counters = dict.fromkeys(tasks, 0)
     first = {name: _sample(task, counters, name, 1) for name, task in tasks.items()}
     is_short = {name: seconds < LONG_S for name, seconds in first.items()}
-    repeats = {
-        name: _count_repeats(task, _sample(task, counters, name, 1)) if is_short[name] else 1
-        for name, task in tasks.items()
-    }
+    again = {n: _sample(t, counters, n, 1) if is_short[n] else first[n] for n, t in tasks.items()}
+    repeats = {n: _count_calls(t.shortest_s, again[n]) for n, t in tasks.items()}
+    warm_ups = {n: max(t.warm_up, _count_calls(t.warm_up_s, again[n])) for n, t in tasks.items()}
     taken: dict[str, list[float]] = {name: [] for name in tasks}
     order = list(tasks)
     start = time.perf_counter()
@@ -78,7 +79,7 @@ def time_interleaved(
             is_slow = prune and tasks[name].is_rival and min(seconds, default=0.0) > bar
             if not is_slow or len(seconds) < DOMINATED_SAMPLES:
                 if is_short[name]:
-                    _sample(tasks[name], counters, name, tasks[name].warm_up)
+                    _sample(tasks[name], counters, name, warm_ups[name])
                 seconds.append(_sample(tasks[name], counters, name, repeats[name]))
     return {name: Samples(tuple(seconds)) for name, seconds in taken.items()}
 
@@ -105,9 +106,9 @@ def _unrest(timed: Mapping[str, Samples]) -> float:
     return statistics.median_high(often or [item.spread for item in timed.values()])
 
 
-def _count_repeats(task: Task, seconds: float) -> int:
-    """How many calls make a sample that is long enough."""
-    return max(1, math.ceil(task.shortest_s / max(seconds, 1e-9)))
+def _count_calls(least_s: float, seconds: float) -> int:
+    """How many calls take that long at least."""
+    return max(1, math.ceil(least_s / max(seconds, 1e-9)))
 
 
 def _sample(task: Task, counters: dict[str, int], name: str, repeats: int) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from qprobe.bench._bed import SETTLE_S
+from qprobe.bench._between import Stopwatch, make_interlude
 from qprobe.documents.model import Linear, Model
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import GroupPlan, Plan
@@ -45,7 +47,8 @@ def measure_groups(plan: Plan, model: Model, budget_s: float) -> list[GroupResul
         alike.setdefault(f"{shapes} {inside[0].rows} {stripped}", (decision, []))[1].append(group)
     results = []
     for decision, groups in alike.values():
-        timed = _time(decision, members[groups[0]], plan.objective, dtype, budget_s)
+        inside = members[groups[0]]
+        timed = _time(decision, inside, plan.objective, dtype, budget_s, model.linear_weights)
         if timed is not None:
             results.append(
                 GroupResult(
@@ -67,15 +70,19 @@ def _time(
     objective: Objective,
     dtype: torch.dtype,
     budget_s: float,
+    weights: int,
 ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Seconds of a request by round, planned and plain; None where the plan leaves plain layers."""
+    """Seconds of a request by round, planned and plain; None where the plan leaves plain layers.
+
+    As in the model: after other work, over as many copies as have the model's number of weights.
+    """
     plan, first = decision.plan, linears[0]
     passes = {first.m(objective.batch, objective.prompt): 1}
     if objective.generate:
         m = first.m(objective.batch, 1)
         passes[m] = passes.get(m, 0) + objective.generate
     size = sum(n for n, _ in decision.members)
-    count = count_copies(size, first.k, 4, min(passes))
+    count = max(2, min(count_copies(size, first.k, 4, min(passes)), weights // (size * first.k)))
     planned: list[list[nn.Linear]] = []
     plain: list[list[nn.Linear]] = []
     for seed in range(count):
@@ -89,8 +96,12 @@ def _time(
     tasks = {}
     for m in passes:
         xs = [draw_rows(m, first.k, seed).to(dtype) for seed in range(2)]
-        tasks[f"planned {m}"] = Task(_Runner(planned, xs), is_rival=False)
-        tasks[f"plain {m}"] = Task(_Runner(plain, xs), is_rival=False)
+        for name, copies in (("planned", planned), ("plain", plain)):
+            clock = Stopwatch()
+            run = _Runner(copies, xs, clock.leave_out(make_interlude(m, first.k)))
+            tasks[f"{name} {m}"] = Task(
+                run, is_rival=False, warm_up=count, warm_up_s=SETTLE_S, clock=clock
+            )
     with torch.no_grad():
         timed = time_calmly(tasks, budget_s=budget_s, min_samples=MIN_SAMPLES)
     totals = []
@@ -103,11 +114,17 @@ def _time(
 class _Runner:
     """All members of a group on one input, copy after copy."""
 
-    def __init__(self, copies: Sequence[Sequence[nn.Linear]], xs: Sequence[Tensor]) -> None:
-        self._copies, self._xs = copies, xs
+    def __init__(
+        self,
+        copies: Sequence[Sequence[nn.Linear]],
+        xs: Sequence[Tensor],
+        interlude: Callable[[], object],
+    ) -> None:
+        self._copies, self._xs, self._interlude = copies, xs, interlude
 
     def __call__(self, counter: int) -> None:
-        """Run copy number `counter`."""
+        """Run copy number `counter`, after other work."""
+        self._interlude()
         x = self._xs[counter % len(self._xs)]
         for layer in self._copies[counter % len(self._copies)]:
             layer(x)

@@ -35,7 +35,7 @@ def measure_cell(shape: Shape, bed: Gpu, budget_s: float, schemes: Sequence[str]
 def _measure(shape: Shape, bed: Gpu, budget_s: float, schemes: Sequence[str]) -> GpuCell:
     generator = torch.Generator(bed.device).manual_seed(0)
     exact_bytes = shape.n * shape.k * torch.float32.itemsize
-    count = _shape._count_copies(shape.m, exact_bytes, bed)
+    count = _shape._count_copies(shape, exact_bytes, bed)
     linears = [_shape._random_linear(shape, generator) for _ in range(count)]
     inputs = [torch.randn(shape.m, shape.k, generator=generator, device=bed.device) for _ in "ab"]
     rows_checked = _some_rows(shape.m)
@@ -98,7 +98,7 @@ def _ways(
 
             def make_peer(way=way, dtype=dtype) -> list[nn.Linear]:  # type: ignore[no-untyped-def]
                 stored = SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, "bfloat16")
-                copies = _shape._count_copies(shape.m, stored, bed)
+                copies = _shape._count_copies(shape, stored, bed)
                 return [way.make(linears[c % len(linears)], dtype) for c in range(copies)]
 
             size = SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, name)

@@ -21,7 +21,7 @@ class PlantedBed:
     device = torch.device("cpu")
     compute_dtypes = ("bfloat16", "float16")
     most_bytes = Gpu.most_bytes
-    shares_input = False
+    follows = False
 
     def __init__(self, cache=0, memory=None):
         self.cache, self.memory, self.made = cache, memory, 0
@@ -94,7 +94,7 @@ def test_a_layer_that_fails_when_it_runs_is_skipped_with_its_words(bed, monkeypa
 def test_weights_are_rotated_over_more_than_the_second_level_cache(
     cache, memory, m, stored, copies
 ):
-    assert _shape._count_copies(m, stored, PlantedBed(cache, memory)) == copies
+    assert _shape._count_copies(Shape(m=m, n=8, k=8), stored, PlantedBed(cache, memory)) == copies
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ def measured(monkeypatch):
     seen = []
     exact = running.measure_shape
 
-    def listen(shape, device):
+    def listen(shape, *how):
         seen.append(shape)
-        return exact(shape, device)
+        return exact(shape, *how)
 
     monkeypatch.setattr(running, "measure_shape", listen)
     return seen
@@ -69,11 +69,11 @@ def test_a_device_that_the_machine_does_not_have_is_refused(machine):
 def test_an_interrupt_keeps_what_was_measured(machine, monkeypatch):
     exact, calls = running.measure_shape, []
 
-    def interrupt(shape, device):
+    def interrupt(shape, *how):
         calls.append(shape)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return exact(shape, device)
+        return exact(shape, *how)
 
     monkeypatch.setattr(running, "measure_shape", interrupt)
     profile = run_bench(machine, "cpu", [(8, 16), (4, 4), (2, 2)], [1])
@@ -143,11 +143,11 @@ def test_an_interrupt_leaves_the_cache_with_what_was_measured(
     model = read_model(tiny_bert(tmp_path / "bert"))
     listening, stop = running.measure_shape, []
 
-    def interrupt(shape, device):
+    def interrupt(shape, *how):
         if len(measured) == 2 and not stop:
             stop.append(True)
             raise KeyboardInterrupt
-        return listening(shape, device)
+        return listening(shape, *how)
 
     monkeypatch.setattr(running, "measure_shape", interrupt)
     profile = ensure_profile(model, Objective(batch=1, prompt=6), "cpu", machine)
@@ -156,6 +156,32 @@ def test_an_interrupt_leaves_the_cache_with_what_was_measured(
     whole = ensure_profile(model, Objective(batch=1, prompt=6), "cpu", machine)
     assert not whole.interrupted
     assert len(measured) == len(set(measured)), "nothing was measured twice"
+
+
+def test_a_small_model_is_measured_over_as_many_weights_as_it_has(machine, tmp_path, monkeypatch):
+    """They stay in the caches, where those of a large model with layers of the same shapes do not."""
+    model, swept = read_model(tiny_bert(tmp_path / "bert")), []
+    exact = running.measure_shape
+
+    def listen(shape, device, weights):
+        swept.append(weights)
+        return exact(shape, device, weights)
+
+    monkeypatch.setattr(running, "measure_shape", listen)
+    asked = Objective(batch=1, prompt=6)
+    small = ensure_profile(model, asked, "cpu", machine)
+    assert small.weights == model.linear_weights == sum(x.n * x.k for x in model.linears)
+    assert set(swept) == {small.weights}
+    swept.clear()
+    many = tuple(
+        model.linears[0].model_copy(update={"tensor": f"{i}.weight", "fusion_group": f"{i}", "n": 2**20, "k": 2**10})
+        for i in range(1)
+    )  # fmt: skip
+    monkeypatch.setattr(ensuring, "wanted_shapes", lambda *_: small.shapes())
+    large = ensure_profile(model.model_copy(update={"linears": many}), asked, "cpu", machine)
+    assert large.weights is None
+    assert set(swept) == {None}
+    assert ensure_profile(model, asked, "cpu", machine, measure="never").weights == small.weights
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(machine, tmp_path, monkeypatch):
@@ -184,8 +210,8 @@ def test_seconds_are_expressed_at_the_speed_of_the_middle_of_the_run(machine, mo
     """A machine that is twice as slow for one shape is not taken to be slow at that shape."""
     exact, slow = running.measure_shape, Shape(m=1, n=8, k=16)
 
-    def drifting(shape, device):
-        found = exact(shape, device)
+    def drifting(shape, *how):
+        found = exact(shape, *how)
         factor = 2.0 if shape == slow else 1.0
         scaled = [
             m.model_copy(update={"median_s": 1e-3 * factor, "p20_s": 1e-3, "p80_s": 2e-3})

@@ -1,11 +1,15 @@
 """One shape measured: every candidate accounted for, verified before it is timed."""
 
 import dataclasses
+import math
+import time
 
 import pytest
 import torch
 
+from qprobe.bench import _bed
 from qprobe.bench import _shape as bench_shape
+from qprobe.bench._between import make_interlude
 from qprobe.bench._candidates import list_candidates
 from qprobe.bench._shape import measure_shape
 from qprobe.documents.profile import Shape
@@ -41,13 +45,44 @@ def test_the_unquantized_layer_is_always_among_them():
     assert ("BF16", "reference", "bfloat16") in cells
 
 
-def test_a_shared_input_is_timed_only_where_it_makes_a_difference():
-    found = measure_shape(Shape(m=4, n=8, k=8), "cpu")
-    measurements, _ = found.measurements, found.skipped
+def test_a_layer_after_another_on_the_same_input_is_timed_where_it_makes_a_difference():
     kernels = {kernel.id: kernel for kernel in kernels_for("cpu")}
-    for item in measurements:
-        quantizes = kernels[item.cell.kernel].input != "float"
-        assert (item.shared_input_s is not None) == quantizes
+    for m in (4, bench_shape.WARM_M):
+        for item in measure_shape(Shape(m=m, n=8, k=8), "cpu").measurements:
+            differs = kernels[item.cell.kernel].input != "float" or m < bench_shape.WARM_M
+            assert (item.shared_input_s is not None) == differs
+
+
+def test_other_work_comes_before_each_layer_and_is_not_counted(monkeypatch):
+    ran = []
+
+    def make_interlude(rows, features):
+        assert (rows, features) == (3, 4)
+        return lambda: ran.append("other") or time.sleep(0.01)
+
+    monkeypatch.setattr(_bed, "make_interlude", make_interlude)
+    task = _bed.Processor().time_layers([lambda _x: ran.append("layer")], [torch.ones(3, 4)]).task
+    start = task.clock()
+    for counter in range(5):
+        task.run(counter)
+    assert ran == ["other", "layer"] * 5
+    assert 0 < task.clock() - start < 0.01
+
+
+@pytest.mark.parametrize(("rows", "features"), [(1, 1), (3, 70), (5000, 4096)])
+def test_what_comes_before_is_of_the_size_of_the_input_and_never_large(rows, features):
+    y = make_interlude(rows, features)()
+    assert torch.isfinite(y).all()
+    assert y.numel() == min(rows, 64) * min(features, 256)
+
+
+@pytest.mark.parametrize(
+    ("weights", "copies"), [(None, 64), (10 * 8 * 16, 10), (8 * 16 + 1, 2), (1, 2)]
+)
+def test_weights_are_rotated_over_no_more_copies_than_the_model_has(monkeypatch, weights, copies):
+    monkeypatch.setattr(bench_shape, "MAX_COPIES", 64)
+    shape, most = Shape(m=1, n=8, k=16), math.inf if weights is None else weights
+    assert bench_shape._count_copies(shape, 8 * 16, _bed.Processor(), most) == copies
 
 
 def test_a_kernel_that_gives_wrong_numbers_is_not_timed(monkeypatch):

@@ -97,6 +97,23 @@ def test_a_target_may_be_in_the_cache(calls, model):
     assert calls["profiles"] == ["h100", "cpu-test"]
 
 
+def test_of_a_target_the_profile_for_models_of_this_size_is_taken(calls, model, monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        qprobe.policy,
+        "make_plan",
+        lambda _m, profiles, *_: taken.append(*profiles) or samples.plan(),
+    )
+    remember(factory.profile(slug="h100", weights=MODEL.linear_weights + 1), "h100-other")
+    plan(model, Objective(), targets=("h100",))
+    remember(factory.profile(slug="h100"), "h100")
+    plan(model, Objective(), targets=("h100",))
+    remember(factory.profile(slug="h100", weights=MODEL.linear_weights), "h100-this")
+    remember(factory.profile(slug="h100"), "h100-newer")
+    plan(model, Objective(), targets=("h100",))
+    assert [p.weights for p in taken] == [MODEL.linear_weights + 1, None, MODEL.linear_weights]
+
+
 def test_a_target_elsewhere_is_not_measured_here(calls, model):
     remember(factory.profile(slug="h100"), "h100-1")
     plan(model, Objective(), targets=("h100",))

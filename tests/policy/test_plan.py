@@ -302,6 +302,14 @@ def test_a_saving_must_exceed_the_noise_that_it_was_measured_in(spread, expected
     assert found.predicted.seconds.provenance == "measured"
 
 
+@pytest.mark.parametrize(("launch_s", "expected"), [(1e-6, "W8A8"), (4e-5, "NONE")])
+def test_a_saving_must_exceed_the_time_to_start_the_calls(launch_s, expected):
+    """A call in a model and the same by itself differ by as much, for layers of some microseconds."""
+    tiny = measured_profile(MODEL, lambda scheme, *_: 6e-5 if scheme == "W8A8" else 9e-5)
+    found = section(on=tiny.model_copy(update={"launch_s": launch_s}))
+    assert schemes(found) == only(expected)
+
+
 def test_dequantizing_first_is_never_taken_to_be_faster_than_the_plain_layer():
     lucky = measured_profile(
         MODEL,

@@ -77,6 +77,20 @@ def test_a_sample_begins_warm_where_the_calls_are_short():
     assert seen.count("long") == 1 + 2
 
 
+def test_a_short_task_is_warmed_up_for_as_long_as_it_asks():
+    """Caches settle on what they keep only after some passes."""
+    now, runs = [0.0], []
+
+    def run(counter):
+        runs.append(counter)
+        now[0] += 1e-3
+
+    task = Task(run, shortest_s=2e-3, warm_up_s=9e-3, clock=lambda: now[0])
+    timed = time_interleaved({"a": task}, budget_s=0, min_samples=3)
+    assert len(timed["a"].seconds) == 3
+    assert len(runs) == 2 + 3 * (9 + 2)
+
+
 def test_a_clock_that_stands_still_leaves_out_what_does_not_count():
     stopped = 0.0
 
