@@ -17,18 +17,11 @@
 
 static_assert(QP_TILE_M == QP_THREADS / 32 * kChains * 16 && QP_TILE_K == 32, "16 rows for each warp and chain");
 
-// Four neighbours along k: 1, 1.5, 2 and 3 of x, up or down, and ±1 of w; over all k their products sum up to −3. As
-// e4m3, 0x38 is 1, 0x3c 1.5, 0x40 2, 0x44 3, and 0xb8 −1.
-QP_DEVICE uint32_t operand(int i, bool is_weight) {
-  if (is_weight) return i % 2 && i < 7 ? 0xb838b838u : 0x38b838b8u;
-  return i % 4 < 2 ? 0x44403c38u : 0x383c4044u;
-}
-
 QP_KERNEL __launch_bounds__(QP_THREADS) peak_fp8(float* __restrict__ y, int iterations) {
   const int t = threadIdx.x & 3;
-  const uint32_t low = operand(t, false), high = operand(t + 4, false);
+  const uint32_t low = qp_peak_e4m3(t, false), high = qp_peak_e4m3(t + 4, false);
   const uint32_t a[4] = {low, low, high, high};
-  uint32_t b[2] = {operand(t, true), operand(t + 4, true)};
+  uint32_t b[2] = {qp_peak_e4m3(t, true), qp_peak_e4m3(t + 4, true)};
   // 0, which the compiler cannot know: where products are emulated, it would compute equal ones once and add their results.
   const uint32_t nothing = gridDim.y - 1;
   float sums[kChains][4];

@@ -21,18 +21,11 @@
 
 static_assert(QP_TILE_M == QP_THREADS / 32 * kChains * 16 && QP_TILE_K == 16, "16 rows for each warp and chain");
 
-// Two neighbours along k: 1 … 5 of x, and ±1 of w; over all k their products sum up to 1.
-QP_DEVICE uint32_t operand(int i, bool is_weight) {
-  const float sign = i % 2 ? -1.0f : 1.0f;
-  const float low = is_weight ? sign : i / 2 + 1.0f, high = is_weight ? -sign : i == 7 ? i / 2 + 2.0f : i / 2 + 1.0f;
-  return qp_act2_from_floats(low, high);
-}
-
 QP_KERNEL __launch_bounds__(QP_THREADS) peak_hmma(float* __restrict__ y, int iterations) {
   const int t = threadIdx.x & 3;
-  const uint32_t low = operand(t, false), high = operand(t + 4, false);
+  const uint32_t low = qp_peak_pair(t, false), high = qp_peak_pair(t + 4, false);
   const uint32_t a[4] = {low, low, high, high};
-  const uint32_t b[2] = {operand(t, true), operand(t + 4, true)};
+  const uint32_t b[2] = {qp_peak_pair(t, true), qp_peak_pair(t + 4, true)};
   float sums[kChains][4];
 #pragma unroll
   for (int c = 0; c < kChains; c++) sums[c][0] = sums[c][1] = sums[c][2] = sums[c][3] = 0.0f;

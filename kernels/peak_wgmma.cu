@@ -10,35 +10,11 @@
 //: arguments = ["y", "iterations"]
 //: sass = { needs = ["IGMMA.64x256x32"], at_least = 4, max_registers = 200 }
 
-#include "peak.cuh"
-
-constexpr int kSums = QP_TILE_N / 2, kRowWords = QP_TILE_K / 4;
-static_assert(QP_SHARED_BYTES == (QP_TILE_M + QP_TILE_N) * QP_TILE_K, "shared memory holds the operands and no more");
+#include "peak_wgmma.cuh"
 
 QP_KERNEL __launch_bounds__(QP_THREADS) peak_wgmma(int* __restrict__ y, int iterations) {
   QP_SHARED_DYNAMIC(shared);
-  for (int i = threadIdx.x; i < (QP_TILE_M + QP_TILE_N) * kRowWords; i += QP_THREADS) {
-    const int row = i / kRowWords, word = i % kRowWords, chunk = word / 4 ^ (row & 7);
-    qp_store4(shared + row * QP_TILE_K + chunk * 16 + word % 4 * 4, qp_peak_word(word, row >= QP_TILE_M));
-  }
-  qp_fence_async_proxy();
-  qp_sync();
-  const unsigned char* x = shared + threadIdx.x / 128 * 64 * QP_TILE_K;
-  const unsigned char* w = shared + QP_TILE_M * QP_TILE_K;
-  int sums[kSums];
-#pragma unroll
-  for (int i = 0; i < kSums; i++) sums[i] = 0;
-  for (int t = 0; t < iterations; t++) {
-    qp_wgmma_fence();
-#pragma unroll
-    for (int at = 0; at < QP_TILE_K; at += 32)
-      qp_wgmma_s8_64x256x32(sums, qp_wgmma_descriptor(x + at), qp_wgmma_descriptor(w + at));
-    qp_wgmma_commit();
-    qp_wgmma_wait<1>();
-  }
-  qp_wgmma_finish(sums);
-  int total = 0;
-#pragma unroll
-  for (int i = 0; i < kSums; i++) total += sums[i];
-  y[blockIdx.x * QP_THREADS + threadIdx.x] = total;
+  qp_peak_wgmma(
+      shared, y, iterations, [](int i, bool is_weight) { return qp_peak_word(i, is_weight); },
+      [](int (&sums)[kSums], uint64_t x, uint64_t w) { qp_wgmma_s8_64x256x32(sums, x, w); });
 }

@@ -446,19 +446,21 @@ QP_DEVICE void qp_wgmma_wait() {
 
 // Waits for all products, and keeps what is made of the accumulators behind the wait: the compiler takes them for the
 // result of the last product, and would use them as soon as that was issued.
-template <int kCount>
-QP_DEVICE void qp_wgmma_finish(int (&d)[kCount]) {
-  qp_wgmma_wait<0>();
-#pragma unroll
-  for (int i = 0; i < kCount; i++) asm volatile("" : "+r"(d[i]) :: "memory");
-}
+#define QP_WGMMA_FINISH(number, constraint)                                                \
+  template <int kCount>                                                                    \
+  QP_DEVICE void qp_wgmma_finish(number (&d)[kCount]) {                                    \
+    qp_wgmma_wait<0>();                                                                    \
+    _Pragma("unroll") for (int i = 0; i < kCount; i++) asm volatile("" : "+" constraint(d[i]) :: "memory"); \
+  }
+QP_WGMMA_FINISH(int, "r")
+QP_WGMMA_FINISH(float, "f")
 
 // Makes this thread's writes to shared memory visible to wgmma.
 QP_DEVICE void qp_fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-#define QP_D4(i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])
-#define QP_D16(i) QP_D4(i), QP_D4(i + 4), QP_D4(i + 8), QP_D4(i + 12)
-#define QP_D64(i) QP_D16(i), QP_D16(i + 16), QP_D16(i + 32), QP_D16(i + 48)
+#define QP_D4(c, i) "+" c(d[i]), "+" c(d[i + 1]), "+" c(d[i + 2]), "+" c(d[i + 3])
+#define QP_D16(c, i) QP_D4(c, i), QP_D4(c, i + 4), QP_D4(c, i + 8), QP_D4(c, i + 12)
+#define QP_D64(c, i) QP_D16(c, i), QP_D16(c, i + 16), QP_D16(c, i + 32), QP_D16(c, i + 48)
 
 QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) {
   asm volatile(
@@ -468,22 +470,38 @@ QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) {
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
       "}, %64, %65, 1;"
-      : QP_D64(0) : "l"(a), "l"(b));
+      : QP_D64("r", 0) : "l"(a), "l"(b));
 }
 
+// Of 256 columns. `modifiers`: of floating-point numbers the signs of a and b, of 16 bits that neither is transposed.
+#define QP_WGMMA_256(instruction, constraint, modifiers)                                              \
+  asm volatile(                                                                                       \
+      "wgmma.mma_async.sync.aligned." instruction " {"                                                \
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                        \
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "              \
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "              \
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "              \
+      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "              \
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "              \
+      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "  \
+      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"\
+      "}, %128, %129, 1" modifiers ";"                                                                \
+      : QP_D64(constraint, 0), QP_D64(constraint, 64) : "l"(a), "l"(b))
+
 QP_DEVICE void qp_wgmma_s8_64x256x32(int (&d)[128], uint64_t a, uint64_t b) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n256k32.s32.s8.s8 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-      "}, %128, %129, 1;"
-      : QP_D64(0), QP_D64(64) : "l"(a), "l"(b));
+  QP_WGMMA_256("m64n256k32.s32.s8.s8", "r", "");
+}
+
+QP_DEVICE void qp_wgmma_f16_64x256x16(float (&d)[128], uint64_t a, uint64_t b) {
+  QP_WGMMA_256("m64n256k16.f32.f16.f16", "f", ", 1, 1, 0, 0");
+}
+
+QP_DEVICE void qp_wgmma_bf16_64x256x16(float (&d)[128], uint64_t a, uint64_t b) {
+  QP_WGMMA_256("m64n256k16.f32.bf16.bf16", "f", ", 1, 1, 0, 0");
+}
+
+QP_DEVICE void qp_wgmma_e4m3_64x256x32(float (&d)[128], uint64_t a, uint64_t b) {
+  QP_WGMMA_256("m64n256k32.f32.e4m3.e4m3", "f", ", 1, 1");
 }
 #endif
 

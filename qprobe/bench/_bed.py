@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from qprobe.bench._between import Stopwatch, make_interlude
 from qprobe.bench._candidates import COMPUTE_DTYPES
 from qprobe.documents.base import FloatDtype
-from qprobe.kernels.device import available_memory_bytes, last_level_cache_bytes
+from qprobe.kernels.resources import available_memory_bytes, last_level_cache_bytes
 from qprobe.timing import yardstick
 from qprobe.timing.event_clock import EventClock
 from qprobe.timing.graphs import capture, host_seconds

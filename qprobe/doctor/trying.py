@@ -17,7 +17,7 @@ from qprobe.doctor.native import lack_of
 from qprobe.doctor.recorded import absent_of, not_installed
 from qprobe.documents.finding import Speed, Trial, Verdict
 from qprobe.documents.machine import Machine
-from qprobe.kernels.device import available_memory_bytes
+from qprobe.kernels.resources import available_memory_bytes
 
 FIRST = ("qprobe", "torch")
 RUNS = 4

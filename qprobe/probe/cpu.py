@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from qprobe.documents.machine import Cpu, Fingerprint, Int8SelfTest
-from qprobe.kernels import device
+from qprobe.kernels import device, resources
 from qprobe.probe.isolated import SelfTestAnswer
 
 T = TypeVar("T")
@@ -39,13 +39,15 @@ def probe_cpu(
         architecture=platform.machine(),
         features=known.features if known else device.cpu_features(),
         physical_cores=told("physical_cores", count_physical_cores(), "/sys does not tell"),
-        usable_cores=device.usable_cores(),
+        usable_cores=resources.usable_cores(),
         last_level_cache_bytes=told(
-            "last_level_cache_bytes", device.last_level_cache_bytes(), "/sys does not tell"
+            "last_level_cache_bytes", resources.last_level_cache_bytes(), "/sys does not tell"
         ),
-        memory_bytes=told("memory_bytes", device.memory_bytes(), "/proc/meminfo does not tell"),
+        memory_bytes=told("memory_bytes", resources.memory_bytes(), "/proc/meminfo does not tell"),
         available_memory_bytes=told(
-            "available_memory_bytes", device.available_memory_bytes(), "/proc/meminfo does not tell"
+            "available_memory_bytes",
+            resources.available_memory_bytes(),
+            "/proc/meminfo does not tell",
         ),
         copy_bandwidth_bytes_per_s=told("copy_bandwidth_bytes_per_s", copy, slow),
         read_bandwidth_bytes_per_s=told("read_bandwidth_bytes_per_s", read, slow),
@@ -61,10 +63,10 @@ def _int8(tested: SelfTestAnswer) -> Int8SelfTest | None:
     return tested.int8
 
 
-def count_physical_cores(root: Path = device.ROOT) -> int | None:
+def count_physical_cores(root: Path = resources.ROOT) -> int | None:
     """Cores that are not threads of another, or None where the system does not tell."""
     cores = set()
-    for folder in device.find_files(root / "sys/devices/system/cpu", "cpu[0-9]*/topology"):
+    for folder in resources.find_files(root / "sys/devices/system/cpu", "cpu[0-9]*/topology"):
         try:
             package, core = folder / "physical_package_id", folder / "core_id"
             cores.add((package.read_text().strip(), core.read_text().strip()))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from qprobe.documents.machine import Host
-from qprobe.kernels.device import ROOT, cpu_quotas, find_files, memory_limits
+from qprobe.kernels.resources import ROOT, cpu_quotas, find_files, memory_limits
 from qprobe.timing.cache import cache_folder
 
 # What the path of a process's cgroup holds, by the runtime that started its container.

@@ -10,7 +10,7 @@ import sys
 import time
 
 from qprobe.documents.machine import Nvrtc
-from qprobe.kernels.device import available_memory_bytes, last_level_cache_bytes
+from qprobe.kernels.resources import available_memory_bytes, last_level_cache_bytes
 from qprobe.probe.isolated import AT_MOST, QUESTIONS, SelfTestAnswer
 from qprobe.probe.torch_facts import TorchFacts, ask_torch
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from qprobe.timing.samples import ratio_of
 from tests.bench.gpu_marks import find_baseline, list_marks
-from tests.bench.gpu_report import GpuReport
+from tests.bench.gpu_report import GpuCell, GpuReport
+
+NOTHING = "No speed of any kernel was measured in this run."
 
 
 def gpu_page(report: GpuReport) -> str:
     """One table a cell, the fastest first, and what was asked of the kernels."""
-    return "\n".join([*_head(report), *list_marks(report), *_cells(report), *_tail(report)]) + "\n"
+    is_measured = any(cell.is_measured for cell in report.cells)
+    marks: Iterable[str] = list_marks(report) if is_measured else (f"**{NOTHING}**", "")
+    return "\n".join([*_head(report), *marks, *_cells(report), *_tail(report)]) + "\n"
 
 
 def _head(report: GpuReport) -> Iterator[str]:
@@ -48,6 +52,11 @@ def _cells(report: GpuReport) -> Iterator[str]:
     for cell in report.cells:
         yield f"## M = {cell.m}, N = {cell.n}, K = {cell.k}"
         yield ""
+        if not cell.is_measured:
+            yield "No speed was measured for this shape."
+            yield ""
+            yield from _failures(cell)
+            continue
         yield "| way | scheme | type | µs | speed over 16 bits | of the copy | host µs | error |"
         yield "|---|---|---|---:|---:|---:|---:|---:|"
         timed = [row for row in cell.rows if row.seconds]
@@ -65,10 +74,14 @@ def _cells(report: GpuReport) -> Iterator[str]:
                 f"| {share:.0%} | {host} | {error} |"
             )
         yield ""
-        for row in cell.rows:
-            if row.status == "failed":
-                yield f"- {row.label} {row.scheme} {row.dtype} was not timed: {row.reason}"
-        yield ""
+        yield from _failures(cell)
+
+
+def _failures(cell: GpuCell) -> Iterator[str]:
+    for row in cell.rows:
+        if row.status == "failed":
+            yield f"- {row.label} {row.scheme} {row.dtype} was not timed: {row.reason}"
+    yield ""
 
 
 def _tail(report: GpuReport) -> Iterator[str]:

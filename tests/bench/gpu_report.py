@@ -55,6 +55,11 @@ class GpuCell(Document):
     """Of the weight in float32; narrower ones have more, beyond the L2 as well."""
     rows: tuple[GpuRow, ...]
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether any way to multiply was timed."""
+        return any(row.seconds for row in self.rows)
+
 
 class LaunchCost(Document):
     """What the host needs to start a kernel, and a layer around it."""

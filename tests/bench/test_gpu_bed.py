@@ -13,9 +13,10 @@ from qprobe.bench._bed import Gpu
 from qprobe.documents.files import load_document, save_document
 from qprobe.documents.machine import Fingerprint, GpuState
 from qprobe.documents.objective import Objective
-from qprobe.documents.profile import Profile
+from qprobe.documents.profile import Peak, Profile
 from qprobe.kernels import gpus, registry
 from qprobe.kernels.cuda import _products, driver
+from qprobe.kernels.cuda.portfolio import sources_of
 from qprobe.kernels.cuda.probes import PeakProbe
 from qprobe.kernels.torch_cuda import _operators
 from qprobe.policy import make_plan
@@ -137,6 +138,26 @@ def test_a_unit_that_computes_wrongly_has_no_rate(machine, caplog):
     profile = run_bench(machine, DEVICE, SHAPES, [1])
     assert "peak_imma" not in profile.peaks
     assert "peak_imma computes 3, not 4: its speed is not measured" in caplog.text
+
+
+def test_the_roof_of_a_type_is_its_fastest_unit():
+    slow, fast = (Peak(ops_per_s=rate, support="native") for rate in (1e14, 2e14))
+    emulated = Peak(ops_per_s=1e13, support="emulated")
+    peaks = {"int8": slow, "peak_imma": emulated, "peak_wgmma": fast, "bfloat16": fast}
+    peaks |= {"peak_wgmma_16 bfloat16": slow, "peak_fp8": emulated, "float32": slow}
+    raised = _gpu.raise_to_units(peaks)
+    assert raised == peaks | {"int8": fast, "float8_e4m3fn": emulated}
+
+
+def test_every_unit_that_multiplies_a_type_is_a_probe():
+    """Names as `list_peaks` gives them, of every probe but that of 4 bits, which no scheme multiplies."""
+    named = {name for units in _gpu.UNITS.values() for name in units}
+    known = {
+        source.name if build.activation is None else f"{source.name} {build.activation}"
+        for source in sources_of("peak")
+        for build in source.builds.values()
+    }
+    assert named == known - {"peak_imma_s4"}
 
 
 def test_kernels_above_their_rows_are_not_timed(machine):

@@ -131,6 +131,22 @@ def test_the_fastest_comes_first_with_its_ratio():
     )
 
 
+def test_where_nothing_was_timed_the_page_says_so_plainly():
+    failed = GpuRow(kind="bundled", label="cuda.gemv_w4a16", scheme="W4A16", dtype="float16",
+                    status="failed", reason="no luck")  # fmt: skip
+    empty = GpuCell(m=1, n=64, k=64, copies=2, rows=(failed,))
+    for cells in ((), (empty,)):
+        page = gpu_page(report(cells=cells))
+        assert "**No speed of any kernel was measured in this run.**" in page
+        assert "| reached" not in page
+    assert "No speed was measured for this shape." in page
+    assert "cuda.gemv_w4a16 W4A16 float16 was not timed: no luck" in page
+    some = gpu_page(report(cells=(*report().cells, empty)))
+    assert "of any kernel" not in some
+    assert some.count("No speed was measured for this shape.") == 1
+    assert "No speed" not in gpu_page(report())
+
+
 def test_a_tree_with_changes_is_told():
     assert "with changes that are not committed" in gpu_page(report(dirty=True))
 

@@ -88,12 +88,7 @@ int from_s4(uint32_t bits) { return static_cast<int>(bits ^ 8) - 8; }
 float from_half(uint32_t bits) { return half_to_float(bits); }
 float from_bfloat16(uint32_t bits) { return reinterpret<float>(bits << 16); }
 
-float from_e4m3(uint32_t bits) {
-  const uint32_t exponent = bits >> 3 & 15, fraction = bits & 7;
-  if (exponent == 15 && fraction == 7) return NAN;
-  const float magnitude = exponent ? std::ldexp(1.0f + fraction / 8.0f, exponent - 7) : std::ldexp(fraction / 8.0f, -6);
-  return bits & 128 ? -magnitude : magnitude;
-}
+float from_e4m3(uint32_t bits) { return e4m3_to_float(bits); }
 
 // Shared memory has 32 banks of 4 bytes: of the 8 rows of a matrix, those that start in the same banks at different
 // addresses are read one after the other.

@@ -59,6 +59,8 @@ extern unsigned lane_index;
 
 [[noreturn]] void fail(const char* words);
 void check_aligned(const void* address, int bytes, const char* what);
+// What wgmma must not read before a fence, if it is in shared memory.
+void note_store(const void* address, size_t bytes);
 
 // Memory of the running block, the same for all its threads, full of garbage at first.
 void* shared_object(const void* identity, size_t bytes);
@@ -88,12 +90,15 @@ void copy_wait(int pending);
 // Products of a warpgroup.
 uint64_t wgmma_descriptor(const void* shared);
 void wgmma_fence();
-void wgmma_issue(int* d, int columns, uint64_t a, uint64_t b);
+// What is multiplied; sums are int32 or float32.
+enum class Numbers { s8, f16, bf16, e4m3 };
+void wgmma_issue(void* d, Numbers numbers, int columns, uint64_t a, uint64_t b);
 void wgmma_commit();
 void wgmma_wait(int pending);
 void fence_async_proxy();
 
 float half_to_float(uint16_t bits);
+float e4m3_to_float(uint8_t bits);
 uint16_t float_to_half(float v);
 uint16_t float_to_bfloat16(float v);
 
@@ -116,6 +121,7 @@ inline T load(const void* address) {
 template <class T>
 inline void store(void* address, T v) {
   check_aligned(address, sizeof(T), "store");
+  note_store(address, sizeof(T));
   std::memcpy(address, &v, sizeof v);
 }
 

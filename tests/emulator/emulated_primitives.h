@@ -187,9 +187,17 @@ QP_DEVICE void qp_wgmma_fence() { qp_emulator::wgmma_fence(); }
 QP_DEVICE void qp_wgmma_commit() { qp_emulator::wgmma_commit(); }
 template <int kPending>
 QP_DEVICE void qp_wgmma_wait() { qp_emulator::wgmma_wait(kPending); }
-template <int kCount>
-QP_DEVICE void qp_wgmma_finish(int (&)[kCount]) { qp_emulator::wgmma_wait(0); }
+template <class Number, int kCount>
+QP_DEVICE void qp_wgmma_finish(Number (&)[kCount]) { qp_emulator::wgmma_wait(0); }
 QP_DEVICE void qp_fence_async_proxy() { qp_emulator::fence_async_proxy(); }
-QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) { qp_emulator::wgmma_issue(d, 128, a, b); }
-QP_DEVICE void qp_wgmma_s8_64x256x32(int (&d)[128], uint64_t a, uint64_t b) { qp_emulator::wgmma_issue(d, 256, a, b); }
+
+#define QP_EMULATED_WGMMA(number, kind, columns, depth)                                                      \
+  QP_DEVICE void qp_wgmma_##kind##_64x##columns##x##depth(number (&d)[columns / 2], uint64_t a, uint64_t b) { \
+    qp_emulator::wgmma_issue(d, qp_emulator::Numbers::kind, columns, a, b);                                   \
+  }
+QP_EMULATED_WGMMA(int, s8, 128, 32)
+QP_EMULATED_WGMMA(int, s8, 256, 32)
+QP_EMULATED_WGMMA(float, f16, 256, 16)
+QP_EMULATED_WGMMA(float, bf16, 256, 16)
+QP_EMULATED_WGMMA(float, e4m3, 256, 32)
 #endif

@@ -29,10 +29,11 @@ struct Copy {
 
 // A product of a warpgroup, from the first thread that asks for it until the wait.
 struct Product {
+  Numbers numbers;
   int columns;
   uint64_t a, b;
   unsigned askers;
-  std::vector<int> values;
+  std::vector<double> values;
 };
 
 struct Fiber {
@@ -46,8 +47,8 @@ struct Fiber {
   std::deque<std::vector<Copy>> copies;
 
   // Accumulators that wgmma owns, as they were when it took them, and the products to be added: (number, accumulators).
-  std::map<int*, std::vector<int>> owned;
-  std::deque<std::pair<size_t, int*>> products;
+  std::map<void*, std::vector<uint32_t>> owned;
+  std::deque<std::pair<size_t, void*>> products;
   std::deque<size_t> product_groups;  // The number of products issued before each commit that is not waited for.
   size_t products_issued;
   int wait_leaves;

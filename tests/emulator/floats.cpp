@@ -27,4 +27,11 @@ uint16_t float_to_bfloat16(float v) {
   return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
 }
 
+float e4m3_to_float(uint8_t bits) {
+  const uint32_t exponent = bits >> 3 & 15, fraction = bits & 7;
+  if (exponent == 15 && fraction == 7) return NAN;
+  const float magnitude = exponent ? std::ldexp(1.0f + fraction / 8.0f, exponent - 7) : std::ldexp(fraction / 8.0f, -6);
+  return bits & 128 ? -magnitude : magnitude;
+}
+
 }  // namespace qp_emulator

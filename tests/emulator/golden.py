@@ -33,6 +33,9 @@ WORDS_OUT = {
     "mma_s4_8x8x32": 2,
     "wgmma_s8_64x128x32": 64,
     "wgmma_s8_64x256x32": 128,
+    "wgmma_f16_64x256x16": 128,
+    "wgmma_bf16_64x256x16": 128,
+    "wgmma_e4m3_64x256x32": 128,
 }
 """Words of y of each thread; 4 where it is not said."""
 E4M3 = np.array([0x00, 0x30, 0x38, 0x3C, 0x40, 0x44, 0x48], np.uint8)
@@ -42,7 +45,9 @@ E4M3 = np.array([0x00, 0x30, 0x38, 0x3C, 0x40, 0x44, 0x48], np.uint8)
 def make_operands(name: str, generator: np.random.Generator) -> np.ndarray:
     """Words of x, random but for what `tests.gpu.primitives` says of floating-point numbers."""
     if name.startswith("wgmma"):
-        rows = 64 + int(name.split("x")[1])
+        rows, kind = 64 + int(name.split("x")[1]), name.split("_")[1]
+        if kind != "s8":
+            return _operands(kind, generator, rows * 8)
         return generator.integers(-3, 4, (rows, 32), dtype=np.int8).view(np.uint32).reshape(-1)
     if name.startswith("mma"):
         kind = name.split("_")[1]
@@ -69,14 +74,14 @@ def make_operands(name: str, generator: np.random.Generator) -> np.ndarray:
     return words.reshape(-1)
 
 
-def _operands(kind: str, generator: np.random.Generator) -> np.ndarray:
-    """32 lanes of 6 words, of a and b."""
+def _operands(kind: str, generator: np.random.Generator, words: int = 32 * 6) -> np.ndarray:
+    """Words of a and b: of 32 lanes 6 each, unless said otherwise."""
     if kind in ("s8", "s4"):
-        return generator.integers(0, 2**32, 32 * 6, dtype=np.uint32)
+        return generator.integers(0, 2**32, words, dtype=np.uint32)
     if kind == "e4m3":
-        codes = generator.choice(E4M3, 32 * 6 * 4)
+        codes = generator.choice(E4M3, words * 4)
         return (codes | generator.choice(np.array([0, 0x80], np.uint8), codes.size)).view(np.uint32)
-    halves = generator.integers(-32, 33, 32 * 6 * 2) / 8
+    halves = generator.integers(-32, 33, words * 2) / 8
     activation = {"f16": "float16", "bf16": "bfloat16"}[kind]
     return to_bits(halves, activation).view(np.uint32)
 

@@ -85,6 +85,10 @@ void land(const Copy& copy) {
 
 }  // namespace
 
+void note_store(const void* address, size_t bytes) {
+  if (lies_in(block->dynamic, address, bytes)) fiber->has_unfenced_writes = true;
+}
+
 void copy_async(void* shared, const void* global, int size, int bytes, bool is_late) {
   check_aligned(shared, size, "copy to shared memory");
   check_aligned(global, size, "copy from global memory");

@@ -53,6 +53,10 @@ def _wgmma(bug: str, old: str, new: str, words: str = "") -> Mutant:
     return Mutant("gemm_s8_wgmma", bug, old, new, "", words)
 
 
+def _rate(bug: str, old: str, new: str, words: str = "", kernel: str = "peak_wgmma_16") -> Mutant:
+    return Mutant(kernel, bug, old, new, "peak_wgmma.cuh", words)
+
+
 def _quantizer(bug: str, old: str, new: str, words: str = "") -> Mutant:
     return Mutant("quantize_tokens", bug, old, new, "", words)
 
@@ -103,6 +107,12 @@ MUTANTS = (
     _wgmma("swizzles by the wrong row", "(chunk ^ (w_row & 7))", "(chunk ^ (row & 7))"),
     _wgmma("moves on by half of k", "at < QP_TILE_K; at += 32", "at < QP_TILE_K; at += 64"),
     _wgmma("another warpgroup's rows", "stage + group * 64 * QP_TILE_K + at", "stage + at"),
+    _rate("does not wait for the last products", "  qp_wgmma_finish(sums);\n", "", "before a wgmma"),
+    _rate("no fence of the registers", "    qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
+    _rate("no fence of what was stored", "  qp_fence_async_proxy();\n", "", "without qp_fence_async_proxy"),
+    _rate("swizzles by the wrong row", "word / 4 ^ (row & 7)", "word / 4 ^ (row & 3)", kernel="peak_wgmma"),
+    _rate("no barrier", "  qp_sync();\n", ""),
+    _rate("moves on by half of k", "kStepBytes = 32", "kStepBytes = 16"),
     _quantizer("no barrier", "  qp_sync();\n", ""),
     _quantizer("truncates", "qp_round_to_int(value(vector, word * 4 + i) * inverse)", "static_cast<int>(value(vector, word * 4 + i) * inverse)"),
     _quantizer("forgets a vector", "int at = threadIdx.x + kHeld * QP_THREADS; at < vectors; at += QP_THREADS)\n    largest", "int at = threadIdx.x + (kHeld + 1) * QP_THREADS; at < vectors; at += QP_THREADS)\n    largest"),

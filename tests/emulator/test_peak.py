@@ -14,7 +14,12 @@ PEAKS = [
     if read_manifest(path).role == "peak"
     for build in builds(read_manifest(path))
 ]
-GROWTH_OF_FLOATS = {"peak_hmma": 1.0, "peak_fp8": -3.0}
+GROWTH_OF_FLOATS = {
+    "peak_hmma": 1.0,
+    "peak_fp8": -3.0,
+    "peak_wgmma_16": 4 * 1.0,
+    "peak_wgmma_fp8": 4 * -3.0,
+}
 """What each accumulator grows by at each iteration."""
 
 
@@ -33,7 +38,7 @@ def integers(word, bits):
 
 def growth(manifest):
     """By how much all accumulators of a thread together grow at each iteration."""
-    sums = 32 if manifest.entry != "peak_wgmma" else 128
+    sums = 32 if "wgmma" not in manifest.entry else 128
     if manifest.entry in GROWTH_OF_FLOATS:
         return sums * GROWTH_OF_FLOATS[manifest.entry]
     bits = 4 if manifest.entry == "peak_imma_s4" else 8
@@ -58,7 +63,7 @@ def test_every_thread_has_the_known_answer(path, manifest, build):
         for iterations in (0, 1, 6):
             y = np.zeros(
                 2 * build.threads,
-                np.float32 if build.activation or "fp8" in manifest.entry else np.int32,
+                np.float32 if manifest.entry in GROWTH_OF_FLOATS else np.int32,
             )
             run(
                 path,
@@ -69,7 +74,7 @@ def test_every_thread_has_the_known_answer(path, manifest, build):
                 capability=capability,
             )
             assert np.all(y == grows * iterations), capability
-        if manifest.entry == "peak_wgmma":
+        if "wgmma" in manifest.entry:
             assert capability == "9.0a"
 
 
@@ -79,5 +84,5 @@ def test_the_tile_says_what_a_block_computes(path):
     manifest = read_manifest(path)
     tile, threads = manifest.tile, manifest.threads
     results = tile.m * tile.n
-    sums_a_thread = {"peak_dp4a": 16, "peak_wgmma": 128}.get(manifest.entry, 32)
+    sums_a_thread = 128 if "wgmma" in manifest.entry else 16 if "dp4a" in manifest.entry else 32
     assert results == threads * sums_a_thread

@@ -44,7 +44,11 @@ _rows = _plant("gemv_w8a16", "gemv.cuh", "m1", "float16")
 _gemm = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m16", "float16")
 _small = _plant("gemm_w4a16", "gemm_weights.cuh", "g32_m8", "bfloat16")
 _turing = _plant("gemm_w4a16", "gemm_weights.cuh", "g64_m16_turing", "float16")
+_shared = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m128", "bfloat16")
 _octets = _plant("gemm_w8a16", "gemm_weights.cuh", "m32", "bfloat16")
+_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m16", "float16")
+_small_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g32_m8", "bfloat16")
+_shared_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m128", "bfloat16")
 _points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m16", "float16")
 _pairs = _plant("gemm_w4a16", "weights_pairs.cuh", "nf4_m8", "bfloat16")
 _excess = _plant("gemm_w8a16", "weights_pairs.cuh", "m32", "bfloat16")
@@ -86,24 +90,34 @@ PLANTED = (
     _gemm("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
     _gemm("does not wait for copies", "    qp_copy_wait<kStages - 2>();\n", ""),
     _gemm("copies to the stage that is read", "free = slot == 0 ? kStages - 1 : slot - 1", "free = slot"),
-    _gemm("no barrier before halves are added", "  qp_sync();\n  if (half == 1)", "  if (half == 1)"),
-    _gemm("no barrier between halves", "  qp_sync();\n  if (half == 0)", "  if (half == 0)"),
+    _gemm("no barrier before halves are added", "  qp_sync();\n  if (at.half == 1)", "  if (at.half == 1)"),
+    _gemm("no barrier between halves", "  qp_sync();\n  if (at.half == 0)", "  if (at.half == 0)"),
     _gemm("operands in another order", "{upper[0], lower[0], upper[1], lower[1]}", "{upper[0], upper[1], lower[0], lower[1]}"),
     _gemm("multiplies in half a warp", "    qp_multiply_stage(", "    if (lane < 16) qp_multiply_stage("),
     _gemm("another feature's scale", "scale[2 * j + c / 2]", "scale[2 * j + c % 2]"),
     _points("another feature's zero point", "0x4040u | j << 8 | j", "0x4040u"),
-    _gemm("the zero points of the first group", "*reinterpret_cast<const uint32_t*>(zeros + at)", "*reinterpret_cast<const uint32_t*>(zeros)"),
+    _gemm("the zero points of the first group", "(zeros + k / kGroup * kStrip)", "(zeros)"),
     _gemm("rows for columns", "lane % 4 * 2 + i % 2;", "lane % 4 + i % 2 * 4;"),
     _gemm("writes rows beyond M", "if (row < of.m) y[", "y[", "behind y"),
     _gemm("writes features beyond N", "    if (feature >= of.n) continue;\n", ""),
-    _gemm("every part of K from the start", "(first * kHalves + half) * kChunkTiles", "half * kChunkTiles"),
-    _gemm("a scratch for one tile", "static_cast<size_t>(tile) * split * kPart + strip", "strip"),
-    _gemm("reads rows of x beyond M", "row < of.m && column < of.k;\n    qp_copy", "column < of.k;\n    qp_copy", sanitized=True),
+    _gemm("every part of K from the start", "(first * kHalves + at.half) * kChunkTiles", "at.half * kChunkTiles"),
+    _gemm("a scratch for one tile", "static_cast<size_t>(tile) * split * kPart + (at", "(at"),
+    _copies("reads rows of x beyond M", "row < of.m && column < of.k;\n    qp_copy", "column < of.k;\n    qp_copy", sanitized=True),
     _gemm("reads words beyond the end", "next, to_load > 0, memory", "next, true, memory", sanitized=True),
-    _small("the scales of the first half for both", "scales + (half * kChunk + tile * kTile) / kGroup", "scales + (tile * kTile) / kGroup"),
+    _small("the scales of the first half for both", "scales + k / kGroup", "scales + (k - first) / kGroup"),
     _small("closes half as many groups", "(tile + 1) % kGroupTiles == 0", "(tile + 1) % (2 * kGroupTiles) == 0"),
-    _small("scales beyond the weight", "at < whole;", "true;", sanitized=True),
+    _small_copies("scales beyond the weight", "at < whole;", "true;", sanitized=True),
     _pairs("pairs for one another", "kNormalFloat[i / 32 >> 4], kNormalFloat[i / 32 & 15]", "kNormalFloat[i / 32 & 15], kNormalFloat[i / 32 >> 4]"),
+    _shared("no barrier in the loop", "    qp_sync();\n    const int ahead", "    const int ahead"),
+    _shared("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
+    _shared_copies("the words of the first stage for all", "<kStripWordBytes>(to + kWordsAt, of.words, of, stage)", "<kStripWordBytes>(to + kWordsAt, of.words, of, 0)"),
+    _shared("another strip's words", "kWordsAt + at.strip * kStripWordBytes", "kWordsAt + (at.strip ^ 1) * kStripWordBytes"),
+    _shared("the same rows for all warps", "row = at.upper * kRows + at.lane / 4", "row = at.lane / 4"),
+    _shared("writes the same rows from all warps", "QP_TILE_M + at.upper * kRows + i / 2", "QP_TILE_M + i / 2"),
+    _shared("rows that are read as they are not stored", "x_at = tile * kTile * 2 ^ row % 2 * kFlip", "x_at = tile * kTile * 2"),
+    _shared_copies("the scales of another stage", "(stage / kRepeats) * kStripBytes", "(stage) * kStripBytes"),
+    _shared("a scratch for half the rows", "(at.upper * kStrips + at.strip) * kSums", "at.strip * kSums"),
+    _shared_copies("reads words beyond the last strip", "strip < of.strips && at < whole;", "at < whole;", sanitized=True),
     _turing("no barrier in the loop", "    qp_sync();\n    const int ahead", "    const int ahead"),
     _excess("the wrong excess", "0x43804380u", "0x43004300u"),
     _octets("no scale", "sum * scale + add", "sum + add"),

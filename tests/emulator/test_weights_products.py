@@ -36,7 +36,8 @@ def awkward_shapes(case):
     return [
         (1, 1, group),
         (2, 7, 3 * group),
-        (tile.m, 65, tile.k + group),
+        (tile.m, 65, case.beyond_stage(1)),
+        (tile.m // 2 + 1, tile.n + 33, 3 * group),
         (tile.m + 1, tile.n - 1, 5 * group),
         (2 * tile.m + 1, 8, 128),
         (9, tile.n + 2, 2 * group),
@@ -79,7 +80,7 @@ def test_products_are_right_for_any_shape(case):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_order_of_threads_does_not_matter(case, schedule):
     tile = case.build.tile
-    m, n, k = tile.m + 1, 40, tile.k + 3 * case.group
+    m, n, k = tile.m + 1, 40, case.beyond_stage(3)
     x = make_x(m, k, case.build.activation)
     y = multiply(case, x, n, schedule=schedule, seed=m)
     assert np.array_equal(y, multiply(case, x, n, schedule="eager"))
@@ -89,7 +90,7 @@ def test_the_order_of_threads_does_not_matter(case, schedule):
 @pytest.mark.parametrize("schedule", ["in_turn", "reversed", "random"])
 def test_parts_of_k_add_up_in_one_order(case, schedule):
     tile = case.build.tile
-    for split, m, n, k in ((2, 1, 33, tile.k + case.group), (7, tile.m + 1, 9, 4 * case.group)):
+    for split, m, n, k in ((2, 1, 33, case.beyond_stage(1)), (7, tile.m + 1, 9, 4 * case.group)):
         check(case, m, n, k, split=split, schedule=schedule)
         x = make_x(m, k, case.build.activation)
         y = multiply(case, x, n, split=split, schedule=schedule)

@@ -10,6 +10,7 @@ import torch
 
 from qprobe.kernels.activations import quantize_tokens
 from qprobe.kernels.cuda.builds import Build, builds
+from qprobe.kernels.cuda.known_answers import is_floating
 from qprobe.kernels.cuda.manifest import read_manifest
 from tests.emulator.floats import DTYPES, EPSILON
 from tests.emulator.int8 import make_product, multiply
@@ -73,7 +74,7 @@ def try_peak(path: Path, build: Build, schedule: str) -> bool:
     """Whether all threads have one answer, which grows by the same at each iteration."""
     answers = []
     for iterations in (1, 3):
-        floats = build.activation or path.stem == "peak_fp8"
+        floats = is_floating(read_manifest(path))
         y = np.zeros(2 * build.threads, np.float32 if floats else np.int32)
         arguments = {"y": y, "iterations": iterations}
         run(path, build.variant, build.activation, arguments, (2, 1, 1), schedule=schedule)

@@ -41,6 +41,10 @@ class Case:
         """Weights along K that may not be cut; for 8 bits an odd number, since any K will do."""
         return SCHEMES[self.scheme].block if SCHEMES[self.scheme].block > 1 else 37
 
+    def beyond_stage(self, groups: int) -> int:
+        """A K of so many groups more than there are in one stage."""
+        return (self.build.tile.k // self.group + groups) * self.group
+
 
 def find_cases(*roles: str) -> list[Case]:
     """Every build of every kernel of these roles that reads our packings, with each of its schemes."""

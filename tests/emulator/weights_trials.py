@@ -36,7 +36,7 @@ def find_fault(path: Path, variant: str, activation: str) -> str:
 def _multiplies(case: Case, schedule: str) -> bool:
     tile, group = case.build.tile, case.group
     for m, n, k, split in (
-        (tile.m + 1, tile.n + 5, tile.k + 5 * group, 1),
+        (tile.m + 1, tile.n + 5, case.beyond_stage(5), 1),
         (1, 65, 9 * group, 1),
         (3, tile.n + 33, 7 * group, PARTS),
     ):
@@ -53,7 +53,7 @@ def _multiplies(case: Case, schedule: str) -> bool:
 
 def _dequantizes(case: Case, schedule: str) -> bool:
     dtype = DTYPES[case.build.activation]
-    for n, k in ((40, case.build.tile.k + 3 * case.group), (3, case.group)):
+    for n, k in ((40, case.beyond_stage(3)), (3, case.group)):
         wanted = dequantize_weight(make_weight(case.scheme, n, k), SCHEMES[case.scheme], dtype)
         if not torch.equal(dequantize(case, n, k, split=2, schedule=schedule), wanted):
             return False

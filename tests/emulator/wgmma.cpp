@@ -6,7 +6,7 @@ namespace qp_emulator {
 
 namespace {
 
-constexpr int kRows = 64, kDepth = 32;
+constexpr int kRows = 64, kDepthBytes = 32;
 // Descriptors hold 18 bits of an address: shared memory seems to begin here.
 constexpr uint64_t kWindow = 1024;
 
@@ -14,41 +14,58 @@ Warpgroup& own_group() { return block->warpgroups[fiber->thread / kWarpgroup]; }
 
 uint64_t field(uint64_t descriptor, int shift) { return (descriptor >> shift & 0x3fff) << 4; }
 
-// Rows of kDepth signed bytes, from a tile with the swizzle of 128 bytes.
-std::vector<int8_t> read_rows(uint64_t descriptor, int rows) {
+// The numbers of kDepthBytes, exactly.
+void append(std::vector<float>& to, const unsigned char* bytes, Numbers numbers) {
+  const int width = numbers == Numbers::f16 || numbers == Numbers::bf16 ? 2 : 1;
+  for (int i = 0; i < 16; i += width) {
+    const uint32_t bits = width == 2 ? bytes[i] | bytes[i + 1] << 8 : bytes[i];
+    to.push_back(numbers == Numbers::s8    ? static_cast<int8_t>(bits)
+                 : numbers == Numbers::f16 ? half_to_float(bits)
+                 : numbers == Numbers::bf16 ? reinterpret<float>(bits << 16)
+                                            : e4m3_to_float(bits));
+  }
+}
+
+// Rows from a tile with the swizzle of 128 bytes.
+std::vector<float> read_rows(uint64_t descriptor, int rows, Numbers numbers) {
   if (descriptor >> 62 != 1) fail("a wgmma descriptor with another swizzle than that of 128 bytes");
   const uint64_t start = field(descriptor, 0), stride = field(descriptor, 32);
-  std::vector<int8_t> read(size_t(rows) * kDepth);
+  std::vector<float> read;
   for (int row = 0; row < rows; row++) {
-    for (int k = 0; k < kDepth; k += 16) {
+    for (int k = 0; k < kDepthBytes; k += 16) {
       uint64_t address = start + row / 8 * stride + row % 8 * 128 + k;
       address ^= (address >> 7 & 7) << 4;
       if (address < kWindow || address + 16 > kWindow + block->dynamic.bytes)
         fail("a wgmma descriptor that reaches beyond dynamic shared memory");
-      std::memcpy(&read[size_t(row) * kDepth + k], block->dynamic.start + address - kWindow, 16);
+      append(read, block->dynamic.start + address - kWindow, numbers);
     }
   }
   return read;
 }
 
 void compute(Product& product) {
-  const std::vector<int8_t> a = read_rows(product.a, kRows), b = read_rows(product.b, product.columns);
+  const std::vector<float> a = read_rows(product.a, kRows, product.numbers);
+  const std::vector<float> b = read_rows(product.b, product.columns, product.numbers);
+  const int depth = a.size() / kRows;
   product.values.resize(size_t(kRows) * product.columns);
   for (int row = 0; row < kRows; row++) {
     for (int column = 0; column < product.columns; column++) {
-      int sum = 0;
-      for (int k = 0; k < kDepth; k++) sum += a[row * kDepth + k] * b[column * kDepth + k];
+      double sum = 0;
+      for (int k = 0; k < depth; k++) sum += double(a[row * depth + k]) * b[column * depth + k];
       product.values[size_t(row) * product.columns + column] = sum;
     }
   }
 }
 
-void add(const Product& product, unsigned thread, std::vector<int>& accumulators) {
+void add(const Product& product, unsigned thread, std::vector<uint32_t>& accumulators) {
   const unsigned warp = thread % kWarpgroup / kWarp, lane = thread % kWarp;
   for (int j = 0; j < product.columns / 8; j++) {
     for (int i = 0; i < 4; i++) {
       const unsigned row = 16 * warp + lane / 4 + 8 * (i / 2), column = 8 * j + lane % 4 * 2 + i % 2;
-      accumulators[4 * j + i] += product.values[size_t(row) * product.columns + column];
+      const double value = product.values[size_t(row) * product.columns + column];
+      uint32_t& sum = accumulators[4 * j + i];
+      if (product.numbers == Numbers::s8) sum += static_cast<uint32_t>(static_cast<int64_t>(value));
+      else sum = reinterpret<uint32_t>(static_cast<float>(reinterpret<float>(sum) + value));
     }
   }
 }
@@ -72,7 +89,7 @@ void retire(Fiber& owner, Warpgroup& group, size_t pending) {
       ++it;
       continue;
     }
-    std::memcpy(it->first, it->second.data(), it->second.size() * sizeof(int));
+    std::memcpy(it->first, it->second.data(), it->second.size() * sizeof(uint32_t));
     it = owner.owned.erase(it);
   }
 }
@@ -89,19 +106,20 @@ uint64_t wgmma_descriptor(const void* shared) {
 
 void wgmma_fence() { fiber->has_fenced_registers = true; }
 
-void wgmma_issue(int* d, int columns, uint64_t a, uint64_t b) {
+void wgmma_issue(void* d, Numbers numbers, int columns, uint64_t a, uint64_t b) {
   Warpgroup& group = own_group();
   if (group.size != kWarpgroup) fail("wgmma in a warpgroup of fewer than 128 threads");
   if (!fiber->has_fenced_registers) fail("wgmma without qp_wgmma_fence since its accumulators were last in use");
   if (block->has_unfenced_writes)
     fail("wgmma reads shared memory that was written without qp_fence_async_proxy before qp_sync");
   const size_t number = fiber->products_issued++, place = number - group.products_retired;
-  if (place == group.products.size()) group.products.push_back({columns, a, b, 0, {}});
+  if (place == group.products.size()) group.products.push_back({numbers, columns, a, b, 0, {}});
   Product& product = group.products[place];
-  if (product.columns != columns || product.a != a || product.b != b)
+  if (product.numbers != numbers || product.columns != columns || product.a != a || product.b != b)
     fail("its warpgroup is divided: threads issue wgmma of different shapes or descriptors");
-  if (!fiber->owned.count(d)) fiber->owned[d] = std::vector<int>(d, d + columns / 2);
-  std::memset(d, kGarbage, columns / 2 * sizeof *d);
+  const size_t bytes = columns / 2 * sizeof(uint32_t);
+  if (!fiber->owned.count(d)) std::memcpy((fiber->owned[d] = std::vector<uint32_t>(columns / 2)).data(), d, bytes);
+  std::memset(d, kGarbage, bytes);
   fiber->products.push_back({number, d});
   if (++product.askers == kWarpgroup && !schedule->reads_wgmma_operands_late) compute(product);
 }

@@ -10,10 +10,19 @@
 //: sass = { max_registers = 255 }
 //:
 //: [variants]
-//: wgmma_s8_64x128x32 = { defines = { QP_COLUMNS = 128 }, shared_bytes = 24576 }
-//: wgmma_s8_64x256x32 = { defines = { QP_COLUMNS = 256 }, shared_bytes = 40960 }
+//: wgmma_s8_64x128x32 = { defines = { QP_COLUMNS = 128, QP_NUMBERS = 0 }, shared_bytes = 24576 }
+//: wgmma_s8_64x256x32 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 0 }, shared_bytes = 40960 }
+//: wgmma_f16_64x256x16 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 1 }, shared_bytes = 40960 }
+//: wgmma_bf16_64x256x16 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 2 }, shared_bytes = 40960 }
+//: wgmma_e4m3_64x256x32 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 3 }, shared_bytes = 40960 }
 
 #include "prims.cuh"
+
+#if QP_NUMBERS == 0
+typedef int number;
+#else
+typedef float number;
+#endif
 
 QP_KERNEL __launch_bounds__(QP_THREADS)
 primitives_wgmma(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int k) {
@@ -26,12 +35,18 @@ primitives_wgmma(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n
   }
   qp_fence_async_proxy();
   qp_sync();
-  int d[QP_COLUMNS / 2];
+  number d[QP_COLUMNS / 2];
 #pragma unroll
-  for (int i = 0; i < QP_COLUMNS / 2; i++) d[i] = i;
+  for (int i = 0; i < QP_COLUMNS / 2; i++) d[i] = static_cast<number>(i);
   qp_wgmma_fence();
   const uint64_t a = qp_wgmma_descriptor(shared + 32), b = qp_wgmma_descriptor(shared + 64 * 128 + 32);
-#if QP_COLUMNS == 128
+#if QP_NUMBERS == 1
+  qp_wgmma_f16_64x256x16(d, a, b);
+#elif QP_NUMBERS == 2
+  qp_wgmma_bf16_64x256x16(d, a, b);
+#elif QP_NUMBERS == 3
+  qp_wgmma_e4m3_64x256x32(d, a, b);
+#elif QP_COLUMNS == 128
   qp_wgmma_s8_64x128x32(d, a, b);
 #else
   qp_wgmma_s8_64x256x32(d, a, b);
@@ -39,5 +54,11 @@ primitives_wgmma(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n
   qp_wgmma_commit();
   qp_wgmma_finish(d);
 #pragma unroll
-  for (int i = 0; i < QP_COLUMNS / 2; i++) out[i] = static_cast<uint32_t>(d[i]);
+  for (int i = 0; i < QP_COLUMNS / 2; i++) {
+#if QP_NUMBERS == 0
+    out[i] = static_cast<uint32_t>(d[i]);
+#else
+    out[i] = qp_float_to_bits(d[i]);
+#endif
+  }
 }

@@ -28,6 +28,9 @@ FEATURES = {
     "mma_e4m3_16x8x32": "qmma_16832_fp8",
     "wgmma_s8_64x128x32": "wgmma",
     "wgmma_s8_64x256x32": "wgmma",
+    "wgmma_f16_64x256x16": "wgmma",
+    "wgmma_bf16_64x256x16": "wgmma",
+    "wgmma_e4m3_64x256x32": "wgmma",
 }
 """Build → what the card must have, native or emulated; the others run on every card."""
 

@@ -15,7 +15,8 @@ from qprobe.doctor.execution.disturbance import Contention
 from qprobe.doctor.native import PROCESSORS
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.finding import Speed
-from qprobe.kernels.device import cpu_features, last_level_cache_bytes
+from qprobe.kernels.device import cpu_features
+from qprobe.kernels.resources import last_level_cache_bytes
 from qprobe.timing.interleave import Task, time_interleaved
 from qprobe.timing.samples import Samples, ratio_of
 

@@ -9,6 +9,8 @@ from qprobe.kernels.cuda.manifest import Role, Tile
 
 WAVES = 2
 """Blocks of a streaming product that each multiprocessor should have: while one waits for memory, another computes."""
+TALL = 32
+"""Rows of blocks that have a multiprocessor's registers to themselves: a second one would wait for the first."""
 LEAST_K: dict[Role, int] = {"gemv": 1024, "gemm": 512}
 """Weights along K of a part: with fewer, filling the pipeline costs more than is won."""
 MOST_PARTS = 16
@@ -42,9 +44,10 @@ def choose_split(build: Build, role: Role, sm_count: int, m: int, n: int, k: int
     """The parts of K for an M × N product; 1 where its blocks fill the card.
 
     Products that stream the weight want several blocks on each multiprocessor; those bound by
-    arithmetic want one on each, because every part costs its sums in memory.
+    arithmetic, and those of tall blocks, want one on each, because every part costs its sums in memory.
     """
-    wanted = (WAVES if build.max_rows is not None else 1) * sm_count
+    is_shared = build.max_rows is not None and build.tile.m < TALL
+    wanted = (WAVES if is_shared else 1) * sm_count
     blocks = count_tiles(build.tile, m, n)
     parts = wanted // blocks if blocks < sm_count else 1
     return max(1, min(parts, k // LEAST_K.get(role, k + 1), MOST_PARTS))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from qprobe.kernels.cuda.manifest import Manifest
 
-GROWTH_OF_FLOATS = {"peak_hmma": 1.0, "peak_fp8": -3.0}
+GROWTH_OF_FLOATS = {
+    "peak_hmma": 1.0,
+    "peak_fp8": -3.0,
+    "peak_wgmma_16": 4.0,
+    "peak_wgmma_fp8": -12.0,
+}
 """Entry of a probe → what each of its accumulators grows by at each iteration; the others add integers."""
 BITS = {"peak_imma_s4": 4}
 """Entry of a probe → bits of its integers, where they are not 8."""

@@ -44,11 +44,16 @@ def test_builds_for_older_cards_are_left_to_them(capability, words):
 
 
 @pytest.mark.parametrize(
-    ("m", "height"), [(1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (33, 64), (64, 64), (128, 64)]
+    ("m", "height"),
+    [(1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (33, 64), (64, 64), (65, 128), (128, 128)],
 )
-def test_few_rows_read_the_weight_as_seldom_as_possible(m, height):
-    builds = all_sources()["gemm_w4a16"].find_builds("W4A16", torch.float16, "8.0")
-    assert choose_among(builds, 108, m, 4096).tile.m == height
+@pytest.mark.parametrize("capability", ["7.5", "8.0", "8.9", "9.0", "12.1"])
+@pytest.mark.parametrize("name", ["gemm_w4a16", "gemm_w8a16"])
+def test_up_to_128_rows_read_the_weight_once(name, capability, m, height):
+    source = all_sources()[name]
+    for scheme in source.manifest.schemes:
+        builds = source.find_builds(scheme, torch.float16, capability)
+        assert choose_among(builds, 108, m, 4096).tile.m == height
 
 
 @pytest.mark.parametrize(
@@ -79,6 +84,13 @@ def test_what_is_bound_by_arithmetic_is_cut_only_where_half_the_card_would_idle(
     build = find("gemm_s8_mma", "W8A8", "m128n128")
     assert choose_split(build, "gemm", 132, 512, 4096, 4096) == 1  # 128 blocks
     assert choose_split(build, "gemm", 132, 256, 1024, 4096) == 8  # 16 blocks
+
+
+@pytest.mark.parametrize(("variant", "parts"), [("m16", 8), ("m64", 4), ("m128", 4)])
+def test_tall_blocks_have_a_multiprocessor_to_themselves(variant, parts):
+    """4096 outputs are 32 blocks: of those of 16 rows two run side by side, of taller ones each alone."""
+    build = find("gemm_w4a16", "W4A16", variant)
+    assert choose_split(build, "gemm", 132, build.tile.m, 4096, 8192) == parts
 
 
 def test_what_computes_no_layer_is_not_cut():

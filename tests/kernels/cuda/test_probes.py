@@ -30,7 +30,8 @@ def test_the_copy_copies(emulated):
                  "peak_hmma float16": "native", "peak_hmma bfloat16": "native", "peak_fp8": "native"}),
         ("9.0", {"peak_dp4a": "native", "peak_imma": "native", "peak_imma_s4": "emulated",
                  "peak_hmma float16": "native", "peak_hmma bfloat16": "native",
-                 "peak_fp8": "emulated", "peak_wgmma": "native"}),
+                 "peak_fp8": "emulated", "peak_wgmma": "native", "peak_wgmma_16 float16": "native",
+                 "peak_wgmma_16 bfloat16": "native", "peak_wgmma_fp8": "native"}),
     ],
 )  # fmt: skip
 def test_each_card_has_the_probes_of_its_units(emulated, monkeypatch, capability, units):

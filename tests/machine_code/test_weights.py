@@ -1,0 +1,51 @@
+"""The loops of products with packed weights for many rows hold what they were designed to hold."""
+
+import re
+
+import pytest
+
+from qprobe.kernels.cuda.manifest import find_kernels
+from tests.machine_code.disassembly import find_loops
+from tests.machine_code.gate import compile_pairs, count_opcode
+from tests.machine_code.pairs import list_pairs
+
+TALL = [
+    pair
+    for name in ("gemm_w4a16", "gemm_w8a16")
+    for pair in list_pairs(find_kernels()[name])
+    if pair.build.tile.m == 128
+    and (pair.target, pair.build.activation) in {("8.0", "float16"), ("9.0", "bfloat16")}
+]
+STEPS = {"W4A16": 128, "W4A16_G64": 64, "W4A16_G32": 32, "W4A16_ASYM": 128, "NF4": 64}
+"""Scheme → weights along K that share a scale."""
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return compile_pairs(TALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", TALL, ids=str)
+def test_weights_of_128_rows_are_copied_once_and_multiplied_from_registers(pair, outcomes):
+    """Of one stage: 64 rows by 32 features for each warp, the x and words of which it reads from shared memory once."""
+    build, scheme = pair.build, pair.build.schemes[0]
+    loops = find_loops(outcomes[str(pair)].instructions)
+    loop = max(loops, key=lambda own: count_opcode(own, "HMMA.16816"))
+    tiles, words = build.tile.k // 32, 2 if scheme.startswith("W8") else 1
+    products = tiles * (64 // 8) * (32 // 16) * 2
+    scales = 0 if words == 2 else max(1, build.tile.k // STEPS[scheme])
+    assert count_opcode(loop, "HMMA.16816") == products
+    assert count_opcode(loop, "LDS.128") <= tiles * (64 // 8 + words) + scales
+    assert count_opcode(loop, "LDG.128") == 0
+    copies = (128 * build.tile.k * 2 + 128 * tiles * 16 * words) // 16 // build.threads
+    extra = (scheme != "W8A16") + ("ASYM" in scheme)
+    assert copies <= count_opcode(loop, "LDGSTS.128") <= copies + extra
+    # The tensor cores of an SM take 8 clocks of each of its four schedulers for one, 4 on 9.0.
+    # What is not one issues in each clock.
+    assert len(loop) <= 8 * products
+
+
+def test_the_builds_are_those_that_the_schemes_have():
+    named = {re.sub(r"_?m128$", "", pair.build.variant) for pair in TALL}
+    assert named == {"", "g128", "g128z", "g64", "g32", "nf4"}
