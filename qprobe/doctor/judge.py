@@ -19,6 +19,7 @@ from qprobe.doctor._words import (
     refusals,
     sentence,
 )
+from qprobe.doctor.execution.report import PREPARING
 from qprobe.documents.finding import Speed, Trial, Verdict
 
 
@@ -55,7 +56,8 @@ def judge(method: Method, device: str, outcome: Outcome) -> Verdict:
 
 
 def _verdict(outcome: Outcome) -> tuple[str, str]:
-    steps = [trial for trial in outcome.trials if not trial.name.startswith(("import ", "timing "))]
+    prepared = (*PREPARING, "timing ")
+    steps = [trial for trial in outcome.trials if not trial.name.startswith(prepared)]
     right = [trial for trial in steps if trial.outcome == "right"]
     bad = [trial for trial in outcome.trials if trial.outcome in ("died", "failed", "wrong")]
     late = [trial for trial in bad if ran_out_of_time(trial)]

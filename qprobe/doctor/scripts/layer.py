@@ -37,6 +37,8 @@ def try_layer(layer: Layer, report: Report) -> None:
     """Every type and shape, then time at some numbers of rows."""
     if not report.load(layer.package, layer.load):
         return
+    if layer.compile and not report.load(layer.package, layer.compile, "compile"):
+        return
     with torch.no_grad():
         right = {
             dtype
