@@ -29,7 +29,7 @@ from tests.bench.by_hand._peft import MERGES, merge_error
 SIDE = 2048
 CACHES_BYTES = 2**26
 """More than the caches of the machine hold."""
-ROUNDS = 7
+ROUNDS = 9
 WARM_S, BLOCK_S, REST_S = 0.01, 0.02, 0.05
 MOST_MAKING_S = 8.0
 """Layers that take long to make are fewer: their libraries write the whole weight out at each call."""
@@ -104,17 +104,16 @@ def ratios(method: str, dtype: torch.dtype, rows: list[int], bits: int) -> dict[
         make_copies(partial(_product, linear, kind), SIDE * SIDE * kind.itemsize)[0]
         for kind in (torch.float32, torch.bfloat16)
     ]
-    found = {}
+    kinds = [dtype] * len(ways) + [torch.float32, torch.bfloat16]
+    calls: dict[int, list[cycle[Callable[[], object]]]] = {}
     for m in rows:
         x = draw(m, SIDE, hand.outliers)
-        kinds = [dtype] * len(ways) + [torch.float32, torch.bfloat16]
-        calls = [
+        calls[m] = [
             cycle([partial(run, x.to(kind)) for run in layers])
             for layers, kind in zip([*ways, *plain], kinds, strict=True)
         ]
-        seconds = take_turns(calls, REST_S if hand.own_threads else 0.0)
-        found[m] = min(seconds[len(ways) :]) / min(seconds[: len(ways)])
-    return found
+    seconds = take_turns(calls, REST_S if hand.own_threads else 0.0)
+    return {m: min(s[len(ways) :]) / min(s[: len(ways)]) for m, s in seconds.items()}
 
 
 def _product(linear: nn.Linear, kind: torch.dtype) -> list[Call]:
@@ -122,15 +121,21 @@ def _product(linear: nn.Linear, kind: torch.dtype) -> list[Call]:
     return [lambda x: functional.linear(x, weight, bias)]
 
 
-def take_turns(calls: list[cycle[Callable[[], object]]], rest_s: float) -> list[float]:
-    """Median seconds a call of each, a block of some milliseconds of the one after one of the other."""
-    seconds: list[list[float]] = [[] for _ in calls]
+def take_turns(
+    calls: dict[int, list[cycle[Callable[[], object]]]], rest_s: float
+) -> dict[int, list[float]]:
+    """Median seconds a call of each, a block of some milliseconds of the one after one of the other.
+
+    Every round goes through all numbers of rows: threads that share a processor for a second spoil few rounds.
+    """
+    seconds: dict[int, list[list[float]]] = {m: [[] for _ in kinds] for m, kinds in calls.items()}
     for _ in range(ROUNDS):
-        for rotation, taken in zip(calls, seconds, strict=True):
-            time.sleep(rest_s)
-            run_for(rotation, WARM_S)
-            taken.append(run_for(rotation, BLOCK_S))
-    return [statistics.median(taken) for taken in seconds]
+        for m, kinds in calls.items():
+            for rotation, taken in zip(kinds, seconds[m], strict=True):
+                time.sleep(rest_s)
+                run_for(rotation, WARM_S)
+                taken.append(run_for(rotation, BLOCK_S))
+    return {m: [statistics.median(taken) for taken in each] for m, each in seconds.items()}
 
 
 def run_for(rotation: cycle[Callable[[], object]], least_s: float) -> float:

@@ -114,10 +114,12 @@ def test_ratios_are_those_of_blocks_in_turn(monkeypatch):
     calls = [
         cycle([lambda name=name: order.append(name) for name in names]) for names in ("ab", "c")
     ]
-    seconds = doctor_by_hand.take_turns(calls, 0.0)
-    assert len(seconds) == 2
-    assert order[:4] == ["a", "b", "c", "c"], "a warm call and one that counts, then the other"
-    assert len(order) == 4 * doctor_by_hand.ROUNDS
+    other = [cycle([lambda: order.append("d")])]
+    seconds = doctor_by_hand.take_turns({1: calls, 32: other}, 0.0)
+    assert [len(seconds[m]) for m in (1, 32)] == [2, 1]
+    # A warm call and one that counts, then the other, then the next number of rows.
+    assert order[:6] == ["a", "b", "c", "c", "d", "d"]
+    assert len(order) == 6 * doctor_by_hand.ROUNDS
 
 
 def test_as_many_layers_as_no_cache_holds(monkeypatch):
