@@ -21,6 +21,8 @@ class StepByHand:
     """Relative, of the layer's output or of what a merge did to it; None: not finite, or none."""
     words: str = ""
     """What was raised, or how the process ended, where it did not come to an end."""
+    is_dead: bool = False
+    """Whether it took the process with it."""
 
 
 @dataclass
@@ -72,16 +74,17 @@ def compare(verdict: Verdict, hand: Hand) -> str:
 
 
 def kind(trial: Trial) -> str:
-    """A step that was refused, failed or died gave no output, however that is told."""
-    return trial.outcome if trial.outcome in ("right", "wrong") else "without an output"
+    """What raises gives no output, however that is told; what reads where it may not is wrong or dies by chance."""
+    kinds = {"refused": "raises", "failed": "raises", "wrong": "broken", "died": "broken"}
+    return kinds.get(trial.outcome, trial.outcome)
 
 
 def outcome(verdict: Verdict, trial: Trial, step: StepByHand) -> str:
     """The same of a step by hand."""
     if step.words:
-        return "without an output"
+        return "broken" if step.is_dead else "raises"
     is_right = step.error is not None and step.error <= explained(verdict, trial)
-    return "right" if is_right else "wrong"
+    return "right" if is_right else "broken"
 
 
 def explained(verdict: Verdict, trial: Trial) -> float:

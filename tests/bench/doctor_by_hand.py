@@ -29,9 +29,11 @@ from tests.bench.by_hand._peft import MERGES, merge_error
 SIDE = 2048
 CACHES_BYTES = 2**26
 """More than the caches of the machine hold."""
-ROUNDS = 9
-WARM_S, BLOCK_S, REST_S = 0.01, 0.02, 0.05
-MOST_MAKING_S = 8.0
+ROUNDS = 7
+WARM_S, BLOCK_S = 0.01, 0.02
+REST_S, WAKE_S = 0.05, 0.1
+"""For threads of another runtime to come to rest, and for a runtime's own to be awake, each on a processor."""
+MOST_MAKING_S = 4.0
 """Layers that take long to make are fewer: their libraries write the whole weight out at each call."""
 FEWEST = 4
 LAYER = re.compile(r"(\w+), M = (\d+), N = (\d+), K = (\d+)")
@@ -112,7 +114,7 @@ def ratios(method: str, dtype: torch.dtype, rows: list[int], bits: int) -> dict[
             cycle([partial(run, x.to(kind)) for run in layers])
             for layers, kind in zip([*ways, *plain], kinds, strict=True)
         ]
-    seconds = take_turns(calls, REST_S if hand.own_threads else 0.0)
+    seconds = take_turns(calls, *((REST_S, WAKE_S) if hand.own_threads else (0.0, WARM_S)))
     return {m: min(s[len(ways) :]) / min(s[: len(ways)]) for m, s in seconds.items()}
 
 
@@ -122,7 +124,7 @@ def _product(linear: nn.Linear, kind: torch.dtype) -> list[Call]:
 
 
 def take_turns(
-    calls: dict[int, list[cycle[Callable[[], object]]]], rest_s: float
+    calls: dict[int, list[cycle[Callable[[], object]]]], rest_s: float, warm_s: float
 ) -> dict[int, list[float]]:
     """Median seconds a call of each, a block of some milliseconds of the one after one of the other.
 
@@ -133,7 +135,7 @@ def take_turns(
         for m, kinds in calls.items():
             for rotation, taken in zip(kinds, seconds[m], strict=True):
                 time.sleep(rest_s)
-                run_for(rotation, WARM_S)
+                run_for(rotation, warm_s)
                 taken.append(run_for(rotation, BLOCK_S))
     return {m: [statistics.median(taken) for taken in each] for m, each in seconds.items()}
 

@@ -62,7 +62,7 @@ def run_by_hand(verdict: Verdict) -> Hand:
             return found
         last = begun[-1] if begun else "its start"
         if last in left:
-            found.steps[last] = StepByHand(None, ending)
+            found.steps[last] = StepByHand(None, ending, is_dead=True)
             left = left[left.index(last) + 1 :]
         else:  # before the first step, or while it was timed
             found.words = f"{last}: {ending}"

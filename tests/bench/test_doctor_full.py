@@ -34,8 +34,12 @@ def verdict(word="slow", ratio=0.5, outcome="right", **more) -> Verdict:
     return Verdict(verdict=word, **given | fields | more)
 
 
-def hand(error=0.01, words="", ratios=None, **more) -> Hand:
-    return Hand({STEP: StepByHand(error, words)}, {32: 0.5} if ratios is None else ratios, **more)
+def hand(error=0.01, raised="", ratios=None, dead=False, words="") -> Hand:
+    step = StepByHand(error, raised, is_dead=dead)
+    return Hand({STEP: step}, {32: 0.5} if ratios is None else ratios, words)
+
+
+DEAD = hand(None, "status -11", dead=True)
 
 
 @pytest.mark.parametrize(
@@ -44,24 +48,25 @@ def hand(error=0.01, words="", ratios=None, **more) -> Hand:
         (verdict(), hand(ratios={32: 0.55}), ""),
         (verdict(), hand(ratios={32: 2.0}), "M = 32: 0.47 to 0.53, by hand 2"),
         (verdict(), hand(ratios={}), "M = 32: not timed by hand"),
-        (verdict(), hand(0.9), f"{STEP}: right, but by hand wrong by 0.9"),
+        (verdict(), hand(0.9), f"{STEP}: right, but by hand broken by 0.9"),
         (verdict(), hand(0.18), ""),  # what HQQ's 4 bits lose comes on top
-        (verdict(), hand(None), f"{STEP}: right, but by hand wrong"),
-        (verdict(), hand(None, "status -11"), "right, but by hand without an output status -11"),
+        (verdict(), hand(None), f"{STEP}: right, but by hand broken"),
+        (verdict(), DEAD, "right, but by hand broken status -11"),
+        (verdict(), hand(None, "ValueError: no"), "right, but by hand raises ValueError: no"),
         (verdict(), hand(words="its start: status 1"), "its start: status 1"),
         (verdict("broken", outcome="wrong"), hand(1.2), ""),
-        (verdict("broken", outcome="wrong"), hand(), f"{STEP}: wrong, but by hand right by 0.01"),
-        (verdict("broken", outcome="died"), hand(None, "status -11"), ""),
-        (verdict("broken", outcome="died"), hand(), "without an output, but by hand right"),
+        (verdict("broken", outcome="wrong"), hand(), f"{STEP}: broken, but by hand right by 0.01"),
+        (verdict("broken", outcome="died"), DEAD, ""),
+        (verdict("broken", outcome="wrong"), DEAD, ""),  # by chance
+        (verdict("broken", outcome="died"), hand(), "broken, but by hand right"),
+        (verdict("broken", outcome="failed"), hand(None, "KeyError: 3"), ""),
         (verdict("unsupported", outcome="refused"), hand(None, "ValueError: no"), ""),
-        (verdict("unsupported", outcome="refused"), hand(), "without an output, but by hand right"),
+        (verdict("unsupported", outcome="refused"), hand(), "raises, but by hand right"),
         (verdict("not_installed", trials=()), hand(None, "ModuleNotFoundError: no hqq"), ""),
         (verdict("not_installed", trials=()), hand(), "not installed, but by hand it runs"),
     ],
 )  # fmt: skip
 def test_what_contradicts_is_told(given, by_hand, words):
-    if by_hand.words:
-        by_hand = Hand(by_hand.steps, by_hand.ratios, by_hand.words)
     found = compare(given, by_hand)
     assert words in found
     assert bool(found) == bool(words)
@@ -82,7 +87,7 @@ def test_steps_are_what_has_an_answer_and_one_of_what_is_not_there():
 def test_the_page_tells_what_does_not_agree_and_where_it_breaks():
     given = samples.diagnosis(verdicts=(verdict(),))
     broken = verdict("broken", outcome="wrong", method="torch-int8pack")
-    rows = [(verdict(), hand(ratios={32: 2.0})), (broken, hand(None, "status -11: ")),
+    rows = [(verdict(), hand(ratios={32: 2.0})), (broken, DEAD),
             (broken, hand(None))]  # fmt: skip
     text = page(given, rows)
     assert "1 of 3 agree" in text
@@ -108,14 +113,13 @@ def test_what_a_library_raises_is_an_answer_and_what_nobody_knows_is_told():
 
 
 def test_ratios_are_those_of_blocks_in_turn(monkeypatch):
-    monkeypatch.setattr(doctor_by_hand, "WARM_S", 0.0)
     monkeypatch.setattr(doctor_by_hand, "BLOCK_S", 0.0)
     order = []
     calls = [
         cycle([lambda name=name: order.append(name) for name in names]) for names in ("ab", "c")
     ]
     other = [cycle([lambda: order.append("d")])]
-    seconds = doctor_by_hand.take_turns({1: calls, 32: other}, 0.0)
+    seconds = doctor_by_hand.take_turns({1: calls, 32: other}, 0.0, 0.0)
     assert [len(seconds[m]) for m in (1, 32)] == [2, 1]
     # A warm call and one that counts, then the other, then the next number of rows.
     assert order[:6] == ["a", "b", "c", "c", "d", "d"]
