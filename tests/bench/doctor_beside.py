@@ -9,7 +9,7 @@ from qprobe._discover import discover_in
 from qprobe.documents.finding import Trial, Verdict
 
 NEAR = 1.5
-"""Two measurements of one ratio may differ by so much, beside the doctor's own interval."""
+"""Two measurements of one ratio may differ by so much, beside the intervals of both."""
 METHODS = {method.id: method for method in discover_in("qprobe.doctor.methods", "METHOD")}
 
 
@@ -30,8 +30,8 @@ class Hand:
     """What came out by hand."""
 
     steps: dict[str, StepByHand] = field(default_factory=dict)
-    ratios: dict[int, float] = field(default_factory=dict)
-    """Rows → unquantized seconds over the method's."""
+    ratios: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    """Rows → unquantized seconds over the method's: the median, and from where to where most rounds were."""
     words: str = ""
     """How it ended, where that was before its first step or after its last."""
 
@@ -67,9 +67,9 @@ def compare(verdict: Verdict, hand: Hand) -> str:
         ratio = hand.ratios.get(speed.m)
         if ratio is None:
             parts.append(f"M = {speed.m}: not timed by hand")
-        elif not speed.ratio_low / NEAR <= ratio <= speed.ratio_high * NEAR:
+        elif ratio[2] < speed.ratio_low / NEAR or ratio[1] > speed.ratio_high * NEAR:
             told = f"{speed.ratio_low:.2g} to {speed.ratio_high:.2g}"
-            parts.append(f"M = {speed.m}: {told}, by hand {ratio:.2g}")
+            parts.append(f"M = {speed.m}: {told}, by hand {ratio[1]:.2g} to {ratio[2]:.2g}")
     return "; ".join(parts)
 
 

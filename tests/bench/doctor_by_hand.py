@@ -98,8 +98,13 @@ def make_copies(make: Callable[[], list[Call]], stored: int) -> list[list[Call]]
     return [list(way) for way in zip(*copies, strict=True)]
 
 
-def ratios(method: str, dtype: torch.dtype, rows: list[int], bits: int) -> dict[int, float]:
-    """Rows → the seconds of the fastest unquantized layer over those of the method's fastest way."""
+def ratios(
+    method: str, dtype: torch.dtype, rows: list[int], bits: int
+) -> dict[int, tuple[float, float, float]]:
+    """Rows → seconds of the fastest unquantized layer over those of the method's fastest way.
+
+    The median over the rounds, and between what the middle three fifths of them are.
+    """
     hand, linear = all_hands()[method], make_plain()
     ways = make_copies(partial(made, hand, linear, dtype), SIDE * SIDE * bits // 8)
     plain = [
@@ -115,7 +120,14 @@ def ratios(method: str, dtype: torch.dtype, rows: list[int], bits: int) -> dict[
             for layers, kind in zip([*ways, *plain], kinds, strict=True)
         ]
     seconds = take_turns(calls, *((REST_S, WAKE_S) if hand.own_threads else (0.0, WARM_S)))
-    return {m: min(s[len(ways) :]) / min(s[: len(ways)]) for m, s in seconds.items()}
+    return {m: _ratio(taken[: len(ways)], taken[len(ways) :]) for m, taken in seconds.items()}
+
+
+def _ratio(ours: list[list[float]], plain: list[list[float]]) -> tuple[float, float, float]:
+    best, beside = (min(kinds, key=statistics.median) for kinds in (ours, plain))
+    found = sorted(above / below for below, above in zip(best, beside, strict=True))
+    out = len(found) // 5
+    return statistics.median(found), found[out], found[-1 - out]
 
 
 def _product(linear: nn.Linear, kind: torch.dtype) -> list[Call]:
@@ -125,8 +137,8 @@ def _product(linear: nn.Linear, kind: torch.dtype) -> list[Call]:
 
 def take_turns(
     calls: dict[int, list[cycle[Callable[[], object]]]], rest_s: float, warm_s: float
-) -> dict[int, list[float]]:
-    """Median seconds a call of each, a block of some milliseconds of the one after one of the other.
+) -> dict[int, list[list[float]]]:
+    """Seconds a call of each in every round, a block of some milliseconds of the one after one of the other.
 
     Every round goes through all numbers of rows: threads that share a processor for a second spoil few rounds.
     """
@@ -137,7 +149,7 @@ def take_turns(
                 time.sleep(rest_s)
                 run_for(rotation, warm_s)
                 taken.append(run_for(rotation, BLOCK_S))
-    return {m: [statistics.median(taken) for taken in each] for m, each in seconds.items()}
+    return seconds
 
 
 def run_for(rotation: cycle[Callable[[], object]], least_s: float) -> float:

@@ -57,7 +57,7 @@ def run_by_hand(verdict: Verdict) -> Hand:
             if "step" in line:
                 found.steps[line["step"]] = StepByHand(line.get("error"), line.get("words", ""))
             elif "ratios" in line:
-                found.ratios.update({int(m): ratio for m, ratio in line["ratios"].items()})
+                found.ratios.update({int(m): tuple(r) for m, r in line["ratios"].items()})
         if not ending:
             return found
         last = begun[-1] if begun else "its start"

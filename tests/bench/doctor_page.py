@@ -30,8 +30,8 @@ def page(diagnosis: Diagnosis, hands: Sequence[tuple[Verdict, Hand]]) -> str:
         f"{diagnosis.machine.cpu.model}, {datetime.now(UTC):%Y-%m-%d}, commit {commit['commit']}"
         f"{', with changes' if commit['dirty'] else ''}. Made by `python -m tests.bench.doctor_full`.",
         "", f"{len(hands) - len(apart)} of {len(hands)} agree. Ratios are times as fast as the unquantized "
-        "layer (2048 × 2048, weights cold): the doctor's beside their interval, those by hand in a "
-        "rotation over as many layers as no cache holds. Errors by hand are those of the given weight, the "
+        "layer (2048 × 2048, weights cold): the doctor's with the 95 % interval of their median, "
+        "those by hand, in a rotation over as many layers as no cache holds, with the middle of their rounds. Errors by hand are those of the given weight, the "
         "worst and the best of all steps that gave an output.", "",
         *(apart or ["Nothing contradicts."]), "",
         "| method | doctor | its ratios | by hand | steps by hand: error |", "|---|---|---|---|---|",
@@ -41,7 +41,10 @@ def page(diagnosis: Diagnosis, hands: Sequence[tuple[Verdict, Hand]]) -> str:
             f"M={s.m}: {s.ratio:.2g} ({s.ratio_low:.2g} to {s.ratio_high:.2g})"
             for s in verdict.speeds
         )
-        theirs = "<br>".join(f"M={m}: {ratio:.2g}" for m, ratio in hand.ratios.items())
+        theirs = "<br>".join(
+            f"M={m}: {ratio:.2g} ({low:.2g} to {high:.2g})"
+            for m, (ratio, low, high) in hand.ratios.items()
+        )
         words = "; ".join(_steps(hand))
         row = (verdict.method, verdict.verdict, ours or "–", theirs or "–", words)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")

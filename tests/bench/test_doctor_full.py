@@ -36,7 +36,8 @@ def verdict(word="slow", ratio=0.5, outcome="right", **more) -> Verdict:
 
 def hand(error=0.01, raised="", ratios=None, dead=False, words="") -> Hand:
     step = StepByHand(error, raised, is_dead=dead)
-    return Hand({STEP: step}, {32: 0.5} if ratios is None else ratios, words)
+    near = {m: (r, r * 0.9, r * 1.1) for m, r in ({32: 0.5} if ratios is None else ratios).items()}
+    return Hand({STEP: step}, near, words)
 
 
 DEAD = hand(None, "status -11", dead=True)
@@ -46,7 +47,7 @@ DEAD = hand(None, "status -11", dead=True)
     ("given", "by_hand", "words"),
     [
         (verdict(), hand(ratios={32: 0.55}), ""),
-        (verdict(), hand(ratios={32: 2.0}), "M = 32: 0.47 to 0.53, by hand 2"),
+        (verdict(), hand(ratios={32: 2.0}), "M = 32: 0.47 to 0.53, by hand 1.8 to 2.2"),
         (verdict(), hand(ratios={}), "M = 32: not timed by hand"),
         (verdict(), hand(0.9), f"{STEP}: right, but by hand broken by 0.9"),
         (verdict(), hand(0.18), ""),  # what HQQ's 4 bits lose comes on top
@@ -92,8 +93,11 @@ def test_the_page_tells_what_does_not_agree_and_where_it_breaks():
     text = page(given, rows)
     assert "1 of 3 agree" in text
     assert "- hqq-int4: M = 32" in text
-    assert "| hqq-int4 | slow | M=32: 0.5 (0.47 to 0.53) | M=32: 2 | 1 with 0.01 |" in text
-    assert "| torch-int8pack | broken | – | M=32: 0.5 | 1 not finite |" in text
+    assert (
+        "| hqq-int4 | slow | M=32: 0.5 (0.47 to 0.53) | M=32: 2 (1.8 to 2.2) | 1 with 0.01 |"
+        in text
+    )
+    assert "| torch-int8pack | broken | – | M=32: 0.5 (0.45 to 0.55) | 1 not finite |" in text
     assert f"- torch-int8pack, {STEP}: wrong, off by 0.01; by hand status -11" in text
     assert "- hqq-int4: slow (expected: slow)" in text
     assert "- peft-merge-nf4: not tried (expected: broken)" in text
@@ -120,10 +124,16 @@ def test_ratios_are_those_of_blocks_in_turn(monkeypatch):
     ]
     other = [cycle([lambda: order.append("d")])]
     seconds = doctor_by_hand.take_turns({1: calls, 32: other}, 0.0, 0.0)
-    assert [len(seconds[m]) for m in (1, 32)] == [2, 1]
+    assert [[len(rounds) for rounds in seconds[m]] for m in (1, 32)] == [[7, 7], [7]]
     # A warm call and one that counts, then the other, then the next number of rows.
     assert order[:6] == ["a", "b", "c", "c", "d", "d"]
     assert len(order) == 6 * doctor_by_hand.ROUNDS
+
+
+def test_a_ratio_is_that_of_the_fastest_of_both_kinds_in_the_same_rounds():
+    slow, fast = [9.0] * 7, [1.0, 1.0, 2.0, 1.0, 1.0, 50.0, 1.0]
+    plain = [2.0, 2.0, 4.0, 2.0, 2.0, 2.0, 2.0]
+    assert doctor_by_hand._ratio([slow, fast], [slow, plain]) == (2.0, 2.0, 2.0)
 
 
 def test_as_many_layers_as_no_cache_holds(monkeypatch):
@@ -145,7 +155,7 @@ for name in sys.argv[5:]:
     if "M = 2" in name:
         os.kill(os.getpid(), signal.SIGSEGV)
     print(json.dumps({"step": name, "error": 0.5}), flush=True)
-print(json.dumps({"ratios": {"32": 2.0}}))
+print(json.dumps({"ratios": {"32": [2.0, 1.0, 3.0]}}))
 """
 
 
@@ -156,7 +166,7 @@ def test_a_step_that_takes_the_process_with_it_leaves_the_others(monkeypatch, tm
     found = doctor_full.run_by_hand(verdict(trials=trials))
     assert [found.steps[name].error for name in names] == [0.5, None, 0.5]
     assert "status -11" in found.steps[names[1]].words
-    assert found.ratios == {32: 2.0}
+    assert found.ratios == {32: (2.0, 1.0, 3.0)}
 
 
 def test_what_dies_at_its_start_is_told_and_is_the_end(monkeypatch, tmp_path):
