@@ -20,7 +20,7 @@ from qprobe.doctor._words import (
     sentence,
 )
 from qprobe.doctor.execution.report import PREPARING
-from qprobe.documents.finding import Speed, Trial, Verdict
+from qprobe.documents.finding import Fix, Speed, Trial, Verdict
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,23 @@ def judge(method: Method, device: str, outcome: Outcome) -> Verdict:
         why=why,
         evidence="measured",
         detail=evidence(outcome.trials, outcome.speeds, outcome.output),
-        fix=method.cure if verdict in ("broken", "unsupported") else None,
+        fix=_cure(method, outcome) if verdict in ("broken", "unsupported") else None,
         trials=outcome.trials,
         speeds=outcome.speeds,
+    )
+
+
+def _cure(method: Method, outcome: Outcome) -> Fix | None:
+    """What is known to help; where the library cannot even be imported, its own files anew."""
+    own = [need for need in method.needs if need != "torch"]
+    is_whole = all(
+        trial.outcome == "right" for trial in outcome.trials if trial.name.startswith("import ")
+    )
+    if is_whole or not own or any("|" in need for need in own):  # which of them is not known
+        return method.cure
+    return Fix(
+        text="Install it anew, or the version that fits what is installed beside it.",
+        commands=(f"pip install --force-reinstall --no-deps {' '.join(own)}",),
     )
 
 
@@ -73,7 +87,8 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
         return "unsupported", sentence(words, outcome.lack)
     word, why = _pace(outcome.speeds)
     if not outcome.speeds and not all(map(is_about_layer, right)):
-        why = "; ".join(dict.fromkeys(trial.words for trial in right if trial.words)) or "right"
+        worst = max(right, key=lambda trial: trial.error or 0.0)
+        why = f"at worst, {worst.words}" if worst.words else "right"
     if late:
         why += f"; {places(late)} {late[0].words}: what it does there is not known"
     # What is no step of a type is something that it could have had.

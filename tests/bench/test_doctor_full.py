@@ -91,7 +91,7 @@ def test_the_page_tells_what_does_not_agree_and_where_it_breaks():
     rows = [(verdict(), hand(ratios={32: 2.0})), (broken, DEAD),
             (broken, hand(None))]  # fmt: skip
     text = page(given, rows)
-    assert "1 of 3 agree" in text
+    assert "2 of 3 agree" in text
     assert "- hqq-int4: M = 32" in text
     assert (
         "| hqq-int4 | slow | M=32: 0.5 (0.47 to 0.53) | M=32: 2 (1.8 to 2.2) | 1 with 0.01 |"
