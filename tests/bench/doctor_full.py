@@ -88,7 +88,8 @@ def _lines(command: Sequence[str]) -> tuple[list[dict], str]:
         out, err = process.communicate()
         ending = f"no end within {LIMIT_S:g} s"
     if process.returncode and not ending:
-        ending = f"status {process.returncode}: {err.strip().rpartition(chr(10))[2]:.120}"
+        last = err.strip().rpartition("\n")[2]
+        ending = ": ".join(filter(None, (f"status {process.returncode}", last[:120])))
     return [json.loads(line) for line in out.splitlines() if line.startswith("{")], ending
 
 

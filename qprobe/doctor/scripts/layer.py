@@ -26,8 +26,8 @@ from qprobe.timing.allocator import give_back_freed_memory
 SHAPES = ((32, 256, 256), (1, 256, 256), (3, 256, 256), (32, 256, 250))
 """(M, N, K): ordinary, with more rows than the least that int8 products on GPUs take; a single token; few
 rows; K that is a multiple of 2 only, as few layers have. Each but the first is odd in one thing alone."""
-SMALL = 256
-"""N and K of the layers that keep the code warm: those of the ordinary shape."""
+SMALL = 512
+"""N and K of the layers that keep the code warm: large enough that every thread takes part."""
 
 ARITHMETIC = {torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """Relative error that products in a type explain; float32 may be TF32 on a GPU."""

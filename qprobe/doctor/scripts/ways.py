@@ -17,7 +17,7 @@ from qprobe.kernels.device import last_level_cache_bytes
 from qprobe.timing.interleave import Task
 
 LARGEST_FLUSH = 2**28
-WARM_CALLS = 2
+WARM_CALLS = 4
 """Of the small layer, between throwing everything out of the caches and a sample."""
 SETTLE_S, WAKE_S = 0.03, 0.01
 """Threads of two runtimes spin after their work and take the processors from each other: those of the one are
