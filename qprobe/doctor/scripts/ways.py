@@ -19,7 +19,7 @@ from qprobe.timing.interleave import Task
 LARGEST_FLUSH = 2**28
 WARM_CALLS = 4
 """Of the small layer, between throwing everything out of the caches and a sample."""
-SETTLE_S, WAKE_S = 0.03, 0.01
+SETTLE_S, WAKE_S = 0.05, 0.03
 """Threads of two runtimes spin after their work and take the processors from each other: those of the one are
 given time to come to rest, and those of the other to be awake, each on a processor of its own."""
 
