@@ -33,8 +33,8 @@ ROUNDS = 7
 WARM_S, BLOCK_S = 0.01, 0.02
 REST_S, WAKE_S = 0.05, 0.1
 """For threads of another runtime to come to rest, and for a runtime's own to be awake, each on a processor."""
-MOST_MAKING_S = 4.0
-"""Layers that take long to make are fewer: their libraries write the whole weight out at each call."""
+MOST_MAKING_S = 30.0
+"""Layers that take longer to make are fewer: where that leaves them in the caches, they come out too fast."""
 FEWEST = 4
 LAYER = re.compile(r"(\w+), M = (\d+), N = (\d+), K = (\d+)")
 MERGE = re.compile(r"(\w+), merged (before any|after a) forward pass, K = (\d+)")
