@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Machine
+
+Question = Literal["facts", "bandwidth", "int8", "bf16", "compilers"]
+"""What the probe asks of torch: what it is and sees, and what running something tells."""
+EVERYTHING: tuple[Question, ...] = ("facts", "bandwidth", "int8", "bf16", "compilers")
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Check:
     why: str
     needs: tuple[str, ...]
     run: Callable[[Machine], Finding]
+    asks: tuple[Question, ...] = EVERYTHING
+    """What has to be asked of torch before it can answer; all else the system tells at once."""
 
     def ok(self, summary: str, detail: str = "") -> Finding:
         """Nothing to do."""

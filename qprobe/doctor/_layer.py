@@ -47,6 +47,10 @@ class Layer:
     """The same of activations, where they are quantized."""
     computes_in: FloatDtype | None = None
     """The type that it computes in whatever the type of x, where that is less precise."""
+    compile: Callable[[], object] | None = None
+    """Has the library compile what it would compile at first use: that takes longer than a step may."""
+    own_threads: bool = False
+    """Whether it computes with threads of its own, which spin beside torch's."""
     outliers: bool = False
     """Whether one feature of x is far above the rest, which the method is made for."""
 

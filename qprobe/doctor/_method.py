@@ -37,6 +37,8 @@ class Method:
     """Distributions; "a|b" where either will do."""
     install: str = ""
     """What `pip install` is told; the names in `needs` by default."""
+    apart: bool = False
+    """Whether installing it replaces packages that others need, torch above all."""
     devices: tuple[str, ...] = ("cpu", "cuda")
     feature: str = ""
     """What of the hardware makes it fast: a key of `qprobe.doctor.rules.hardware.FEATURES`."""

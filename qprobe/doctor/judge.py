@@ -19,7 +19,8 @@ from qprobe.doctor._words import (
     refusals,
     sentence,
 )
-from qprobe.documents.finding import Speed, Trial, Verdict
+from qprobe.doctor.execution.report import PREPARING
+from qprobe.documents.finding import Fix, Speed, Trial, Verdict
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,29 @@ def judge(method: Method, device: str, outcome: Outcome) -> Verdict:
         why=why,
         evidence="measured",
         detail=evidence(outcome.trials, outcome.speeds, outcome.output),
-        fix=method.cure if verdict in ("broken", "unsupported") else None,
+        fix=_cure(method, outcome) if verdict in ("broken", "unsupported") else None,
         trials=outcome.trials,
         speeds=outcome.speeds,
     )
 
 
+def _cure(method: Method, outcome: Outcome) -> Fix | None:
+    """What is known to help; where the library cannot even be imported, its own files anew."""
+    own = [need for need in method.needs if need != "torch"]
+    is_whole = all(
+        trial.outcome == "right" for trial in outcome.trials if trial.name.startswith("import ")
+    )
+    if is_whole or not own or any("|" in need for need in own):  # which of them is not known
+        return method.cure
+    return Fix(
+        text="Install it anew, or the version that fits what is installed beside it.",
+        commands=(f"pip install --force-reinstall --no-deps {' '.join(own)}",),
+    )
+
+
 def _verdict(outcome: Outcome) -> tuple[str, str]:
-    steps = [trial for trial in outcome.trials if not trial.name.startswith(("import ", "timing "))]
+    prepared = (*PREPARING, "timing ")
+    steps = [trial for trial in outcome.trials if not trial.name.startswith(prepared)]
     right = [trial for trial in steps if trial.outcome == "right"]
     bad = [trial for trial in outcome.trials if trial.outcome in ("died", "failed", "wrong")]
     late = [trial for trial in bad if ran_out_of_time(trial)]
@@ -71,7 +87,8 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
         return "unsupported", sentence(words, outcome.lack)
     word, why = _pace(outcome.speeds)
     if not outcome.speeds and not all(map(is_about_layer, right)):
-        why = "; ".join(dict.fromkeys(trial.words for trial in right if trial.words)) or "right"
+        worst = max(right, key=lambda trial: trial.error or 0.0)
+        why = f"at worst, {worst.words}" if worst.words else "right"
     if late:
         why += f"; {places(late)} {late[0].words}: what it does there is not known"
     # What is no step of a type is something that it could have had.

@@ -137,5 +137,11 @@ def not_installed(method: Method, device: str, missing: Sequence[str]) -> Verdic
         verdict="not_installed",
         why=f"{' and '.join(missing)} not installed",
         evidence="rule",
-        fix=Fix(text="Install it to have it tried.", commands=(method.install_command,)),
+        fix=Fix(text=_install(method), commands=(method.install_command,)),
     )
+
+
+def _install(method: Method) -> str:
+    if not method.apart:
+        return "Install it to have it tried."
+    return "Install it to have it tried, in an environment of its own: it brings another torch."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from qprobe._discover import discover
@@ -11,6 +11,7 @@ from qprobe.doctor import methods
 from qprobe.doctor._method import Method
 from qprobe.doctor.execution.messages import Begin, End, Message, Request, Timed
 from qprobe.doctor.execution.nursery import Nursery, StarterGoneError
+from qprobe.doctor.execution.report import PREPARING
 from qprobe.doctor.execution.watch import Ending, Limits
 from qprobe.doctor.judge import Outcome, judge
 from qprobe.doctor.native import lack_of
@@ -67,7 +68,7 @@ class _Heard:
                 self.speeds.append(speed)
 
     def _finish(self, name: str) -> None:
-        if not name.startswith("import "):  # each process has to
+        if not name.startswith(PREPARING):  # each process has to
             self.done.append(name)
 
 
@@ -115,7 +116,7 @@ class Trying:
                 break
             heard.trials.append(Trial(name=ending.step, outcome="died", words=ending.words))
             heard.done.append(ending.step)
-            if ending.step.startswith("import "):  # it would again
+            if ending.step.startswith(PREPARING):  # it would again
                 break
         outcome = Outcome(
             trials=tuple(heard.trials),
@@ -156,7 +157,7 @@ def _fit(limits: Limits) -> Limits:
     if available is None:
         return limits
     memory = min(limits.memory_bytes, int(available * MEMORY_SHARE))
-    return Limits(limits.import_s, limits.step_s, limits.whole_s, max(memory, 2**28))
+    return replace(limits, memory_bytes=max(memory, 2**28))
 
 
 def devices_of(machine: Machine) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qprobe.doctor import list_checks, questions_for, run_checks
-from qprobe.doctor.asking import EVERYTHING
+from qprobe.doctor._check import EVERYTHING, Check
 from qprobe.probe.isolated import QUESTIONS
 from tests.doctor.machines import NAMES, load, measured
 
@@ -61,10 +61,15 @@ def test_some_checks_need_no_torch():
     assert {"memory", "cache", "load", "environment"} <= set(free)
 
 
-def test_methods_need_to_know_the_gpus_and_an_unknown_check_everything():
+def test_methods_need_to_know_the_gpus():
     assert questions_for([], has_methods=True) == ("facts",)
     assert questions_for(["memory"], has_methods=True) == ("facts",)
-    assert questions_for(["a-new-check"], has_methods=False) == EVERYTHING
+
+
+def test_a_check_that_does_not_say_what_it_asks_is_told_everything_and_all_say_it():
+    silent = Check("new", "New", "it is new", (), lambda _machine: None)
+    assert silent.asks == EVERYTHING
+    assert [check.id for check in list_checks() if check.asks == EVERYTHING] == []
 
 
 def test_what_several_need_is_asked_once_and_in_order():

@@ -12,6 +12,7 @@ import pytest
 from qprobe._discover import discover_in
 from qprobe.doctor.execution.watch import Limits
 from qprobe.doctor.trying import Trying, in_order
+from qprobe.documents.finding import Verdict
 from tests.doctor.machines import load
 from tests.doctor.planted._steps import FIRST, LAST, MIDDLE
 
@@ -20,6 +21,7 @@ PLANTED = {method.id: method for method in discover_in(PACKAGE, "METHOD")}
 LIMITS = Limits(import_s=20, step_s=4, whole_s=60, memory_bytes=600 * 2**20)
 
 EXPECTED = {  # method → verdict, and words of the reason
+    "compiles": ("works", "right; it was not timed"),
     "corrupts-results": ("works", "right"),
     "corrupts-stdout": ("works", "right"),
     "dies-by-signal": ("broken", "ends the process by SIGSEGV; right at float32"),
@@ -64,7 +66,7 @@ def test_what_it_does_is_its_verdict(verdicts, name):
 MIDDLES = sorted(
     set(EXPECTED)
     - {
-        "corrupts-results", "import-dies", "import-raises", "kills-between", "loses-gpu", "not-there",
+        "compiles", "corrupts-results", "import-dies", "import-raises", "kills-between", "loses-gpu", "not-there",
         "raises-outside", "refuses",
     }
 )  # fmt: skip
@@ -115,6 +117,24 @@ def test_the_whole_time_is_limited_too():
     with Trying(load("epyc_avx2"), is_full=True, package=PACKAGE, limits=limits) as trying:
         verdict = trying.verdict(PLANTED["hangs"], "cpu")
     assert "takes more than 0.5 s in all" in verdict.why
+
+
+def _compile_within(compile_s: float) -> Verdict:
+    """What takes a second to compile, where no step and not the whole may take so long."""
+    limits = Limits(20, step_s=0.4, whole_s=0.8, memory_bytes=600 * 2**20, compile_s=compile_s)
+    with Trying(load("epyc_avx2"), is_full=True, package=PACKAGE, limits=limits) as trying:
+        trying._nursery._extra["PLANTED_COMPILES_S"] = "1.2"
+        return trying.verdict(PLANTED["compiles"], "cpu")
+
+
+def test_what_a_library_compiles_once_may_take_longer_than_all_its_steps():
+    assert _compile_within(20).verdict == "works"
+
+
+def test_what_never_ends_to_compile_is_broken_by_that():
+    verdict = _compile_within(0.5)
+    assert verdict.verdict == "broken"
+    assert "compile planted: does not end within 0.5 s" in verdict.why
 
 
 def test_without_proc_memory_is_limited_by_the_system_itself(tmp_path):

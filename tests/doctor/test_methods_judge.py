@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qprobe.doctor._method import Method
@@ -272,3 +274,27 @@ def test_a_card_that_lacks_it_is_told_what_to_use_at_what_modelled_cost():
     assert "W8A16" in fix.text
     assert "Modelled from the data sheet" in fix.text
     assert fix.commands == ("qprobe plan --model MODEL --device cuda:0",)
+
+
+def test_of_merges_that_are_right_the_worst_is_told_and_no_other():
+    orders = ("bfloat16, merged before a forward pass, K = 256", "bfloat16, merged after, K = 250")
+    errors = (0.017, 0.021)
+    merges = [
+        Trial(name=name, outcome="right", error=error, limit=0.08, words=f"off by {error}")
+        for name, error in zip(orders, errors, strict=True)
+    ]
+    for given in (merges, merges[::-1]):
+        found = verdict(*given)
+        assert (found.verdict, found.why) == ("works", "at worst, off by 0.021")
+
+
+@pytest.mark.parametrize("outcome", ["failed", "died"])
+def test_what_cannot_be_imported_is_to_be_installed_anew_unless_it_is_torch(outcome):
+    """Told to use something else before, as if nothing could be done about it."""
+    importing = Trial(name="import x", outcome=outcome, words="OSError: libx.so")
+    own = replace(METHOD, needs=("torch", "x", "y"))
+    assert verdict(importing, method=own).fix.commands == (
+        "pip install --force-reinstall --no-deps x y",
+    )
+    for needs in (("torch",), ("torch", "x|x-gpu")):
+        assert verdict(importing, method=replace(METHOD, needs=needs)).fix == CURE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from math import isnan
 
 import pytest
@@ -26,8 +25,7 @@ from qprobe.doctor.scripts.layer import (
     try_layer,
     worst,
 )
-from qprobe.doctor.scripts.speed import QUICK_M, Unquantized, rank_types, time_beside
-from qprobe.timing.samples import ratio_of
+from qprobe.doctor.scripts.speed import QUICK_M
 
 
 def quantized(linear, dtype, *, scale=1.0, bias=True, weight_known=True) -> Made:
@@ -67,7 +65,7 @@ def small(monkeypatch):
     """Layers and times that a test can afford."""
     monkeypatch.setattr("qprobe.doctor.scripts.layer.side_of", lambda _device, _is_full: 64)
     monkeypatch.setattr("qprobe.doctor.scripts.speed.QUICK_S", 0.0)
-    monkeypatch.setattr("qprobe.doctor.scripts.speed.last_level_cache_bytes", lambda: 2**16)
+    monkeypatch.setattr("qprobe.doctor.scripts.ways.last_level_cache_bytes", lambda: 2**16)
 
 
 def outcomes(messages):
@@ -226,21 +224,6 @@ def test_a_layer_is_never_changed_by_trying_it():
     assert isinstance(linear, nn.Linear)
 
 
-@pytest.mark.parametrize(
-    ("capability", "has_bfloat16", "best"),
-    [
-        ((6, 0), False, "float16"), ((6, 1), False, "float32"), ((6, 2), False, "float32"),
-        ((7, 0), False, "float16"), ((7, 5), False, "float16"), ((8, 0), False, "bfloat16"),
-        ((9, 0), False, "bfloat16"), ((12, 1), False, "bfloat16"), (None, True, "bfloat16"),
-        (None, False, "float32"),
-    ],
-)  # fmt: skip
-def test_the_best_type_of_a_device_is_one_that_it_does_not_emulate(capability, has_bfloat16, best):
-    ranked = rank_types(capability, has_bfloat16)
-    assert ranked[0] == best
-    assert sorted(ranked) == ["bfloat16", "float16", "float32"]
-
-
 OFFERED = ("bfloat16", "float16", "float32")
 
 
@@ -270,43 +253,3 @@ def test_a_type_that_is_wrong_leaves_the_others_to_be_timed():
     speeds = [m.speed for m in heard(layer(make, dtypes=OFFERED)) if isinstance(m, Timed)]
     assert {speed.activation_dtype for speed in speeds} <= {"float16", "float32"}
     assert len(speeds) == len(QUICK_M)
-
-
-@pytest.mark.parametrize("capability", [(7, 0), (6, 1), (9, 0)])
-def test_beside_it_stand_the_types_that_the_card_is_fast_in(capability, monkeypatch):
-    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _device: capability)
-    beside = Unquantized(make_linear(8, 8, "cpu"), "cuda:0")
-    assert tuple(beside.layers) == rank_types(capability, False)[:2]
-
-
-@pytest.mark.parametrize("slower", ["way", "unquantized"])
-def test_an_interval_rests_on_enough_pairs_however_far_apart_the_two_are(slower, monkeypatch):
-    """At 95 % it takes six; a way that is far behind was given up after three before."""
-    pairs = []
-
-    def count(numerator, denominator):
-        pairs.append((len(numerator.seconds), len(denominator.seconds)))
-        return ratio_of(numerator, denominator)
-
-    monkeypatch.setattr("qprobe.doctor.scripts.speed.ratio_of", count)
-    wait_s = 0.02
-
-    def run(x):
-        if slower == "way":
-            time.sleep(wait_s)
-        return x
-
-    beside = Unquantized(make_linear(8, 8, "cpu"), "cpu")
-    if slower == "unquantized":
-        calls = beside.calls
-        monkeypatch.setattr(
-            beside,
-            "calls",
-            lambda x: {
-                name: lambda counter, call=call: (time.sleep(wait_s), call(counter))
-                for name, call in calls(x).items()
-            },
-        )
-    found = time_beside({"": run}, beside, make_rows(1, 8, "cpu"), "cpu", is_full=False)
-    assert (found.ratio < 0.5) == (slower == "way")
-    assert min(pairs[0]) >= 6

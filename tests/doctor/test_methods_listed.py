@@ -10,7 +10,7 @@ import pytest
 
 from qprobe.doctor import devices_of, list_checks, list_methods
 from qprobe.doctor.native import PROCESSORS, lack_of
-from qprobe.doctor.recorded import absent_of
+from qprobe.doctor.recorded import absent_of, not_installed
 from qprobe.doctor.rules import hardware
 from qprobe.doctor.trying import Trying, in_order
 from tests.doctor.machines import load
@@ -147,3 +147,9 @@ def test_two_gpus_of_a_kind_are_tried_once():
         "cuda:0",
         "cuda:2",
     )
+
+
+def test_what_brings_another_torch_is_to_be_installed_apart():
+    told = {m.id: not_installed(m, "cpu", ("it",)).fix.text for m in list_methods()}
+    assert "environment of its own" in told["gptqmodel-int4"]
+    assert "environment" not in told["hqq-int4"]

@@ -40,5 +40,6 @@ CHECK = Check(
     title="Memory bandwidth",
     why="it bounds how fast a model can generate, and what fewer bits can gain",
     needs=("torch",),
+    asks=("facts", "bandwidth"),
     run=check_bandwidth,
 )

@@ -39,5 +39,6 @@ CHECK = Check(
     title="bf16 on the CPU",
     why="a cast to bf16 is the simplest plan, and a trap where bf16 is emulated",
     needs=("torch",),
+    asks=("facts", "bf16"),
     run=check_bf16,
 )

@@ -30,5 +30,6 @@ CHECK = Check(
     title="Cache",
     why="measuring takes minutes, and is done once where its result can be kept",
     needs=(),
+    asks=(),
     run=check_cache,
 )

@@ -65,5 +65,6 @@ CHECK = Check(
     title="GPU clocks",
     why="a card that is hot or short of power makes every measurement too slow",
     needs=("gpu",),
+    asks=("facts",),
     run=check_clocks,
 )

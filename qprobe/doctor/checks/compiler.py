@@ -30,5 +30,6 @@ CHECK = Check(
     title="C++ compiler",
     why="torch.compile builds its CPU kernels with it",
     needs=("torch",),
+    asks=("facts",),
     run=check_compiler,
 )

@@ -74,5 +74,6 @@ CHECK = Check(
     title="Container",
     why="a container hides the GPU unless it is given in, and its limits are not the machine's",
     needs=(),
+    asks=(),
     run=check_container,
 )

@@ -48,5 +48,6 @@ CHECK = Check(
     title="CPU instructions",
     why="they decide which schemes can be faster than the unquantized model",
     needs=(),
+    asks=("facts",),
     run=check_cpu_isa,
 )

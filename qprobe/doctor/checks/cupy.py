@@ -114,5 +114,6 @@ CHECK = Check(
     title="CuPy",
     why="the bundled CUDA kernels are built and launched through it",
     needs=("gpu",),
+    asks=("facts",),
     run=check_cupy,
 )

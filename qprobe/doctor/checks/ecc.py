@@ -46,5 +46,6 @@ CHECK = Check(
     title="GPU memory errors",
     why="a bad cell gives wrong answers that look like those of a bad quantization",
     needs=("gpu",),
+    asks=("facts",),
     run=check_ecc,
 )

@@ -81,5 +81,6 @@ CHECK = Check(
     title="Environment",
     why="a forgotten variable can halve the speed of every kernel",
     needs=(),
+    asks=(),
     run=check_environment,
 )

@@ -112,5 +112,6 @@ CHECK = Check(
     title="GPU",
     why="most schemes gain most on a GPU, where its driver works",
     needs=(),
+    asks=("facts",),
     run=check_gpu,
 )

@@ -112,5 +112,6 @@ CHECK = Check(
     title="GPU arithmetic",
     why="it decides which schemes can be fast, and more is not later: int4 ends with Ada",
     needs=("gpu",),
+    asks=("facts",),
     run=check_gpu_arithmetic,
 )

@@ -53,5 +53,6 @@ CHECK = Check(
     title="bf16 on the GPU",
     why="most models are stored in bf16, and on older cards it is slow without a word",
     needs=("gpu",),
+    asks=("facts",),
     run=check_gpu_bf16,
 )

@@ -88,5 +88,6 @@ CHECK = Check(
     title="GPU memory",
     why="others on the card take memory, and time from every measurement",
     needs=("gpu",),
+    asks=("facts",),
     run=check_gpu_memory,
 )

@@ -221,5 +221,6 @@ CHECK = Check(
     title="PyTorch on the GPU",
     why="a torch built for other cards, or without CUDA, fails at the first kernel",
     needs=("gpu", "torch"),
+    asks=("facts",),
     run=check_gpu_torch,
 )

@@ -62,5 +62,6 @@ CHECK = Check(
     title="transformers",
     why="models are run with it, to calibrate and to verify",
     needs=(),
+    asks=(),
     run=check_hf,
 )

@@ -76,5 +76,6 @@ CHECK = Check(
     title="int8 on the CPU",
     why="some CPUs clip the sums of int8 products and return wrong numbers silently",
     needs=("torch",),
+    asks=("facts", "int8"),
     run=check_int8_arithmetic,
 )

@@ -23,5 +23,6 @@ CHECK = Check(
     title="Library versions",
     why="some versions are known to fail together, or on some cards",
     needs=(),
+    asks=("facts",),
     run=check_libraries,
 )

@@ -32,5 +32,6 @@ CHECK = Check(
     title="Other programs",
     why="what runs beside a measurement slows it down, by another factor every time",
     needs=(),
+    asks=(),
     run=check_load,
 )

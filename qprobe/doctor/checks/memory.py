@@ -37,5 +37,6 @@ CHECK = Check(
     title="Memory",
     why="a model that does not fit is killed by the system while it loads",
     needs=(),
+    asks=(),
     run=check_memory,
 )

@@ -71,5 +71,6 @@ CHECK = Check(
     title="MIG",
     why="a slice has a fraction of the card's speed and memory under the card's name",
     needs=("gpu",),
+    asks=("facts",),
     run=check_mig,
 )

@@ -105,5 +105,6 @@ CHECK = Check(
     title="CUDA compiler",
     why="NVRTC 13 builds nothing for cards before 7.5, and fails at the first kernel",
     needs=("gpu",),
+    asks=("facts", "compilers"),
     run=check_nvrtc,
 )

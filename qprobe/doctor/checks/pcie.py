@@ -52,5 +52,6 @@ CHECK = Check(
     title="PCIe",
     why="a card in a narrow slot loads and offloads weights slowly",
     needs=("gpu",),
+    asks=("facts",),
     run=check_pcie,
 )

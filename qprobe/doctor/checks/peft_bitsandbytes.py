@@ -27,5 +27,6 @@ CHECK = Check(
     title="bitsandbytes",
     why="a merge that fails, or an int8 layer that crawls, shows only at run time",
     needs=(),
+    asks=("facts",),
     run=check_peft_bitsandbytes,
 )

@@ -40,5 +40,6 @@ CHECK = Check(
     title="GPU power",
     why="a card under a power cap is slower than others of its name",
     needs=("gpu",),
+    asks=("facts",),
     run=check_power,
 )

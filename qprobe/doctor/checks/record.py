@@ -30,5 +30,6 @@ CHECK = Check(
     title="Facts",
     why="what could not be read is left out, never guessed",
     needs=(),
+    asks=("facts",),
     run=check_record,
 )

@@ -42,5 +42,6 @@ CHECK = Check(
     title="Threads",
     why="too few leave cores idle, too many make every operator wait",
     needs=("torch",),
+    asks=("facts",),
     run=check_threads,
 )

@@ -43,5 +43,6 @@ CHECK = Check(
     title="PyTorch",
     why="every layer and kernel of qprobe runs through it",
     needs=(),
+    asks=("facts",),
     run=check_torch,
 )

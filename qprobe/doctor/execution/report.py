@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from qprobe.doctor.execution.messages import Begin, Done, End, Message, Timed
 from qprobe.documents.finding import Speed, Trial
@@ -17,6 +18,9 @@ REFUSALS = (NotImplementedError, ValueError, AssertionError, ImportError, Runtim
 """By these a library says that it cannot. Others, as KeyError, say that it did not know."""
 FATAL = ("cuda error", "illegal memory access", "out of memory", "can't allocate", "bad_alloc")
 """By these words a RuntimeError tells of more than a refusal."""
+Preparing = Literal["import", "compile"]
+"""What steps begin with that make a method ready, and say nothing of it when they go well."""
+PREPARING = tuple(f"{verb} " for verb in get_args(Preparing))
 LONGEST = 300
 PACKAGE = Path(__file__).parents[2]
 
@@ -57,9 +61,9 @@ class Report:
         self._send(End(trial=trial))
         return trial.outcome == "right"
 
-    def load(self, package: str, step: Callable[[], object]) -> bool:
-        """Import what the method needs, in every process anew; whether that went well."""
-        name = f"import {package}"
+    def load(self, package: str, step: Callable[[], object], verb: Preparing = "import") -> bool:
+        """Import or compile what the method needs, in every process anew; whether that went well."""
+        name = f"{verb} {package}"
         self._send(Begin(name=name))
         try:
             step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,19 @@ def load_onnxruntime() -> None:
     import onnxruntime  # noqa: F401
 
 
+@cache
+def _runtime() -> Any:
+    """The package, its threads shared by all layers as by those of one model.
+
+    With threads of its own each would have to wake them: those of the one that ran before do not help it.
+    """
+    import onnxruntime
+    import torch
+
+    onnxruntime.set_global_thread_pool_sizes(torch.get_num_threads(), 1)
+    return onnxruntime
+
+
 def session(
     operator: str,
     names: list[str],
@@ -28,7 +42,6 @@ def session(
     attributes: dict[str, Any],
 ) -> Callable[[Tensor], Tensor]:
     """What runs one node on the processor, with as many threads as torch."""
-    import onnxruntime
     import torch
     from onnx import TensorProto, helper, numpy_helper
 
@@ -42,13 +55,11 @@ def session(
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", CONTRIB_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    # Spinning threads would take the processors from what is timed in turn.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    runtime = _runtime()
+    options = runtime.SessionOptions()
+    options.use_per_session_threads = False
     options.log_severity_level = ERRORS_ONLY
-    run = onnxruntime.InferenceSession(
+    run = runtime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return lambda x: torch.from_numpy(run.run(None, {"x": x.numpy()})[0])

@@ -18,6 +18,17 @@ def _load() -> None:
     import gptqmodel  # noqa: F401
 
 
+def _compile() -> None:
+    """A layer of each type, packed and run once: GPTQModel builds C++ operators for both."""
+    import torch
+
+    from qprobe.doctor.scripts.layer import make_linear
+
+    with torch.no_grad():
+        for dtype in (torch.float16, torch.bfloat16):
+            _make(make_linear(GROUP, GROUP, "cpu"), dtype).run(torch.zeros(1, GROUP, dtype=dtype))
+
+
 def _make(linear: nn.Linear, dtype: torch.dtype) -> Made:
     """Packed by its PyTorch layer, which every version has, and run by the one that it selects."""
     import torch
@@ -64,9 +75,11 @@ METHOD = Method(
     script=Layer(
         package="gptqmodel",
         load=_load,
+        compile=_compile,
         make=_make,
         dtypes=("float16", "bfloat16"),
         weight_error=0.16,
     ),
     needs=("torch", "gptqmodel"),
+    apart=True,
 )

@@ -47,6 +47,7 @@ METHOD = Method(
         load=load_onnxruntime,
         make=_make,
         dtypes=("float32",),
+        own_threads=True,
         weight_error=0.16,
         activation_error=0.02,
     ),

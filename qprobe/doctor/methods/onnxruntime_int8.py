@@ -40,6 +40,7 @@ METHOD = Method(
         load=load_onnxruntime,
         make=_make,
         dtypes=("float32",),
+        own_threads=True,
         weight_error=0.02,
         activation_error=0.03,  # one scale for all rows
     ),

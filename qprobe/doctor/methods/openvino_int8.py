@@ -18,6 +18,7 @@ METHOD = Method(
         load=load_openvino,
         make=partial(compressed, 8, 0),
         dtypes=("float32",),
+        own_threads=True,
         weight_error=0.02,
         activation_error=0.02,  # it may quantize activations by itself
         computes_in="bfloat16",

@@ -6,7 +6,7 @@ weight that it stored, and of the weight that it was given, where it cannot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from math import inf, isfinite
 
@@ -16,14 +16,9 @@ from torch.nn import functional
 
 from qprobe.doctor._layer import Layer, Made
 from qprobe.doctor.execution.report import Answer, Report
-from qprobe.doctor.scripts.speed import (
-    FULL_M,
-    QUICK_M,
-    Unquantized,
-    best_types,
-    side_of,
-    time_beside,
-)
+from qprobe.doctor.scripts.dtypes import best_types
+from qprobe.doctor.scripts.speed import FULL_M, QUICK_M, side_of, time_beside
+from qprobe.doctor.scripts.ways import Call, Rows, Unquantized, Way
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.finding import Speed
 from qprobe.timing.allocator import give_back_freed_memory
@@ -31,6 +26,8 @@ from qprobe.timing.allocator import give_back_freed_memory
 SHAPES = ((32, 256, 256), (1, 256, 256), (3, 256, 256), (32, 256, 250))
 """(M, N, K): ordinary, with more rows than the least that int8 products on GPUs take; a single token; few
 rows; K that is a multiple of 2 only, as few layers have. Each but the first is odd in one thing alone."""
+SMALL = 512
+"""N and K of the layers that keep the code warm: large enough that every thread takes part."""
 
 ARITHMETIC = {torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """Relative error that products in a type explain; float32 may be TF32 on a GPU."""
@@ -39,6 +36,8 @@ ARITHMETIC = {torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 def try_layer(layer: Layer, report: Report) -> None:
     """Every type and shape, then time at some numbers of rows."""
     if not report.load(layer.package, layer.load):
+        return
+    if layer.compile and not report.load(layer.package, layer.compile, "compile"):
         return
     with torch.no_grad():
         right = {
@@ -154,22 +153,37 @@ class _Timing:
         self.side = side_of(report.device, report.is_full)
 
     @cached_property
-    def _parts(self) -> tuple[dict[str, Callable[[Tensor], Tensor]], Unquantized]:
-        linear = make_linear(self.side, self.side, self._report.device)
+    def _parts(self) -> tuple[dict[str, Way], Unquantized]:
+        device = self._report.device
+        large, small = (make_linear(side, side, device) for side in (self.side, SMALL))
+        runs, small_runs = self._runs(large), self._runs(small)
+        other = next(iter(small_runs.values()))  # of a kernel that takes no layer so small
+        ways = {name: Way(run, small_runs.get(name, other)) for name, run in runs.items()}
+        return ways, Unquantized(large, small, device)
+
+    def _runs(self, linear: nn.Linear) -> dict[str, Call]:
         made = self._layer.make(linear, self._kind)
         ways = made if isinstance(made, Mapping) else {"": made}
-        runs = {name: way.run for name, way in ways.items()}
-        del made, ways
-        return runs, Unquantized(linear, self._report.device)
+        return {name: way.run for name, way in ways.items()}
 
     def at(self, m: int) -> Speed:
         """Time it with M rows."""
-        device = self._report.device
+        report, spec = self._report, self._layer
         with torch.no_grad():
             ways, beside = self._parts
-            x = make_rows(m, self.side, device, self._layer.outliers).to(self._kind)
+            rows = Rows(
+                *(make_rows(m, k, report.device, spec.outliers).to(self._kind)
+                  for k in (self.side, SMALL))
+            )  # fmt: skip
             give_back_freed_memory()
-            return time_beside(ways, beside, x, device, self._report.is_full)
+            return time_beside(
+                ways,
+                beside,
+                rows,
+                report.device,
+                is_full=report.is_full,
+                own_threads=spec.own_threads,
+            )
 
 
 def copy_linear(linear: nn.Linear, dtype: torch.dtype) -> nn.Linear:
