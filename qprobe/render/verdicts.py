@@ -72,6 +72,7 @@ def verdict_blocks(
         shown = [item for item in mine if item.verdict != "not_installed"]
         if shown:
             yield _figures(shown, timed)
+            yield from _lacks(shown)
         told: dict[Fix, str] = {}
         for item in shown:
             if _is_said(item, full, trials):
@@ -98,6 +99,18 @@ def _figures(verdicts: Sequence[Verdict], timed: Sequence[int]) -> RenderableTyp
         right=right,
         firm=(1,),
     )
+
+
+def _lacks(verdicts: Sequence[Verdict]) -> Iterator[RenderableType]:
+    """What those that were timed ran without, and why."""
+    found: dict[str, list[str]] = {}
+    for item in verdicts:
+        for trial in item.trials if item.speeds else ():
+            # What is a step of one type of activations is no part of the method.
+            if trial.outcome == "refused" and ", " not in trial.name:
+                found.setdefault(trial.words, []).append(one_line(item.method))
+    for lack, methods in found.items():
+        yield words(f"! {', '.join(methods)}: {lack}", "yellow")
 
 
 def _reason(

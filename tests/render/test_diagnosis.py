@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from qprobe.documents.finding import Fix
+from qprobe.documents.finding import Fix, Trial
 from qprobe.render.diagnosis import count_line, diagnosis_text, wrap_command
 from qprobe.render.html import diagnosis_html
 from qprobe.render.markdown import diagnosis_markdown
+from tests.render.pages import speed, verdict
 from tests.render.samples import diagnosis, finding, full_diagnosis
 
 
@@ -142,3 +143,19 @@ def test_what_was_skipped_for_one_reason_is_one_line_that_names_it_all():
     assert "2 checks skipped: needs GPU: CuPy, MIG" in " ".join(page.split())
     assert page.splitlines()[-1] == "4 checks: 1 passed, 3 skipped"
     assert diagnosis_text(diagnosis(*found), full=True).count("needs GPU") == 2
+
+
+def test_what_a_method_ran_without_is_told_once_below_the_figures():
+    words = "no C++ kernels: they are not compiled yet: qprobe doctor --full compiles them"
+    lack = Trial(name="C++ kernels", outcome="refused", words=words)
+    of_a_type = Trial(name="bfloat16, M = 1", outcome="refused", words="not in bfloat16")
+    timed = {"speeds": (speed(1, 2.0),), "trials": (lack, of_a_type)}
+    verdicts = (
+        verdict("works", method="one", **timed),
+        verdict("fast", method="two", **timed),
+        verdict("works", method="three", speeds=(speed(1, 2.0),)),
+        verdict("unsupported", method="four", trials=(lack,)),
+    )
+    page = diagnosis_text(diagnosis(finding("ok"), verdicts=verdicts), width=200)
+    assert page.count("! one, two: no C++ kernels: they are not compiled yet") == 1
+    assert "not in bfloat16" not in page
