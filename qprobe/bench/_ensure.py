@@ -42,8 +42,8 @@ def ensure_profile(
     the rest of the model on (None: not measured). With `measure="never"` nothing is timed. After
     Ctrl-C the profile says `interrupted`.
     """
-    weights = in_caches(model.linear_weights, device)
-    name = _cache_name(machine, device, weights)
+    weights = model.linear_weights
+    name = _cache_name(machine, device, in_caches(weights, device))
     profile = recall(Profile, name) or empty_profile(machine, device, weights)
     profile = profile.model_copy(
         update={"free_memory_bytes": find_bed(device).memory_bytes(), "interrupted": False}

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from qprobe.documents.objective import ErrorLimit
-from qprobe.errors import InfeasibleError
 from qprobe.policy import make_plan
 from qprobe.policy.problem import ERROR_RESERVE
 from qprobe.policy.timing import GroupClock
@@ -24,25 +20,16 @@ from tests.documents_factory import (
     rest,
     sensitivity,
 )
-
-MODEL = model()
-GROUPS = list(MODEL.groups())
-FAST_INT8 = measured_profile(MODEL, by_ops())
-SLOW_INT8 = measured_profile(MODEL, by_ops({"W8A8": 0.5}))
-CALIBRATED = sensitivity(MODEL)
-
-
-def section(of=MODEL, on=FAST_INT8, known=CALIBRATED, **asked):
-    plan = make_plan(of, on, objective(**asked), known)
-    return plan.targets[plan.primary]
-
-
-def schemes(found):
-    return {group: decided.scheme.name for group, decided in found.groups.items()}
-
-
-def only(name):
-    return dict.fromkeys(GROUPS, name)
+from tests.policy.sections import (
+    CALIBRATED,
+    FAST_INT8,
+    GROUPS,
+    MODEL,
+    SLOW_INT8,
+    only,
+    schemes,
+    section,
+)
 
 
 def test_the_plan_flips_with_the_profile():
@@ -117,90 +104,6 @@ def test_rest_decides_between_compute_types():
 def test_a_saving_too_small_to_matter_changes_nothing():
     barely = measured_profile(MODEL, by_ops({"W8A8": 1.0002}))
     assert schemes(section(on=barely)) == only("NONE")
-
-
-def test_memory_forces_quantization_that_is_slower():
-    unlimited = section(on=SLOW_INT8)
-    assert schemes(unlimited) == only("NONE")
-    limit = int(unlimited.predicted.memory_bytes.value) - 200_000
-    found = section(on=SLOW_INT8, memory_limit_bytes=limit)
-    assert {"W8A16", "W8A8"} & set(schemes(found).values())
-    assert found.predicted.memory_bytes.value <= limit
-    assert any("slower than unquantized, for want of memory" in w for w in found.warnings)
-
-
-def test_free_memory_is_the_default_limit():
-    need = section(on=SLOW_INT8).predicted.memory_bytes.value
-    tight = SLOW_INT8.model_copy(update={"free_memory_bytes": int(need)})
-    assert section(on=tight).predicted.memory_bytes.value <= 0.9 * need
-
-
-def test_an_unknown_memory_is_no_limit():
-    unknown = SLOW_INT8.model_copy(update={"free_memory_bytes": None})
-    assert schemes(section(on=unknown)) == only("NONE")
-
-
-def test_a_limit_of_exactly_what_the_plan_needs_is_met():
-    found = section()
-    need = int(found.predicted.memory_bytes.value)
-    assert schemes(section(memory_limit_bytes=need)) == schemes(found)
-
-
-def _tight():
-    """A limit that only 8-bit weights meet, on a model whose error under them is large."""
-    fragile = sensitivity(MODEL, gains=dict.fromkeys(GROUPS, 1e4))
-    smallest = int(section().predicted.memory_bytes.value)
-    return {"known": fragile, "memory_limit_bytes": smallest}
-
-
-def test_a_soft_error_limit_yields_to_memory_and_says_so():
-    found = section(**_tight())
-    assert schemes(found) == only("W8A16")
-    assert found.predicted.error.value > 0.05
-    assert found.warnings[0].startswith("the error limit 0.05 yields to memory: 0.89 is expected")
-
-
-def test_a_hard_error_limit_never_yields():
-    with pytest.raises(
-        InfeasibleError, match=r"fits both limits: within an error of 0\.05"
-    ) as raised:
-        section(**_tight(), error_limit=ErrorLimit(value=0.05, hard=True))
-    assert "bytes or a greater error" in raised.value.hint
-
-
-def test_infeasible_memory_names_the_least_that_any_plan_needs():
-    with pytest.raises(InfeasibleError, match=r"needs .* \(\d+ bytes\)") as raised:
-        section(memory_limit_bytes=1000)
-    (smallest,) = (int(found) for found in re.findall(r"\((\d+) bytes\)", str(raised.value)))
-    assert str(smallest) in raised.value.hint
-    assert section(memory_limit_bytes=smallest)
-    with pytest.raises(InfeasibleError):
-        section(memory_limit_bytes=smallest - 1)
-
-
-def test_a_pin_that_exceeds_a_hard_limit_names_the_least_error():
-    with pytest.raises(InfeasibleError, match=r"the least error is 0\.01, the limit is 0\.001"):
-        section(pinned={GROUPS[0]: "W8A8"}, error=0.001)
-
-
-def test_a_pin_is_kept_even_where_it_is_slower():
-    found = section(on=SLOW_INT8, pinned={GROUPS[0]: "W8A8"})
-    assert schemes(found) == only("NONE") | {GROUPS[0]: "W8A8"}
-
-
-def test_a_pin_to_none_keeps_the_compute_type():
-    quick = measured_profile(
-        MODEL,
-        lambda *cell: by_ops()(*cell) * (0.1 if cell[2] == "bfloat16" else 1),
-        dtypes=("float32", "bfloat16"),
-    )
-    assert section(on=quick).compute_dtype == "bfloat16"
-    assert section(on=quick, pinned={GROUPS[0]: "NONE"}).compute_dtype == "float32"
-
-
-def test_a_pin_against_the_rules_names_them():
-    with pytest.raises(InfeasibleError, match="needs calibration"):
-        section(known=None, pinned={GROUPS[0]: "W8A8"})
 
 
 def test_without_a_sensitivity_activations_stay_and_the_errors_are_priors():
