@@ -26,8 +26,10 @@ from qprobe.timing.allocator import give_back_freed_memory
 SHAPES = ((32, 256, 256), (1, 256, 256), (3, 256, 256), (32, 256, 250))
 """(M, N, K): ordinary, with more rows than the least that int8 products on GPUs take; a single token; few
 rows; K that is a multiple of 2 only, as few layers have. Each but the first is odd in one thing alone."""
-SMALL = 512
-"""N and K of the layers that keep the code warm: large enough that every thread takes part."""
+SMALL_SHARE = 2
+"""The layers that keep the code warm have N and K that are smaller by this: large enough that every thread
+takes part. Beside one of a quarter, with few rows of 4-bit weights, a runtime lets its second thread sleep, and
+waking it takes twice as long as the layer."""
 
 ARITHMETIC = {torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """Relative error that products in a type explain; float32 may be TF32 on a GPU."""
@@ -151,11 +153,12 @@ class _Timing:
         self._layer, self._dtype, self._report = layer, dtype, report
         self._kind: torch.dtype = getattr(torch, dtype)
         self.side = side_of(report.device, report.is_full)
+        self._sides = (self.side, self.side // SMALL_SHARE)
 
     @cached_property
     def _parts(self) -> tuple[dict[str, Way], Unquantized]:
         device = self._report.device
-        large, small = (make_linear(side, side, device) for side in (self.side, SMALL))
+        large, small = (make_linear(side, side, device) for side in self._sides)
         runs, small_runs = self._runs(large), self._runs(small)
         other = next(iter(small_runs.values()))  # of a kernel that takes no layer so small
         ways = {name: Way(run, small_runs.get(name, other)) for name, run in runs.items()}
@@ -173,7 +176,7 @@ class _Timing:
             ways, beside = self._parts
             rows = Rows(
                 *(make_rows(m, k, report.device, spec.outliers).to(self._kind)
-                  for k in (self.side, SMALL))
+                  for k in self._sides)
             )  # fmt: skip
             give_back_freed_memory()
             return time_beside(
