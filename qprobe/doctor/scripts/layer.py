@@ -21,7 +21,7 @@ from qprobe.doctor.scripts.speed import FULL_M, QUICK_M, side_of, time_beside
 from qprobe.doctor.scripts.ways import Call, Rows, Unquantized, Way
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.finding import Speed
-from qprobe.timing.allocator import give_back_freed_memory
+from qprobe.timing.allocator import give_back_freed_memory, keep_freed_memory
 
 SHAPES = ((32, 256, 256), (1, 256, 256), (3, 256, 256), (32, 256, 250))
 """(M, N, K): ordinary, with more rows than the least that int8 products on GPUs take; a single token; few
@@ -179,6 +179,7 @@ class _Timing:
                   for k in self._sides)
             )  # fmt: skip
             give_back_freed_memory()
+            keep_freed_memory()  # by itself, the same layer takes once or twice as long
             return time_beside(
                 ways,
                 beside,
