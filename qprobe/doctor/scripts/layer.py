@@ -179,7 +179,8 @@ class _Timing:
                   for k in self._sides)
             )  # fmt: skip
             give_back_freed_memory()
-            keep_freed_memory()  # by itself, the same layer takes once or twice as long
+            if report.is_full:  # a short run has little memory
+                keep_freed_memory()
             return time_beside(
                 ways,
                 beside,
