@@ -19,7 +19,7 @@ class ChannelWeights(Document):
     """8-bit weights, integer or floating point, with one scale for each output channel."""
 
     strategy: Literal["channel"] = "channel"
-    type: Literal["int", "float"]
+    type: ActivationType
     num_bits: Literal[8]
     symmetric: Literal[True] = True
     dynamic: Literal[False] = False
@@ -53,11 +53,14 @@ class CastWeights(Document):
     dtype: Literal["bfloat16", "float16"]
 
 
+ActivationType = Literal["int", "float"]
+
+
 class TokenActivations(Document):
     """8-bit activations with one scale for each token (row of x), computed at each call."""
 
     strategy: Literal["token"] = "token"
-    type: Literal["int", "float"]
+    type: ActivationType
     num_bits: Literal[8]
     symmetric: Literal[True] = True
     dynamic: Literal[True] = True
@@ -92,6 +95,11 @@ class Scheme(Document):
         if (self.weights, self.input_activations) != (preset.weights, preset.input_activations):
             raise ValueError(f"scheme {self.name!r} is not written as the preset of that name")
         return self
+
+    @property
+    def activations(self) -> ActivationType | None:
+        """What activations are rounded to; None: they stay as they are."""
+        return self.input_activations.type if self.input_activations else None
 
     @property
     def is_quantized(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qprobe.documents.base import Count, Document, Positive, TopDocument
+from qprobe.documents.scheme import ActivationType
 
 Method = Literal["prior", "weights", "calibrated", "end_to_end"]
 Power = Annotated[float, Field(ge=0, strict=True)]
@@ -30,6 +31,9 @@ class GroupGain(Document):
 
     group: str
     gain: Power | None
+    activations: ActivationType | None = None
+    """For schemes that round activations to this type, which concerns other features and tokens than
+    rounded weights do. None: for those that leave them, and all others of which nothing is said."""
 
 
 class UniformError(Document):

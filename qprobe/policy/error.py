@@ -8,7 +8,7 @@ from typing import Literal
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.model import Linear, Model
 from qprobe.documents.plan import ErrorEstimate
-from qprobe.documents.scheme import SCHEMES
+from qprobe.documents.scheme import SCHEMES, ActivationType
 from qprobe.documents.sensitivity import Method, Sensitivity
 
 PRIOR_NOISE: dict[tuple[str, str], float] = {
@@ -55,14 +55,16 @@ class ErrorModel:
             "logits" if has_head else "last_hidden_state"
         )
         if sensitivity is None:
-            self._gains: dict[str, float | None] = dict.fromkeys(
-                self._groups, 1 / len(self._groups)
-            )
+            self._gains: dict[str, dict[ActivationType | None, float | None]] = {
+                group: {None: 1 / len(self._groups)} for group in self._groups
+            }
             self._noise: dict[tuple[str, str, str], float] = {}
             self._measured: dict[tuple[str, str], float] = {}
         else:
             self.metric = sensitivity.metric
-            self._gains = {gain.group: gain.gain for gain in sensitivity.gains}
+            self._gains = {}
+            for gain in sensitivity.gains:
+                self._gains.setdefault(gain.group, {})[gain.activations] = gain.gain
             self._noise = {
                 (layer.tensor, layer.scheme, layer.algorithm): layer.noise
                 for layer in sensitivity.layers
@@ -82,7 +84,8 @@ class ErrorModel:
 
     def is_out_of_reach(self, group: str) -> bool:
         """Whether the group's output is known not to reach the output that is compared."""
-        return group in self._gains and self._gains[group] is None
+        gains = self._gains.get(group, {}).values()
+        return bool(gains) and all(gain is None for gain in gains)
 
     def cast_power(self, compute_dtype: FloatDtype) -> float:
         """What holding the whole model in `compute_dtype` costs, once."""
@@ -118,7 +121,8 @@ class ErrorModel:
         )
 
     def _raw(self, group: str, scheme: str, algorithm: str) -> float | None:
-        gain = self._gains.get(group)
+        gains = self._gains.get(group, {})
+        gain = gains.get(SCHEMES[scheme].activations, gains.get(None))
         if gain is None:
             return None
         noises = [self._layer(layer, scheme, algorithm) for layer in self._groups[group]]

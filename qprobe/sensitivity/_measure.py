@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,12 +15,15 @@ from qprobe.checkpoint.forward import output_metric, run_forward
 from qprobe.checkpoint.loading import load_module
 from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
 from qprobe.documents.model import Model
-from qprobe.documents.scheme import SCHEMES
+from qprobe.documents.scheme import SCHEMES, ActivationType
 from qprobe.documents.sensitivity import GroupGain, LayerNoise, Sensitivity, UniformError
 from qprobe.errors import InputError
 from qprobe.layers._unfold import Unfolded, unfolded
 from qprobe.sensitivity._simulate import error_power, list_algorithms, simulate, simulated
 from qprobe.timing.progress import Progress, silent
+
+Pair = tuple[str, str]
+"""A scheme and an algorithm."""
 
 SEQUENCES = 8
 TOKENS = 64
@@ -38,8 +41,9 @@ def measure_sensitivity(
     """Measure how much each scheme hurts each layer, and how much of that reaches the output.
 
     One pass gives the noise of every layer under every scheme on the activations that the text
-    makes; one pass a group, with that group under the roughest scheme, gives its gain; one pass a
-    scheme, with every group under it, tells how the powers add up in this model.
+    makes; one pass a group and type of activations, with that group under a scheme of the kind,
+    gives its gain; one pass a scheme, with every group under it, tells how the powers add up in
+    this model.
 
     Args:
         path_or_module: a checkpoint, or a live module as stored.
@@ -170,26 +174,31 @@ class _Measurement:
         )
 
     def _measure_gains(self, exact: Tensor, noises: Sequence[LayerNoise]) -> tuple[GroupGain, ...]:
-        """Output error power over the group's mean noise, under the roughest scheme."""
+        """Output error power over the group's mean noise, under one scheme of each kind."""
         table = {(n.tensor, n.scheme, n.algorithm): n.noise for n in noises}
         gains = []
         for index, (group, tensors) in enumerate(self.groups.items()):
             self.progress(f"calibrating: reach of {group}", index / len(self.groups))
-            seen = [pair for pair in self.pairs if all((t, *pair) in table for t in tensors)]
+            linears = [linear for tensor in tensors for linear in self.linears[tensor]]
             means = {
                 pair: sum(table[tensor, *pair] for tensor in tensors) / len(tensors)
-                for pair in seen
+                for pair in self.pairs
+                if all((tensor, *pair) in table for tensor in tensors)
             }
-            gain = None
-            if means:
-                roughest = max(means, key=lambda pair: means[pair])
-                several = [linear for tensor in tensors for linear in self.linears[tensor]]
-                with simulated(several, *roughest):
-                    power = error_power(exact, run_forward(self.module, self.ids))
-                if power > UNREACHED and means[roughest] > 0:
-                    gain = power / means[roughest]
-            gains.append(GroupGain(group=group, gain=gain))
+            for kind, pair in _one_of_each_kind(means).items():
+                gain = self._gain(exact, linears, pair, means[pair])
+                gains.append(GroupGain(group=group, gain=gain, activations=kind))
+            if not means:
+                gains.append(GroupGain(group=group, gain=None))
         return tuple(gains)
+
+    def _gain(
+        self, exact: Tensor, linears: list[nn.Linear], pair: Pair, noise: float
+    ) -> float | None:
+        """Output error power over the noise, with these linears under a scheme; None: it does not reach it."""
+        with simulated(linears, *pair):
+            power = error_power(exact, run_forward(self.module, self.ids))
+        return power / noise if power > UNREACHED and noise > 0 else None
 
     def _measure_uniform(self, exact: Tensor) -> tuple[UniformError, ...]:
         """Output error power with every group under one scheme that can store it, but the head."""
@@ -219,6 +228,19 @@ class _Measurement:
         """Output error power of the whole model in bf16."""
         narrow = cast_module(copy.deepcopy(self.module), torch.bfloat16)
         return error_power(exact, run_forward(narrow, self.ids))
+
+
+def _one_of_each_kind(noises: Mapping[Pair, float]) -> dict[ActivationType | None, Pair]:
+    """The roughest of the schemes that leave activations, and the finest of those that round them.
+
+    The one is far above what else rounds; in the other the weights add least.
+    """
+    found: dict[ActivationType | None, Pair] = {}
+    for pair in sorted(noises, key=lambda pair: noises[pair]):
+        kind = SCHEMES[pair[0]].activations
+        if kind is None or kind not in found:
+            found[kind] = pair
+    return found
 
 
 def _together(seen: Sequence[tuple[float, float]]) -> float:
