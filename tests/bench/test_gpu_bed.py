@@ -81,7 +81,6 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setattr(_shape, name, small)
     monkeypatch.setattr(_rest, "BUDGET_S", 0.01)
     monkeypatch.setattr(yardstick, "BUDGET_S", 0.01)
-    monkeypatch.setattr(yardstick, "ELEMENTS", 64)
     monkeypatch.setattr(yardstick, "SIDE", 8)
     facts = SimpleNamespace(multi_processor_count=4, name="Planted A100")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: facts)
