@@ -270,22 +270,20 @@ void multiply_many(const WeightOnlyCall& call, const Weight& w, const Rows& x, i
 
 void many(const WeightOnlyCall& call, const Weight& w, const Rows& x) {
   const int64_t strips = strips_of(w.n), blocks = (strips + kWide - 1) / kWide;
-  const int64_t rows = rows_per_task(call.m, blocks, omp_get_max_threads(), kRows);
-  const int64_t parts = (call.m + rows - 1) / rows;
+  const int64_t size = sizeof(bfloat16);
+  const Division division(call.m, blocks, kRows, w.n * w.k * size, (w.k + w.n) * size);
 #pragma omp parallel
   {
     auto* totals = static_cast<__m512*>(
-        std::aligned_alloc(64, static_cast<size_t>(rows) * kWide * sizeof(__m512)));
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < blocks * parts; ++task) {
-      const int64_t strip = task / parts * kWide, begin = task % parts * rows;
-      const int64_t end = std::min(call.m, begin + rows);
+        std::aligned_alloc(64, static_cast<size_t>(division.rows) * kWide * sizeof(__m512)));
+    for_each_task(division, call.m, [&](int64_t block, int64_t begin, int64_t end) {
+      const int64_t strip = block * kWide;
       if (strip + kWide <= strips)
         multiply_many<kWide>(call, w, x, begin, end, strip, totals);
       else
         for (int64_t s = strip; s < strips; ++s)
           multiply_many<1>(call, w, x, begin, end, s, totals);
-    }
+    });
     std::free(totals);
   }
 }

@@ -148,23 +148,21 @@ extern "C" void qprobe_gemm_int8(const Int8Call* given) {
     x = copy;
   }
   const int64_t strips = strips_of(call.n), blocks = (strips + kWide - 1) / kWide;
-  const int64_t rows = rows_per_task(call.m, blocks, omp_get_max_threads(), kRows);
-  const int64_t parts = (call.m + rows - 1) / rows;
+  const Division division(call.m, blocks, kRows, call.n * call.k,
+                          call.k + call.n * static_cast<int64_t>(sizeof(float)));
 #pragma omp parallel if (call.m * call.n * call.k > kSerialElements)
   {
     const bool keeps = words > kDepth;  // the sums of all rows, else of one block at a time
     auto* partial = static_cast<__m512i*>(std::aligned_alloc(
-        64, static_cast<size_t>(keeps ? rows : kRows) * kWide * sizeof(__m512i)));
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < blocks * parts; ++task) {
-      const int64_t strip = task / parts * kWide, begin = task % parts * rows;
-      const int64_t end = std::min(call.m, begin + rows);
+        64, static_cast<size_t>(keeps ? division.rows : kRows) * kWide * sizeof(__m512i)));
+    for_each_task(division, call.m, [&](int64_t block, int64_t begin, int64_t end) {
+      const int64_t strip = block * kWide;
       if (strip + kWide <= strips)
         multiply_block<kWide>(call, x, stride, begin, end, strip, partial);
       else
         for (int64_t s = strip; s < strips; ++s)
           multiply_block<1>(call, x, stride, begin, end, s, partial);
-    }
+    });
     std::free(partial);
   }
 }

@@ -5,17 +5,54 @@
 
 #include "types.h"
 
+#include <omp.h>
+
 #include <algorithm>
 
 constexpr int kStrip = 16;
+constexpr int64_t kOwnCache = 1 << 20;  // what the second cache of a processor holds
 
 inline int64_t strips_of(int64_t n) { return (n + kStrip - 1) / kStrip; }
 
-// How many rows of x a task of a product takes: all, or so many that every thread has some tasks.
-inline int64_t rows_per_task(int64_t m, int64_t blocks, int threads, int multiple) {
-  const int64_t wanted = std::max<int64_t>(1, (3 * threads + blocks - 1) / blocks);
-  const int64_t rows = (m + wanted - 1) / wanted;
-  return std::max<int64_t>(8 * multiple, (rows + multiple - 1) / multiple * multiple);
+// How a product is divided among threads: a task is a block of W's rows against some rows of x.
+struct Division {
+  int64_t blocks, rows;
+  bool own_rows;  // every thread has rows of its own, as torch and the quantizer divide them
+
+  // `multiple`: so many rows of x are multiplied together. `moved`: bytes of a row of x and of y.
+  Division(int64_t m, int64_t blocks, int64_t multiple, int64_t weight_bytes, int64_t moved)
+      : blocks(blocks) {
+    const int64_t threads = omp_get_max_threads();
+    // What one thread has written another reads slowly: 8 times as slowly where they are on different
+    // dies. With rows of its own, every thread reads all weights instead, from its own cache if they fit.
+    const bool is_cheaper = weight_bytes <= kOwnCache || m * moved >= threads * weight_bytes;
+    own_rows = m >= threads * multiple && is_cheaper;
+    if (own_rows) {
+      rows = (m + threads - 1) / threads;
+    } else {  // all rows, or so many that every thread has some tasks
+      const int64_t wanted = std::max<int64_t>(1, (3 * threads + blocks - 1) / blocks);
+      rows = std::max(8 * multiple, ((m + wanted - 1) / wanted + multiple - 1) / multiple * multiple);
+    }
+  }
+};
+
+// Within a parallel region: run(block, first row, last row) for each task.
+template <typename Run>
+void for_each_task(const Division& division, int64_t m, Run run) {
+  const int64_t rows = division.rows, blocks = division.blocks, parts = (m + rows - 1) / rows;
+  if (division.own_rows) {
+#pragma omp for schedule(static)
+    for (int64_t task = 0; task < blocks * parts; ++task) {
+      const int64_t begin = task / blocks * rows;
+      run(task % blocks, begin, std::min(m, begin + rows));
+    }
+  } else {
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < blocks * parts; ++task) {
+      const int64_t begin = task % parts * rows;
+      run(task / parts, begin, std::min(m, begin + rows));
+    }
+  }
 }
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
