@@ -17,9 +17,9 @@ def sort_names(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for name in names:
         if name not in (*checks, *methods):
             close = get_close_matches(name, (*checks, *methods), n=3)
-            question = f"did you mean {' or '.join(close)}? " if close else ""
-            known = f"checks: {', '.join(checks)}; methods: {', '.join(methods)}"
+            known = f"known are checks: {', '.join(checks)}; methods: {', '.join(methods)}"
             raise InputError(
-                f"there is no check or method {name!r:.40}", f"{question}known are {known}"
+                f"there is no check or method {name!r:.40}",
+                f"did you mean {' or '.join(close)}?" if close else known,
             )
     return tuple(n for n in names if n in checks), tuple(n for n in names if n in methods)
