@@ -18,7 +18,7 @@ from qprobe.sensitivity import _ensure as ensuring
 from qprobe.sensitivity import ensure_sensitivity, measure_sensitivity
 from qprobe.sensitivity._ensure import hash_weights
 from qprobe.sensitivity._simulate import error_power, simulated
-from tests.checkpoints import minilm, tiny_bert, tiny_llama
+from tests.checkpoints import import_transformers, minilm, tiny_bert, tiny_llama
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +176,7 @@ class TestCache:
 
 
 def test_a_mix_comes_out_as_estimated_on_another_text():
+    import_transformers()
     model, module = read_model(minilm()), load_module(minilm()).eval()
     errors = ErrorModel(model, measure_sensitivity(minilm(), ("W8A8", "W4A16")))
     powers = {group: errors.power(group, "W8A8", "rtn") or math.inf for group in model.groups()}
