@@ -19,7 +19,7 @@ class ChannelWeights(Document):
     """8-bit weights, integer or floating point, with one scale for each output channel."""
 
     strategy: Literal["channel"] = "channel"
-    type: ActivationType
+    type: Literal["int", "float"]
     num_bits: Literal[8]
     symmetric: Literal[True] = True
     dynamic: Literal[False] = False

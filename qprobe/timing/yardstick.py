@@ -6,8 +6,9 @@ different times are compared by way of the yardstick that was timed in turn with
 It has to change as models do. A virtual machine of two processors went back and forth every few minutes
 between two speeds: what one thread had written another read 8 times as slowly, as where the two are on
 different dies, while reading from memory took two thirds of the time. Requests of three models took 1.10
-to 1.32 times as long, the short ones most, products of matrices 1.07 times. Four products of 512³ and one
-transposition, in which threads read what others have written, take 1.14 times as long.
+to 1.32 times as long, the short ones most, products of matrices 1.06 to 1.08 times. Two products of 512³ and one
+transposition, in which threads read what others have written, took 1.20 times as long: by their parts, four
+products and one transposition take 1.14 times as long.
 """
 
 from __future__ import annotations
