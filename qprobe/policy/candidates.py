@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.model import Linear, Model
@@ -107,26 +107,38 @@ def schemes_at(stored: FloatDtype, compute_dtype: FloatDtype) -> tuple[str, ...]
     return (*unquantized, *(name for name, scheme in SCHEMES.items() if scheme.is_quantized))
 
 
+Kind = tuple[tuple[object, ...], ...]
+"""What the candidates of a group depend on but for its error, of each member."""
+
+
+def _kind(members: Sequence[Linear]) -> Kind:
+    return tuple((m.n, m.k, m.count, m.has_bias, m.rows, m.top_k, m.frames) for m in members)
+
+
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds the candidates of one model on one profile."""
+    """Builds the candidates of one model on one profile; those of equal groups once."""
 
     model: Model
     profile: Profile
     clock: GroupClock
     errors: ErrorModel
+    _known: dict[tuple[Kind, tuple[FloatDtype, ...]], list[Candidate]] = field(default_factory=dict)
 
     def of_group(
         self, group: str, members: Sequence[Linear], dtypes: Sequence[FloatDtype]
     ) -> list[Candidate]:
         """All candidates of a group over the compute types, costed beside one another."""
-        found = [
-            self.build(group, members, dtype, SCHEMES[name], facts)
-            for dtype in dtypes
-            for name in schemes_at(self.model.dtype, dtype)
-            for facts in self._packings(name)
-        ]
-        return rank(found, beside=found)
+        key = _kind(members), tuple(dtypes)
+        if key not in self._known:
+            found = [
+                self._build(members, dtype, SCHEMES[name], facts)
+                for dtype in dtypes
+                for name in schemes_at(self.model.dtype, dtype)
+                for facts in self._packings(name)
+            ]
+            self._known[key] = rank(found, beside=found)
+        return [self._give(candidate, group) for candidate in self._known[key]]
 
     def plain(
         self, group: str, members: Sequence[Linear], dtype: FloatDtype, beside: Sequence[Candidate]
@@ -134,17 +146,24 @@ class Builder:
         """The unquantized group through the reference kernel alone, costed beside others."""
         name = schemes_at(self.model.dtype, dtype)[0]
         facts = [fact for fact in self._facts() if fact.kernel == REFERENCE]
-        return rank([self.build(group, members, dtype, SCHEMES[name], facts)], beside)[0]
+        found = [self._build(members, dtype, SCHEMES[name], facts)]
+        return self._give(rank(found, beside)[0], group)
 
-    def build(
+    def _give(self, candidate: Candidate, group: str) -> Candidate:
+        """The candidate as the group's own, with its error."""
+        power: float | None = 0.0
+        if candidate.rounds:
+            power = self.errors.power(group, candidate.scheme.name, candidate.algorithm)
+        return replace(candidate, group=group, power=power)
+
+    def _build(
         self,
-        group: str,
         members: Sequence[Linear],
         dtype: FloatDtype,
         scheme: Scheme,
         facts: Sequence[KernelFact],
     ) -> Candidate:
-        """One candidate, through the kernels of one packing."""
+        """One candidate for any group of such members, through the kernels of one packing."""
         able = [fact for fact in facts if fact.available]
         kernels = tuple(sorted(fact.kernel for fact in able))
         missing = tuple(f"{fact.kernel}: {fact.reason}" for fact in facts if not fact.available)
@@ -163,7 +182,7 @@ class Builder:
         )
         algorithm = algorithm or next(iter(scheme.algorithms))
         return Candidate(
-            group=group,
+            group="",
             compute_dtype=dtype,
             scheme=scheme,
             algorithm=algorithm,
@@ -175,7 +194,7 @@ class Builder:
             cost=math.inf,
             goal=math.inf,
             weight_bytes=group_bytes(members, scheme, dtype),
-            power=self.errors.power(group, scheme.name, algorithm) if rounds else 0.0,
+            power=None,
         )
 
     def _facts(self) -> tuple[KernelFact, ...]:

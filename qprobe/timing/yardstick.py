@@ -23,7 +23,7 @@ from qprobe.timing.interleave import Task, time_interleaved
 
 NAME = "yardstick"
 SIDE = 512
-BUDGET_S = 0.5
+BUDGET_S = 0.2
 SAMPLE_S = 0.01
 GPU_FACTOR = 8
 """A GPU gets so many times the side: it would be done too soon."""
