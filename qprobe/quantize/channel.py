@@ -25,7 +25,7 @@ def quantize(weight: Tensor, scheme: Scheme, algorithm: str) -> dict[str, Tensor
 def dequantize(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     """The weight (N, K) in `dtype` that codes and scales stand for."""
     codes, scale = tensors
-    return (codes.to(torch.float32) * scale.to(torch.float32)).to(dtype)
+    return codes.to(torch.float32).mul_(scale).to(dtype)
 
 
 def _integer_encoder(max_code: int) -> Encode:

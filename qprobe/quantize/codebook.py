@@ -49,7 +49,7 @@ def dequantize(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     packed, scale = tensors
     n, blocks = scale.shape
     values = _table(packed.device).index_select(0, unpack_indices(packed).reshape(-1))
-    return (values.reshape(n, blocks, -1) * scale.unsqueeze(-1)).reshape(n, -1).to(dtype)
+    return values.reshape(n, blocks, -1).mul_(scale.unsqueeze(-1)).reshape(n, -1).to(dtype)
 
 
 def pack_indices(indices: Tensor) -> Tensor:

@@ -48,8 +48,8 @@ def dequantize(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     n, groups = scale.shape
     codes = unpack_codes(packed).to(torch.float32).reshape(n, groups, -1)
     if zero_point:
-        codes = codes - unpack_codes(zero_point[0].t())[:, :n].t().unsqueeze(-1)
-    return (codes * scale.to(torch.float32).unsqueeze(-1)).reshape(n, -1).to(dtype)
+        codes.sub_(unpack_codes(zero_point[0].t())[:, :n].t().unsqueeze(-1))
+    return codes.mul_(scale.unsqueeze(-1)).reshape(n, -1).to(dtype)
 
 
 def pack_codes(codes: Tensor) -> Tensor:
@@ -65,8 +65,8 @@ def pack_codes(codes: Tensor) -> Tensor:
 
 def unpack_codes(packed: Tensor) -> Tensor:
     """Words (R, W) → codes (R, 8·W) int8 in −8 … 7."""
-    codes = (packed.unsqueeze(-1) >> _shifts(packed.device)) & 0xF
-    return (codes + LOW).to(torch.int8).reshape(packed.shape[0], -1)
+    codes = packed.unsqueeze(-1) >> _shifts(packed.device)
+    return codes.bitwise_and_(0xF).add_(LOW).to(torch.int8).reshape(packed.shape[0], -1)
 
 
 def _shifts(device: torch.device) -> Tensor:
