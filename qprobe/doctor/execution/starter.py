@@ -1,8 +1,9 @@
-"""Starts a process for each method, from one that has imported torch already.
+"""Starts a process for each method, from one that has imported torch and qprobe's layers already.
 
 `python -m qprobe.doctor.execution.starter FD [bare]`. Importing torch takes more than a second, of
-which the doctor has ten; a fork takes a hundredth. It runs nothing itself, so that it outlives what
-the methods do to their processes.
+which the doctor has ten; a fork takes a hundredth. What is imported here is held once: registering an
+operator looks at every module, and a process that does so gets its own copy of what it looks at. It
+runs nothing itself, so that it outlives what the methods do to their processes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ def main() -> None:
     _die_with_parent()
     if BARE not in sys.argv[2:]:
         with suppress(Exception):  # each method will find out by itself, and say so
-            import torch  # noqa: F401
+            from qprobe.kernels.registry import all_kernels
+            from qprobe.layers import layers_by_scheme
+
+            all_kernels()
+            layers_by_scheme()
     # What is there stays shared with the processes of the methods: their collector leaves it alone.
     gc.collect()
     gc.freeze()

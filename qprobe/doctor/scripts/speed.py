@@ -47,9 +47,9 @@ def time_beside(
     the calmest attempt counts.
     """
     attempts: list[Speed] = []
+    tasks = make_tasks(ways, beside, rows, device, is_full, own_threads)
     start = time.perf_counter()
     for _ in range(FULL_ATTEMPTS if is_full else QUICK_ATTEMPTS):
-        tasks = make_tasks(ways, beside, rows, device, is_full, own_threads)
         attempts.append(_time_once(tasks, beside, rows, device, is_full))
         if not attempts[-1].is_disturbed or time.perf_counter() - start > PATIENCE_S:
             break
