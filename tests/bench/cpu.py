@@ -81,15 +81,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from tests.bench.cpu_models import measure_model
             from tests.bench.cpu_requests import bench_models
 
+            def keep_request(result: RequestResult) -> None:
+                anew = request_key(result)
+                requests[:] = [r for r in requests if request_key(r) != anew] + [result]
+                keep()
+
             for bench in bench_models(Path(scratch)):
                 if not options.model or bench.name in options.model:
-                    measured = measure_model(bench, options.model_budget, options.only, tell)
-                    requests = [r for r in requests if r.model != bench.name] + measured
-                    keep()
+                    measure_model(bench, options.model_budget, options.only, tell, keep_request)
     report = keep()
     plots = write_plots(report, folder, name)
     write_text(write_page(report, plots), folder / f"{name}.md")
     tell(f"wrote {folder / name}.json")
+
+
+def request_key(result: RequestResult) -> tuple[object, ...]:
+    """What a report holds one result of."""
+    return result.model, result.batch, result.prompt, result.generate
 
 
 def read_report(path: Path) -> CpuReport | None:

@@ -15,6 +15,7 @@ from tests.bench.cpu_compare import (
     timed_variants,
 )
 from tests.bench.cpu_report import CpuReport, RequestResult, VariantResult
+from tests.bench.handover import is_steady
 
 
 def model_lines(report: CpuReport) -> Iterator[str]:
@@ -43,12 +44,17 @@ def _line(request: RequestResult) -> str:
         write_size(request),
         _ms(plan.request_s.median),
         _ms(request.predicted_s),
-        f"{off:+.0%}" + ("" if abs(off) <= WITHIN - 1 else ", missed"),
+        f"{off:+.0%}{_remark(request)}",
         _over(plan.request_s, fastest(request, "torch")),
         _prefill_over_bf16(request),
         _slowest_group(request),
     ]
     return "| " + " | ".join(columns) + " |"
+
+
+def _remark(request: RequestResult) -> str:
+    missed = "" if abs(miss(request)) <= WITHIN - 1 else ", missed"
+    return missed + ("" if is_steady(request.handover) else ", processors moved")
 
 
 def _over(plan: Samples, peer: VariantResult | None) -> str:

@@ -113,6 +113,10 @@ class RequestResult(Document):
     predicted_s: float
     """Of the plan, at the speed that the machine had while the variants were timed."""
     predicted_uncertainty: float
+    handover: tuple[float, ...] = ()
+    """How near the processors were, from the beginning of the plan to the last round: `tests.bench.handover`."""
+    attempts: Positive = 1
+    """How often it was planned and timed: again while the processors were moved."""
     variants: tuple[VariantResult, ...]
     groups: tuple[GroupResult, ...]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from qprobe.checkpoint.request import time_request
 from qprobe.checkpoint.text import read_text, token_batch, tokenize
 from qprobe.documents.objective import ErrorLimit, Objective
+from qprobe.timing.cache import cache_folder
 from qprobe.timing.interleave import Task
 from qprobe.timing.yardstick import make_yardstick
 
@@ -77,6 +81,24 @@ def bench_models(scratch: Path) -> list[BenchModel]:
     ]
 
 
+@contextmanager
+def fresh_profiles() -> Iterator[None]:
+    """Within, what a plan needs is measured anew; whatever else is cached stays."""
+    before, kinds = os.environ.get("QPROBE_CACHE"), cache_folder("profile").parent
+    (kinds / "sensitivity").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in kinds.iterdir():
+            if kind.name != "profile":
+                (Path(folder) / kind.name).symlink_to(kind.resolve())
+        os.environ["QPROBE_CACHE"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["QPROBE_CACHE"]
+            if before is not None:
+                os.environ["QPROBE_CACHE"] = before
+
+
 def draw_ids(vocabulary: int, batch: int, prompt: int) -> Tensor:
     """Random tokens, (batch, prompt) int64, the same in every process."""
     generator = torch.Generator().manual_seed(1)
@@ -90,9 +112,16 @@ def read_ids(folder: Path, vocabulary: int) -> Tensor:
 
 
 def time_in_turn(
-    modules: Mapping[str, nn.Module], ids: Tensor, generate: int, budget_s: float
+    modules: Mapping[str, nn.Module],
+    ids: Tensor,
+    generate: int,
+    budget_s: float,
+    ask: Callable[[], object],
 ) -> tuple[Timed, float]:
-    """Run the request through each model in rounds; also gives the seconds of the yardstick."""
+    """Run the request through each model in rounds; also gives the seconds of the yardstick.
+
+    `ask` is called in each round.
+    """
     with torch.no_grad():
         first = {name: sum(time_request(m, ids, generate)) for name, m in modules.items()}
         taken: Timed = {name: [] for name in modules}
@@ -109,6 +138,7 @@ def time_in_turn(
                     time_request(modules[name], ids, generate)
                 taken[name].append(time_request(modules[name], ids, generate))
             yardsticks.append(_yardstick_s(yardstick))
+            ask()
     return taken, statistics.median(yardsticks)
 
 

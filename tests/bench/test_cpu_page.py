@@ -155,3 +155,14 @@ def test_an_earlier_part_of_a_report_is_read_again(report, tmp_path):
 def test_half_a_report_is_a_page_too(report, part):
     page = write_page(report.model_copy(update={part: ()}))
     assert page.startswith("# ")
+
+
+def test_a_prediction_across_a_change_of_the_machine_is_marked(report):
+    [request] = report.requests
+    moved = request.model_copy(update={"handover": (1.0, 1.1, 8.0)})
+    steady = request.model_copy(update={"handover": (8.1, 8.0, 7.7)})
+    page = [
+        write_page(report.model_copy(update={"requests": (found,)}), [])
+        for found in (moved, steady)
+    ]
+    assert ["processors moved" in text for text in page] == [True, False]

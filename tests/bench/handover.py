@@ -1,0 +1,61 @@
+"""How near the processors are to each other, as often as it is asked: it tells when that changes.
+
+On a virtual machine the two processors may be moved from one die to two within minutes. What one thread
+writes another then reads several times as slowly, while memory is read faster: no single factor brings
+what was measured before to what is measured after.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+ELEMENTS = 2**17
+"""Of each thread's half: its processor's own cache holds them."""
+PASSES = 9
+STEADY = 2.5
+"""What is handed over took 8 times as long where the processors were moved apart, 1.5 times elsewhere."""
+
+
+class Handover:
+    """Asked now and then, it keeps what it found."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def ask(self, *_told: object) -> None:
+        """Measure it now; touches the clock."""
+        self.found.append(measure_handover())
+
+
+def measure_handover() -> float:
+    """Seconds in which threads read what others wrote, over those in which they read their own."""
+    near, far = torch.zeros(2, ELEMENTS), torch.zeros(2, ELEMENTS)
+
+    def swap() -> None:
+        far.copy_(near.flip(0))
+        near.copy_(far.flip(0))
+
+    def keep() -> None:
+        far.copy_(near.clone())
+        near.copy_(far.clone())
+
+    return _middle(swap) / _middle(keep)
+
+
+def _middle(work: Callable[[], Tensor | None]) -> float:
+    seconds = []
+    for _ in range(PASSES):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def is_steady(found: list[float] | tuple[float, ...]) -> bool:
+    """Whether the processors stayed as near as they were."""
+    return not found or max(found) < STEADY * min(found)
