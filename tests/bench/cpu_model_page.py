@@ -54,7 +54,8 @@ def _line(request: RequestResult) -> str:
 
 def _remark(request: RequestResult) -> str:
     missed = "" if abs(miss(request)) <= WITHIN - 1 else ", missed"
-    return missed + ("" if is_steady(request.handover) else ", processors moved")
+    is_same = is_steady(request.handover_planned, request.handover_timed)
+    return missed + ("" if is_same else ", processors moved")
 
 
 def _over(plan: Samples, peer: VariantResult | None) -> str:

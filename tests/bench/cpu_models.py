@@ -132,9 +132,9 @@ def _measure_steadily(
         with fresh_profiles():
             result = _measure_request(bench, model, stored, objective, peers, budget_s)
         took = time.perf_counter() - start
-        found = result.handover
-        tell(f"attempt {attempt}: handover {min(found):.1f} to {max(found):.1f}, {took:.0f} s")
-        if is_steady(found) or took > PATIENCE_S:
+        before, after = result.handover_planned, result.handover_timed
+        tell(f"attempt {attempt}: handover {before} while planning, {after} while timing")
+        if is_steady(before, after) or took > PATIENCE_S:
             break
     return result.model_copy(update={"attempts": attempt})
 
@@ -147,8 +147,8 @@ def _measure_request(
     peers: Sequence[_Variant],
     budget_s: float,
 ) -> RequestResult:
-    handover = Handover()
-    plan = make_plan(str(bench.folder), objective, device="cpu", progress=handover.ask)
+    planning, timing = Handover(), Handover()
+    plan = make_plan(str(bench.folder), objective, device="cpu", progress=planning.ask)
     section = plan.targets[plan.primary]
     variants = [*_own_variants(plan, stored), *peers]
     ids = read_ids(bench.folder, model.vocab_size)
@@ -161,7 +161,7 @@ def _measure_request(
         request_ids,
         objective.generate,
         budget_s,
-        handover.ask,
+        timing.ask,
     )
     return RequestResult(
         model=bench.name,
@@ -172,7 +172,8 @@ def _measure_request(
         compute_dtype=section.compute_dtype,
         predicted_s=section.predicted.seconds.value * yardstick_s / section.yardstick_s,
         predicted_uncertainty=section.predicted.seconds.uncertainty,
-        handover=tuple(float(f"{ratio:.3g}") for ratio in handover.found),
+        handover_planned=planning.told,
+        handover_timed=timing.told,
         variants=tuple(
             VariantResult(
                 kind=variant.kind,

@@ -113,8 +113,10 @@ class RequestResult(Document):
     predicted_s: float
     """Of the plan, at the speed that the machine had while the variants were timed."""
     predicted_uncertainty: float
-    handover: tuple[float, ...] = ()
-    """How near the processors were, from the beginning of the plan to the last round: `tests.bench.handover`."""
+    handover_planned: tuple[float, ...] = ()
+    """How near the processors were at each step of the plan: `tests.bench.handover`."""
+    handover_timed: tuple[float, ...] = ()
+    """The same after each round."""
     attempts: Positive = 1
     """How often it was planned and timed: again while the processors were moved."""
     variants: tuple[VariantResult, ...]

@@ -159,8 +159,9 @@ def test_half_a_report_is_a_page_too(report, part):
 
 def test_a_prediction_across_a_change_of_the_machine_is_marked(report):
     [request] = report.requests
-    moved = request.model_copy(update={"handover": (1.0, 1.1, 8.0)})
-    steady = request.model_copy(update={"handover": (8.1, 8.0, 7.7)})
+    near, far = (1.0, 1.1), (8.0, 7.7)
+    moved = request.model_copy(update={"handover_planned": near, "handover_timed": far})
+    steady = request.model_copy(update={"handover_planned": far, "handover_timed": far})
     page = [
         write_page(report.model_copy(update={"requests": (found,)}), [])
         for found in (moved, steady)

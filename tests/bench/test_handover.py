@@ -1,5 +1,7 @@
 """What tells that the processors were moved, and the plans that are made anew because of it."""
 
+import pytest
+
 from qprobe.timing.cache import cache_folder
 from tests.bench.cpu_requests import fresh_profiles
 from tests.bench.handover import Handover, is_steady
@@ -11,14 +13,23 @@ def test_what_is_asked_is_kept_in_order(monkeypatch):
     handover = Handover()
     handover.ask("timing M = 1", 0.5)
     handover.ask()
-    assert is_steady(handover.found)
     handover.ask()
-    assert handover.found == [1.0, 1.2, 8.0]
-    assert not is_steady(handover.found)
+    assert handover.told == (1.0, 1.2, 8.0)
 
 
-def test_what_was_never_asked_is_not_said_to_have_moved():
-    assert is_steady(())
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ((1.0, 2.0, 1.1), (2.0, 2.1), True),
+        ((1.0, 1.1, 7.4, 7.0, 7.2), (7.1, 7.9), True),
+        ((1.0, 1.1, 1.0, 7.0), (7.1, 7.9), False),
+        ((7.0, 7.1, 1.0), (1.0, 7.0, 1.1), False),
+        ((), (7.0,), True),
+    ],
+    ids=["as near", "moved at the beginning", "moved between", "moved back", "not asked"],
+)
+def test_what_holds_for_most_of_the_time_counts(before, after, expected):
+    assert is_steady(before, after) == expected
 
 
 def test_a_measured_handover_is_a_ratio_of_seconds():
