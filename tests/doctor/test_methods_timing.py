@@ -18,8 +18,10 @@ from qprobe.doctor.scripts.ways import (
     Rows,
     Unquantized,
     Way,
+    _flusher,
     make_tasks,
 )
+from qprobe.timing.interleave import time_interleaved
 from qprobe.timing.samples import ratio_of
 
 
@@ -132,3 +134,37 @@ def test_threads_of_two_runtimes_never_spin_at_once(told):
         assert order == [*first, (who, "small"), (who, "large")], name
         assert seconds >= WAKE_S
     assert SETTLE_S >= 0.02, "torch's threads spin for up to that long"
+
+
+@pytest.mark.parametrize(
+    ("cache", "is_full", "read"),
+    [
+        (2**20, False, 2**20),
+        (2**27, False, 2**25),
+        (2**20, True, 2**20 + 2**18),
+        (2**28, True, 2**28),
+    ],
+)
+def test_what_is_read_to_make_weights_cold_is_bounded(cache, is_full, read, monkeypatch):
+    monkeypatch.setattr("qprobe.doctor.scripts.ways.last_level_cache_bytes", lambda: cache)
+    assert _flusher("cpu", is_full).__self__.nbytes == read
+
+
+def test_another_attempt_takes_no_more_memory_than_the_first(monkeypatch):
+    """Each held what it reads to make weights cold until the next had its own."""
+    made = []
+
+    def make(*arguments):
+        made.append(make_tasks(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("qprobe.doctor.scripts.speed.make_tasks", make)
+    monkeypatch.setattr("qprobe.doctor.scripts.speed.Contention.share", lambda _self: 1.0)
+    timed = []
+    monkeypatch.setattr(
+        "qprobe.doctor.scripts.speed.time_interleaved",
+        lambda tasks, **more: timed.append(tasks) or time_interleaved(tasks, **more),
+    )
+    way = Way(lambda x: x, lambda x: x)
+    assert time_beside({"": way}, beside_it(), some_rows(), "cpu", is_full=False).is_disturbed
+    assert len(timed) > 1 == len(made)

@@ -16,7 +16,8 @@ from qprobe.documents.base import FloatDtype
 from qprobe.kernels.resources import last_level_cache_bytes
 from qprobe.timing.interleave import Task
 
-LARGEST_FLUSH = 2**28
+LARGEST_FLUSH, QUICK_FLUSH = 2**28, 2**25
+"""Bytes. A short run on a processor has little memory: of a larger cache its weights leave but the inner levels."""
 WARM_CALLS = 4
 """Of the small layer, between throwing everything out of the caches and a sample."""
 SETTLE_S, WAKE_S = 0.05, 0.03
@@ -113,8 +114,9 @@ def _task(
 def _flusher(device: str, is_full: bool) -> Callable[[], object]:
     """What leaves none of the weights in a cache: it reads as much of something else, or more."""
     size = (last_level_cache_bytes() or 2**25) if device == "cpu" else _gpu_cache(device)
-    size += size // 4 if is_full or device != "cpu" else 0  # a short run has little memory
-    other = torch.zeros(min(size, LARGEST_FLUSH) // 4, device=device)
+    is_short = device == "cpu" and not is_full
+    size = min(size, QUICK_FLUSH) if is_short else min(size + size // 4, LARGEST_FLUSH)
+    other = torch.zeros(size // 4, device=device)
     return other.sum if device == "cpu" else other.zero_
 
 
