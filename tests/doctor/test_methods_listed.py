@@ -100,7 +100,8 @@ def test_what_comes_with_every_run_is_right_here():
         for name in QUICK:
             verdict = trying.verdict(METHODS[name], "cpu")
             assert verdict.verdict in ("fast", "works", "slow"), verdict.why
-            assert {trial.outcome for trial in verdict.trials} <= {"right", "refused"}
+            ended = [trial for trial in verdict.trials if trial.outcome not in ("right", "refused")]
+            assert not ended
             assert [speed.m for speed in verdict.speeds] == [1, 32]
 
 
