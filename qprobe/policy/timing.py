@@ -42,7 +42,7 @@ class GroupTime:
 
 
 class GroupClock:
-    """Predicts groups on one profile; groups of equal shapes are computed once."""
+    """Predicts groups on one profile."""
 
     def __init__(self, profile: Profile, objective: Objective) -> None:
         """Index the profile for requests of the objective."""
@@ -51,7 +51,6 @@ class GroupClock:
         self._cells = Cells(profile, launch_s, is_eager=is_eager)
         self._launch_s = launch_s
         self._objective = objective
-        self._known: dict[tuple[object, ...], GroupTime | Unavailable] = {}
 
     def time(
         self,
@@ -61,22 +60,7 @@ class GroupClock:
         dtype: FloatDtype,
     ) -> GroupTime | Unavailable:
         """Time a group whose members read the same input, so that they have the same M."""
-        shapes = tuple((member.n, member.k) for member in members)
-        first = members[0]
-        rule = (first.rows, first.count, first.top_k, first.frames)
-        key = (shapes, rule, scheme, kernels, dtype)
-        if key not in self._known:
-            self._known[key] = self._time(members[0], shapes, scheme, kernels, dtype)
-        return self._known[key]
-
-    def _time(
-        self,
-        first: Linear,
-        shapes: tuple[tuple[int, int], ...],
-        scheme: str,
-        kernels: tuple[str, ...],
-        dtype: FloatDtype,
-    ) -> GroupTime | Unavailable:
+        first, shapes = members[0], tuple((member.n, member.k) for member in members)
         objective = self._objective
         passes = [(first.m(objective.batch, objective.prompt), objective.prompt)]
         if objective.generate:

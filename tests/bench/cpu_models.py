@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -84,7 +85,8 @@ def measure_model(
             scouted |= {(key, number): lost for number in range(len(objectives))}
     for number, objective in enumerate(objectives):
         peers = [converted[key] for key in close[number] if key in converted]
-        result = _measure_steadily(bench, model, stored, objective, peers, budget_s, tell)
+        measure = partial(_measure_request, bench, model, stored, objective, peers, budget_s)
+        result = _measure_steadily(measure, tell)
         rest = tuple(
             _untimed(conversion, scouted[key, number])
             for key, conversion in conversions.items()
@@ -114,15 +116,7 @@ def _converted(conversion: Conversion, stored: nn.Module, model: Model) -> _Vari
     return _Variant("torch", conversion.peer.name, way.label, way.bits, conversion.dtype, module)
 
 
-def _measure_steadily(
-    bench: BenchModel,
-    model: Model,
-    stored: nn.Module,
-    objective: Objective,
-    peers: Sequence[_Variant],
-    budget_s: float,
-    tell: Tell,
-) -> RequestResult:
+def _measure_steadily(measure: Callable[[], RequestResult], tell: Tell) -> RequestResult:
     """Plan and time a request; again if the processors were moved meanwhile, for a prediction holds where it was made.
 
     The plan is made anew each time, whatever is cached. What comes back says how near the processors were.
@@ -130,7 +124,7 @@ def _measure_steadily(
     for attempt in range(1, ATTEMPTS + 1):
         start = time.perf_counter()
         with fresh_profiles():
-            result = _measure_request(bench, model, stored, objective, peers, budget_s)
+            result = measure()
         took = time.perf_counter() - start
         before, after = result.handover_planned, result.handover_timed
         tell(f"attempt {attempt}: handover {before} while planning, {after} while timing")

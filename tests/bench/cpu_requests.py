@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -84,19 +85,14 @@ def bench_models(scratch: Path) -> list[BenchModel]:
 @contextmanager
 def fresh_profiles() -> Iterator[None]:
     """Within, what a plan needs is measured anew; whatever else is cached stays."""
-    before, kinds = os.environ.get("QPROBE_CACHE"), cache_folder("profile").parent
+    kinds = cache_folder("profile").parent
     (kinds / "sensitivity").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for kind in kinds.iterdir():
             if kind.name != "profile":
                 (Path(folder) / kind.name).symlink_to(kind.resolve())
-        os.environ["QPROBE_CACHE"] = folder
-        try:
+        with patch.dict(os.environ, {"QPROBE_CACHE": folder}):
             yield
-        finally:
-            del os.environ["QPROBE_CACHE"]
-            if before is not None:
-                os.environ["QPROBE_CACHE"] = before
 
 
 def draw_ids(vocabulary: int, batch: int, prompt: int) -> Tensor:

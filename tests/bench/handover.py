@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
 
 ELEMENTS = 2**17
 """Of each thread's half: its processor's own cache holds them."""
@@ -52,7 +51,7 @@ def measure_handover() -> float:
     return _middle(swap) / _middle(keep)
 
 
-def _middle(work: Callable[[], Tensor | None]) -> float:
+def _middle(work: Callable[[], object]) -> float:
     seconds = []
     for _ in range(PASSES):
         start = time.perf_counter()
