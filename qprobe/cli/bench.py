@@ -83,10 +83,10 @@ def bench(
     from qprobe.flow import bench as flow
     from qprobe.render.profile import profile_text
 
-    if model is None and not shapes:
-        say("neither --model nor --shape was given: measuring the shapes of BERT-base")
     with watch() as progress:
         profile = flow.bench(device, model, shapes, m, progress)
+    if model is None and not shapes:
+        say("neither --model nor --shape was given: these are the shapes of BERT-base")
     answer(profile, lambda width, color: profile_text(profile, width, color), as_json, output)
     if profile.interrupted:
         return INTERRUPTED

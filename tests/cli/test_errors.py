@@ -39,6 +39,7 @@ from qprobe.errors import (
         ("bench", "--m", "1,,2"),
         ("bench", "--m", "0"),
         ("bench", "--m", "99999999"),
+        ("bench", "--device", "tpu"),
         ("doctor", "--json", "--markdown"),
         ("doctor", "--machine", "/missing.json"),
         ("doctor", "--machine", "/"),
