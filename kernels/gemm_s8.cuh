@@ -108,16 +108,20 @@ QP_DEVICE qp_part qp_choose_part(int k, int split) {
   return {first * QP_TILE_K, left < each ? left : each};
 }
 
-// Which tile of y this block computes. Blocks that run at the same time share rows and columns as far as they can,
-// so that L2 serves most of what they read: they go down kBand tiles of M before they go on to the next along N.
+// Where the tile of that number is in y. Those that are computed at the same time share rows and columns as far as they
+// can, so that L2 serves most of what is read: they go down kBand tiles of M before they go on to the next along N.
 struct qp_place {
   int m, n;
 };
 
-QP_DEVICE qp_place qp_choose_tile() {
+QP_DEVICE qp_place qp_place_tile(int id, int tiles_n, int tiles_m) {
   constexpr int kBand = 8;
-  const int id = blockIdx.y * gridDim.x + blockIdx.x, tiles_a_band = kBand * gridDim.x;
-  const int band = id / tiles_a_band, first = band * kBand, left = gridDim.y - first;
+  const int tiles_a_band = kBand * tiles_n;
+  const int band = id / tiles_a_band, first = band * kBand, left = tiles_m - first;
   const int height = left < kBand ? left : kBand, within = id - band * tiles_a_band;
   return {(first + within % height) * QP_TILE_M, within / height * QP_TILE_N};
+}
+
+QP_DEVICE qp_place qp_choose_tile() {
+  return qp_place_tile(blockIdx.y * gridDim.x + blockIdx.x, gridDim.x, gridDim.y);
 }

@@ -13,7 +13,8 @@
 //: sass = { needs = ["IDP.4A.S8.S8"], at_least = 64, max_registers = 128 }
 //:
 //: [variants.m128n128] # 8 × 8 a thread
-//: defines = { QP_THREAD_M = 8, QP_THREAD_N = 8, QP_BLOCKS = 2 }
+//: blocks = 2
+//: defines = { QP_THREAD_M = 8, QP_THREAD_N = 8 }
 //: [variants.m128n128.sass]
 //: "6.1" = { needs = ["IDP.4A.S8.S8"], at_least = 64, max_registers = 128 }
 //: "7.0" = { needs = ["IDP.4A.S8.S8"], at_least = 64, max_registers = 128 }
@@ -25,7 +26,8 @@
 //: max_rows = 32
 //: tile = { m = 16, n = 64, k = 32 }
 //: threads = 128
-//: defines = { QP_THREAD_M = 2, QP_THREAD_N = 4, QP_BLOCKS = 8 }
+//: blocks = 8
+//: defines = { QP_THREAD_M = 2, QP_THREAD_N = 4 }
 
 #include "gemm_s8.cuh"
 

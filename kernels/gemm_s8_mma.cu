@@ -14,19 +14,21 @@
 //:
 //: [variants.m128n256] # 64 × 64 a warp: 4 MMAs for each ldmatrix
 //: shared_bytes = 98304
-//: defines = { QP_STAGES = 4, QP_WARPS_N = 4, QP_BLOCKS = 1 }
+//: defines = { QP_STAGES = 4, QP_WARPS_N = 4 }
 //:
 //: [variants.m128n128] # two blocks an SM; for products with too few tiles of the larger size
 //: tile = { m = 128, n = 128, k = 64 }
 //: shared_bytes = 49152
-//: defines = { QP_STAGES = 3, QP_WARPS_N = 4, QP_BLOCKS = 2 }
+//: blocks = 2
+//: defines = { QP_STAGES = 3, QP_WARPS_N = 4 }
 //:
 //: [variants.m32n64] # few rows: weights are streamed, by many blocks, along parts of K
 //: max_rows = 128
 //: tile = { m = 32, n = 64, k = 128 }
 //: threads = 128
 //: shared_bytes = 49152
-//: defines = { QP_STAGES = 4, QP_WARPS_N = 2, QP_BLOCKS = 4 }
+//: blocks = 4
+//: defines = { QP_STAGES = 4, QP_WARPS_N = 2 }
 
 #include "gemm_s8_mma.cuh"
 

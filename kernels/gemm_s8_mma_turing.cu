@@ -17,14 +17,15 @@
 //:
 //: [variants.m128n128]
 //: shared_bytes = 32768
-//: defines = { QP_STAGES = 2, QP_WARPS_N = 4, QP_BLOCKS = 1 }
+//: defines = { QP_STAGES = 2, QP_WARPS_N = 4 }
 //:
 //: [variants.m32n64]
 //: max_rows = 128
 //: tile = { m = 32, n = 64, k = 64 }
 //: threads = 128
 //: shared_bytes = 12288
-//: defines = { QP_STAGES = 2, QP_WARPS_N = 2, QP_BLOCKS = 4 }
+//: blocks = 4
+//: defines = { QP_STAGES = 2, QP_WARPS_N = 2 }
 
 #include "gemm_s8_mma.cuh"
 

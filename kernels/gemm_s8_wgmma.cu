@@ -18,12 +18,13 @@
 //:
 //: [variants.m128n256]
 //: shared_bytes = 196608
-//: defines = { QP_STAGES = 4, QP_BLOCKS = 1 }
+//: defines = { QP_STAGES = 4 }
 //:
 //: [variants.m128n128] # two blocks an SM; for products with too few tiles of the larger size
 //: tile = { m = 128, n = 128, k = 128 }
 //: shared_bytes = 98304
-//: defines = { QP_STAGES = 3, QP_BLOCKS = 2 }
+//: blocks = 2
+//: defines = { QP_STAGES = 3 }
 //: sass = { needs = ["IGMMA.64x128x32", "LDGSTS.E.BYPASS.LTC128B.128"], at_least = 4, max_registers = 128 }
 
 #include "gemm_s8.cuh"

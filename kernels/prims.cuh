@@ -312,6 +312,73 @@ template <int kPending>
 QP_DEVICE void qp_copy_wait() {}
 #endif
 
+// ---- Boxes of a matrix from global to shared memory by the copy engine, and the barriers that tell of them ----
+//
+// A barrier, 8 bytes of shared memory, goes through phases. One ends when so many arrivals as it was made for, and all
+// bytes that were announced in it, are there; then the next begins. Phases are told by their parity, the first is 0.
+
+#if __CUDA_ARCH__ >= 900
+#define QP_PARAMETER const __grid_constant__
+
+// What the host has encoded of a matrix of bytes, its rows a multiple of 16 long, and of the boxes that are copied.
+struct __align__(128) qp_tensor_map {
+  unsigned char opaque[128];
+};
+
+// By one thread; the others may use it after qp_fence_barriers of that thread and qp_sync.
+QP_DEVICE void qp_make_barrier(uint64_t* barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(qp_shared_address(barrier)), "r"(arrivals) : "memory");
+}
+
+// Makes new barriers visible to the copy engine.
+QP_DEVICE void qp_fence_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+QP_DEVICE void qp_arrive(uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(qp_shared_address(barrier)) : "memory");
+}
+
+// Arrives, and announces bytes that the phase shall wait for.
+QP_DEVICE void qp_arrive_and_expect(uint64_t* barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
+               :: "r"(qp_shared_address(barrier)), "r"(bytes) : "memory");
+}
+
+QP_DEVICE bool qp_is_over(uint64_t* barrier, uint32_t parity) {
+  uint32_t is_over;
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+      "selp.u32 %0, 1, 0, p;\n"
+      "}"
+      : "=r"(is_over) : "r"(qp_shared_address(barrier)), "r"(parity) : "memory");
+  return is_over;
+}
+
+// Waits for the end of the current phase if it has this parity; else the phase before it had, and is over. What does
+// not come in ten seconds never will: the launch fails then, which is better than a card that hangs.
+QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) {
+  if (qp_is_over(barrier, parity)) return;
+  uint64_t start, now;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(start));
+  while (!qp_is_over(barrier, parity)) {
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+    if (now - start > 10000000000ull) asm volatile("trap;");
+  }
+}
+
+// Starts to copy the box whose first byte is `byte` of row `row`; what is beyond the matrix is zeros, and counts. The
+// 16-byte chunks of its rows of 128 bytes are swizzled as qp_wgmma_descriptor says. By one thread.
+QP_DEVICE void qp_copy_box(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
+      :: "r"(qp_shared_address(shared)), "l"(&map), "r"(byte), "r"(row), "r"(qp_shared_address(barrier)) : "memory");
+}
+#endif
+
 // ---- 8×8 matrices of 16-bit elements from shared memory, one row of 16 bytes by each lane's address ----
 //
 // Lane l receives of matrix i the elements (l/4, 2·(l%4)) and the next one in r[i]; lanes 8·i … 8·i+7 give the rows

@@ -76,6 +76,7 @@ SHARED_BYTES: dict[str, int] = {
 REGISTERS_PER_THREAD = 255
 REGISTERS_PER_BLOCK = 65536
 THREADS_PER_BLOCK = 1024
+BLOCKS_PER_SM = 32
 
 OPS_PER_CLOCK: dict[str, dict[str, int]] = {
     "6.1": {"float32": 256, "dp4a": 1024},

@@ -24,10 +24,11 @@ class CodedLinear(PlannedLinear):
         kernel = self._select(x)
         if self._through_operator(x):
             return self._traced(x)
+        bias = self._parameters["bias"]  # `self.bias` is a search, ten times as long.
         if kernel.input == "float":
-            return kernel.run(x, None, self._packed, self.bias, x.dtype)
+            return kernel.run(x, None, self._packed, bias, x.dtype)
         codes, scale = quantize_shared(x, kernel.input, self, self.shared_input)
-        return kernel.run(codes, scale, self._packed, self.bias, x.dtype)
+        return kernel.run(codes, scale, self._packed, bias, x.dtype)
 
     def _traced(self, x: Tensor) -> Tensor:
         kernel, packed = self._operands(self._select(x))

@@ -135,11 +135,9 @@ class PlannedLinear(nn.Linear):
 
     def _select(self, x: Tensor) -> Kernel:
         """The kernel for the rows of x (…, K); refuses what no kernel may see."""
-        features = x.shape[-1] if x.dim() else 0
-        if features != self.in_features:
-            raise ValueError(f"x has {features} features, the layer takes {self.in_features}")
-        if not x.is_floating_point():
-            raise TypeError(f"x is {x.dtype}; the layer takes floating-point activations")
+        shape = x.shape
+        if not shape or shape[-1] != self.in_features or not x.is_floating_point():
+            raise self._refuse(x)
         dispatch = self._dispatch
         if len(dispatch) > 1:
             rows = x.numel() // self.in_features
@@ -148,13 +146,19 @@ class PlannedLinear(nn.Linear):
                     return kernel
         return dispatch[0][1]
 
+    def _refuse(self, x: Tensor) -> Exception:
+        features = x.shape[-1] if x.dim() else 0
+        if features != self.in_features:
+            return ValueError(f"x has {features} features, the layer takes {self.in_features}")
+        return TypeError(f"x is {x.dtype}; the layer takes floating-point activations")
+
     def _through_operator(self, x: Tensor) -> bool:
         """Whether torch has to see an operator: it traces, or it will ask for gradients."""
         if torch.compiler.is_compiling():
             return True
         if not torch.is_grad_enabled():
             return False
-        bias = self.bias
+        bias = self._parameters["bias"]
         return x.requires_grad or (bias is not None and bias.requires_grad)
 
     def _operands(self, kernel: Kernel) -> tuple[Kernel, Sequence[Tensor]]:

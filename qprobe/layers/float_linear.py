@@ -24,7 +24,7 @@ class FloatLinear(PlannedLinear):
                 x, packed, self.bias, self.scheme.name, self.out_features, kernel.id
             )
             return y
-        return kernel.run(x, None, self._packed, self.bias, x.dtype)
+        return kernel.run(x, None, self._packed, self._parameters["bias"], x.dtype)
 
 
 LAYER = FloatLinear

@@ -27,7 +27,7 @@ SANITIZERS = (
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 )
-ENGINE = ("engine", "fibers", "signals", "memory", "floats", "collectives", "wgmma")
+ENGINE = ("engine", "fibers", "signals", "memory", "floats", "collectives", "wgmma", "boxes")
 AT_ONCE = 2
 TIMEOUT_S = 180
 

@@ -87,6 +87,13 @@ void copy_async(void* shared, const void* global, int size, int bytes, bool is_l
 void copy_commit();
 void copy_wait(int pending);
 
+// Boxes, and the barriers that tell of them; `bytes` are announced on arrival.
+void make_barrier(void* barrier, int arrivals);
+void fence_barriers();
+void arrive(void* barrier, int bytes);
+void wait_barrier(void* barrier, unsigned parity);
+void copy_box(void* shared, const void* map, int byte, int row, void* barrier);
+
 // Products of a warpgroup.
 uint64_t wgmma_descriptor(const void* shared);
 void wgmma_fence();
@@ -147,6 +154,7 @@ inline void call(void (*kernel)(Parameters...), void** arguments) {
 #define QP_EMULATOR_EXPORT(kernel) \
   extern "C" void qp_emulator_call(void** arguments) { qp_emulator::call(&kernel, arguments); }
 
+#define QP_PARAMETER const
 #define QP_DEVICE static inline
 #define QP_KERNEL extern "C" void
 // The address of the inner variable tells this declaration from every other one.

@@ -180,6 +180,21 @@ QP_EMULATED_MMA(float, bf16_16x8x16)
 QP_EMULATED_MMA(float, e4m3_16x8x32)
 #endif
 
+#if __CUDA_ARCH__ >= 900
+struct qp_tensor_map { unsigned char opaque[128]; };
+QP_DEVICE void qp_make_barrier(uint64_t* barrier, int arrivals) { qp_emulator::make_barrier(barrier, arrivals); }
+QP_DEVICE void qp_fence_barriers() { qp_emulator::fence_barriers(); }
+QP_DEVICE void qp_arrive(uint64_t* barrier) {
+  qp_emulator::arrive(barrier, 0);
+  qp_emulator::pause();  // Who waited may be far ahead before this thread goes on.
+}
+QP_DEVICE void qp_arrive_and_expect(uint64_t* barrier, int bytes) { qp_emulator::arrive(barrier, bytes); }
+QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) { qp_emulator::wait_barrier(barrier, parity); }
+QP_DEVICE void qp_copy_box(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
+  qp_emulator::copy_box(shared, &map, byte, row, barrier);
+}
+#endif
+
 #if __CUDA_ARCH__ == 900
 #define __CUDA_ARCH_FEAT_SM90_ALL 1
 QP_DEVICE uint64_t qp_wgmma_descriptor(const void* shared) { return qp_emulator::wgmma_descriptor(shared); }

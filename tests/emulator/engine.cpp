@@ -15,10 +15,10 @@ namespace {
 // Each is bad in its own way. In turn: all warps advance together, two blocks at a time. Eager: the first warps are
 // far ahead. Reversed: the last ones are. Random: anything, with lanes out of step.
 constexpr Schedule kSchedules[] = {
-    {"in_turn", 2, false, false, false, true},
-    {"eager", 1, true, false, false, false},
-    {"reversed", 3, true, true, false, true},
-    {"random", 3, false, false, true, false},
+    {"in_turn", 2, false, false, false, true, false},
+    {"eager", 1, true, false, false, false, true},
+    {"reversed", 3, true, true, false, true, false},
+    {"random", 3, false, false, true, false, true},
 };
 
 void start(Block& started, size_t number, size_t slot) {
@@ -28,6 +28,7 @@ void start(Block& started, size_t number, size_t slot) {
   started.arrived = 0;
   started.alive = launch->threads;
   started.has_unfenced_writes = false;
+  started.barriers.clear();
   started.fibers.resize(launch->threads);
   started.warps.resize((launch->threads + kWarp - 1) / kWarp);
   started.warpgroups.assign((launch->threads + kWarpgroup - 1) / kWarpgroup, Warpgroup{});
@@ -67,11 +68,12 @@ bool can_run(const Block& its_block, unsigned warp) {
 }
 
 std::string describe_deadlock(const Block& its_block) {
-  unsigned at_barrier = 0, at_warp = 0, at_group = 0, ended = 0;
+  unsigned at_barrier = 0, at_warp = 0, at_group = 0, at_phase = 0, ended = 0;
   for (const Fiber& each : its_block.fibers) {
     at_barrier += each.waits == Waits::kForBlock;
     at_warp += each.waits == Waits::kForWarp;
     at_group += each.waits == Waits::kForWarpgroup;
+    at_phase += each.waits == Waits::kForBarrier;
     ended += each.waits == Waits::kForever;
   }
   const char* operation = "";
@@ -80,8 +82,8 @@ std::string describe_deadlock(const Block& its_block) {
   char words[300];
   std::snprintf(words, sizeof words,
                 "block (%u, %u, %u): nobody can go on: %u threads wait in qp_sync, %u in an operation of their warp "
-                "(%s), %u in qp_wgmma_wait, and %u have ended", its_block.index.x, its_block.index.y,
-                its_block.index.z, at_barrier, at_warp, operation, at_group, ended);
+                "(%s), %u in qp_wgmma_wait, %u in qp_wait, and %u have ended", its_block.index.x, its_block.index.y,
+                its_block.index.z, at_barrier, at_warp, operation, at_group, at_phase, ended);
   return words;
 }
 

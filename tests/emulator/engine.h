@@ -19,7 +19,7 @@ constexpr unsigned kWarpgroup = 128;
 // Not a number in every floating type, and -1 in the integers.
 constexpr unsigned char kGarbage = 0xff;
 
-enum class Waits { kForNothing, kForBlock, kForWarp, kForWarpgroup, kForever };
+enum class Waits { kForNothing, kForBlock, kForWarp, kForWarpgroup, kForBarrier, kForever };
 
 struct Copy {
   unsigned char* shared;
@@ -36,9 +36,23 @@ struct Product {
   std::vector<double> values;
 };
 
+// What the copy engine was told to bring: rows of a matrix, to an offset in dynamic shared memory.
+struct Box {
+  uint64_t address, rows, row_bytes, byte, row, box_rows, offset;
+};
+
+// The current phase of a barrier: arrivals that it still needs, and bytes that were announced and are under way.
+struct Barrier {
+  unsigned arrivals, pending, parity, waiting, maker;
+  int64_t announced, under_way;
+  bool is_fenced;
+  std::vector<Box> boxes;
+};
+
 struct Fiber {
   unsigned thread;
   Waits waits;
+  const void* awaited;
   void* stack_pointer;
   char* stack;
   void* sanitizer_state;
@@ -91,6 +105,7 @@ struct Block {
 
   Shared dynamic;
   std::map<const void*, Shared> objects;
+  std::map<const void*, Barrier> barriers;
 };
 
 struct Schedule {
@@ -100,6 +115,7 @@ struct Schedule {
   bool is_reversed;
   bool is_random;
   bool reads_wgmma_operands_late;
+  bool boxes_land_early;
 };
 
 // What is being run.
@@ -140,5 +156,6 @@ void check_borders();
 // Runs it, and turns faults of memory and a time of processor that runs out into the launch's failure.
 void run_guarded(void (*run)(), unsigned seconds);
 void end_copies();
+void end_boxes();
 
 }  // namespace qp_emulator

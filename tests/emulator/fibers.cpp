@@ -89,7 +89,7 @@ void begin() {
   launch->call(launch->arguments);
   end_copies();
   if (!fiber->product_groups.empty() || !fiber->products.empty()) fail("it ends before a wgmma that it issued");
-  if (block->alive == 1) check_borders();
+  if (block->alive == 1) end_boxes(), check_borders();
   fiber->waits = Waits::kForever;
   block->alive--;
   leave(true);

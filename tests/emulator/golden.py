@@ -14,7 +14,7 @@ from qprobe.kernels.cuda.builds import builds
 from qprobe.kernels.cuda.manifest import read_manifest
 from tests.emulator.floats import to_bits
 from tests.emulator.launch import run
-from tests.gpu.primitives import GOLDEN, SOURCES, as_vector, read_golden
+from tests.gpu.primitives import GOLDEN, MATRIX_BYTES, MATRIX_ROWS, SOURCES, as_vector, read_golden
 
 BUILDS = {
     build.variant: (source, build) for source in SOURCES for build in builds(read_manifest(source))
@@ -29,6 +29,7 @@ WORDS_OUT = {
     "counting": 8,
     "bfloat162": 4,
     "ldmatrix": 13,
+    "boxes": 80,
     "mma_s8_8x8x16": 2,
     "mma_s4_8x8x32": 2,
     "wgmma_s8_64x128x32": 64,
@@ -59,6 +60,8 @@ def make_operands(name: str, generator: np.random.Generator) -> np.ndarray:
         if name in ("mma_s8_8x8x16", "mma_s4_8x8x32"):
             operands, sums = operands[:, :2], sums[:, :2]
         return np.concatenate([operands, sums], axis=1).reshape(-1)
+    if name == "boxes":
+        return generator.integers(0, 2**32, MATRIX_ROWS * MATRIX_BYTES // 4, dtype=np.uint32)
     words = generator.integers(0, 2**32, (32, 8), dtype=np.uint32)
     if name == "arithmetic":
         words[:, 3:6] = _pairs("float16", generator, (32, 3))
@@ -97,8 +100,7 @@ def answer(name: str, x: np.ndarray, capability: str = "") -> np.ndarray:
     """What the emulator says."""
     source, build = BUILDS[name]
     y = np.zeros(build.threads * WORDS_OUT.get(name, 4), np.uint32)
-    vector = as_vector(name, x, y)
-    arguments = {"x": x, "y": y, "n": vector.words_in, "k": vector.words_out}
+    arguments = {"x": x, "y": y, **as_vector(name, x, y).counts}
     run(source, name, None, arguments, (1, 1, 1), capability=capability)
     return y
 

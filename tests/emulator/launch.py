@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from qprobe.kernels.cuda.arguments import addresses, pack_arguments
+from qprobe.kernels.cuda.arguments import ARGUMENTS, addresses, pack_arguments
 from qprobe.kernels.cuda.builds import Build, builds
 from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.manifest import Manifest, read_manifest
 from tests.emulator.build import SANITIZED, EmulatorError, load_engine, load_kernel
+from tests.emulator.maps import encode
 
 SCHEDULES = ("in_turn", "eager", "reversed", "random")
 """Orders of threads and blocks, each bad in its own way: see engine.cpp."""
@@ -21,6 +22,8 @@ ALIGNMENT = 256
 BORDER = b"\xcb" * 2**16
 """Wide enough that what is written a tile beyond the end spoils nothing else."""
 LIMIT_S = 60
+AT_ONCE = 3
+"""So few that a block takes several tiles."""
 
 _libc = ctypes.CDLL(None)
 _libc.free.argtypes = [ctypes.c_void_p]
@@ -84,6 +87,7 @@ def run(
     schedule: str = "eager",
     seed: int = 0,
     limit_s: int = LIMIT_S,
+    at_once: int = AT_ONCE,
 ) -> int:
     """Launch a kernel; arrays that it writes to are changed in place.
 
@@ -97,6 +101,7 @@ def run(
         schedule: one of SCHEDULES.
         seed: of the random schedule.
         limit_s: time of processor after which it is stopped.
+        at_once: blocks that the card holds, of kernels whose blocks take one tile after another.
 
     Returns:
         How often rows of ldmatrix had to wait for one another, being in the same banks of shared memory.
@@ -108,7 +113,7 @@ def run(
     counts = {name: value for name, value in arguments.items() if isinstance(value, int)}
     if grid is None:
         named = {name: counts.get(name, 1) for name in ("m", "n", "split")}
-        grid = count_blocks(build.tile, manifest.grid, **named)
+        grid = count_blocks(build.tile, manifest.grid, **named, at_once=at_once)
     call = load_kernel(kernel, build, capability or default_capability(build))
     memory = {
         name: Memory(name, value)
@@ -116,9 +121,11 @@ def run(
         if isinstance(value, np.ndarray)
     }
     values = {name: arguments[name] for name in arguments if name not in memory}
-    packed = pack_arguments(
-        manifest.arguments, values | {name: each.address for name, each in memory.items()}
-    )
+    values |= {name: each.address for name, each in memory.items()}
+    for name in manifest.arguments:
+        if (matrix := ARGUMENTS[name].matrix) and matrix in values:
+            values[name] = encode(build.boxes(name, counts), values.pop(matrix))
+    packed = pack_arguments(manifest.arguments, values)
     words = ctypes.create_string_buffer(600)
     failed = load_engine().qp_emulator_launch(
         call,

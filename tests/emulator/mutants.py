@@ -53,6 +53,10 @@ def _wgmma(bug: str, old: str, new: str, words: str = "") -> Mutant:
     return Mutant("gemm_s8_wgmma", bug, old, new, "", words)
 
 
+def _tma(bug: str, old: str, new: str, words: str = "") -> Mutant:
+    return Mutant("gemm_s8_wgmma_tma", bug, old, new, "", words)
+
+
 def _rate(bug: str, old: str, new: str, words: str = "", kernel: str = "peak_wgmma_16") -> Mutant:
     return Mutant(kernel, bug, old, new, "peak_wgmma.cuh", words)
 
@@ -107,6 +111,32 @@ MUTANTS = (
     _wgmma("swizzles by the wrong row", "(chunk ^ (w_row & 7))", "(chunk ^ (row & 7))"),
     _wgmma("moves on by half of k", "at < QP_TILE_K; at += 32", "at < QP_TILE_K; at += 64"),
     _wgmma("another warpgroup's rows", "stage + group * 64 * QP_TILE_K + at", "stage + at"),
+    _tma("does not wait for what is copied", "    qp_wait(buffers.filled + turn.stage, turn.parity);\n", ""),
+    _tma("does not wait until a buffer is free", "    qp_wait(buffers.emptied + turn.stage, turn.parity ^ 1);\n", ""),
+    _tma("waits until a new buffer is free", "turn.parity ^ 1);", "turn.parity);", "in qp_wait"),
+    _tma("the parity stays", "  turn.parity ^= 1;\n", ""),
+    _tma("lets go of the buffer that is read", "    qp_wgmma_wait<1>();\n    if (step > 0 && lane == 0) qp_arrive(before);\n    before = buffers.emptied + turn.stage;", "    before = buffers.emptied + turn.stage;\n    qp_wgmma_wait<1>();\n    if (step + 1 < steps && lane == 0) qp_arrive(before);"),
+    _tma("waits for one product too few", "qp_wgmma_wait<1>", "qp_wgmma_wait<2>"),
+    _tma("keeps the last buffer", "  if (lane == 0) qp_arrive(before);\n", "", "in qp_wait"),
+    _tma("lets go with every lane", "  if (lane == 0) qp_arrive(before);\n", "  qp_arrive(before);\n"),
+    _tma("announces too few bytes", "qp_arrive_and_expect(filled, kStageBytes)", "qp_arrive_and_expect(filled, kStageBytes - 128)", "in qp_wait"),
+    _tma("announces nothing", "qp_arrive_and_expect(filled, kStageBytes)", "qp_arrive(filled)", "in qp_wait"),
+    _tma("no fence of new barriers", "    qp_fence_barriers();\n", "", "without qp_fence_barriers"),
+    _tma("no barrier behind new barriers", "  qp_sync();\n", "", "that nobody has made"),
+    _tma("a buffer is free when one warp has read it", "qp_make_barrier(emptied + stage, kWarps)", "qp_make_barrier(emptied + stage, 1)"),
+    _tma("every lane copies", "  if (threadIdx.x > kWarps * 32) return;", ""),
+    _tma("copies weights over x", "qp_copy_box(stage + QP_TILE_M * QP_TILE_K, packed_map", "qp_copy_box(stage, packed_map"),
+    _tma("copies the rows of another tile", "step * QP_TILE_K, tile.m, filled", "step * QP_TILE_K, tile.n, filled"),
+    _tma("copies the same part of K", "x_map, step * QP_TILE_K", "x_map, step % 2 * QP_TILE_K"),
+    _tma("no fence of the registers", "    qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
+    _tma("does not wait for the last products", "  qp_wgmma_finish(sums);\n", "", "before a wgmma"),
+    _tma("keeps the sums of the tile before", "  for (int i = 0; i < kSums; i++) sums[i] = 0;", "  for (int i = 0; i < kSums && blockIdx.x == 9; i++) sums[i] = 0;"),
+    _tma("another warpgroup's rows", "stage + group * 64 * QP_TILE_K", "stage"),
+    _tma("leaves tiles out", "id += gridDim.x", "id += gridDim.x + 1"),
+    _tma("exchanges with another lane", "qp_shuffle_xor(is_odd ? low : high, 1)", "qp_shuffle_xor(is_odd ? low : high, 2)"),
+    _tma("sends what the other has", "is_odd ? low : high, 1", "is_odd ? high : low, 1"),
+    _tma("takes neighbours for one another", "neighbours[i] = is_odd ? other : low;", "neighbours[i] = is_odd ? low : other;"),
+    _tma("writes rows beyond M", "if (is_inside[half] && column < n)", "if (column < n)", "behind y"),
     _rate("does not wait for the last products", "  qp_wgmma_finish(sums);\n", "", "before a wgmma"),
     _rate("no fence of the registers", "    qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
     _rate("no fence of what was stored", "  qp_fence_async_proxy();\n", "", "without qp_fence_async_proxy"),

@@ -40,6 +40,13 @@ def launch(tmp_path):
     return launch
 
 
+BARRIER = """
+QP_SHARED_DYNAMIC(given); (void)given;
+QP_SHARED(uint64_t, b, [1]);
+if (!thread) qp_make_barrier(b, {arrivals}), qp_fence_barriers();
+qp_sync();
+"""
+
 WRONG = {
     "a barrier that some do not reach": ("if (thread < 40) qp_sync();", "nobody can go on: 40 threads wait in qp_sync, 0 in"),
     "an exit before a barrier": ("if (thread == 3) return; qp_sync();", "and 1 have ended"),
@@ -55,6 +62,14 @@ WRONG = {
     "a copy beyond shared memory": ("QP_SHARED_DYNAMIC(s); qp_copy_async16(s + 1024, x);", "where there is no shared memory"),
     "a copy of too many bytes": ("QP_SHARED_DYNAMIC(s); qp_copy_async16(s, x, 17);", "more than its size"),
     "matrices of global memory": ("uint32_t r[4]; qp_ldmatrix_x4(r, x);", "ldmatrix of what is not shared memory"),
+    "a barrier that nobody made": ("QP_SHARED(uint64_t, b, [1]); qp_wait(b, 0);", "a barrier that nobody has made"),
+    "a barrier made twice": ("QP_SHARED(uint64_t, b, [1]); qp_make_barrier(b, 1);", "made twice"),
+    "a barrier in global memory": ("qp_make_barrier(reinterpret_cast<uint64_t*>(y), 1);", "not in shared memory"),
+    "a barrier that is not aligned": ("QP_SHARED_DYNAMIC(s); qp_make_barrier(reinterpret_cast<uint64_t*>(s + 4), 1);", "a barrier of 8 bytes"),
+    "an arrival too many": (BARRIER.format(arrivals=2) + "if (thread < 3) qp_arrive_and_expect(b, 16);", "more threads arrive"),
+    "a wait that nobody ends": (BARRIER.format(arrivals=65) + "qp_arrive(b); qp_wait(b, 0);", "64 in qp_wait"),
+    "bytes that do not come": (BARRIER.format(arrivals=1) + "if (!thread) qp_arrive_and_expect(b, 16); qp_wait(b, 0);", "64 in qp_wait"),
+    "a box of no tensor map": (BARRIER.format(arrivals=1) + "qp_tensor_map map = {}; qp_copy_box(given, map, 0, 0, b);", "no tensor map"),
     "wgmma in half a warpgroup": ("int d[64]; qp_wgmma_fence(); qp_wgmma_s8_64x128x32(d, 0, 0);", "fewer than 128 threads"),
 }  # fmt: skip
 
@@ -100,6 +115,25 @@ def test_copies_land_at_their_wait_and_not_before(launch):
     early = launch(COPY.format(wait="") + "qp_copy_wait<0>();")
     assert np.all(early[:64] == 0xFFFFFFFF)
     assert list(launch(COPY.format(wait="qp_copy_wait<0>();"))[:3]) == [0, 4, 8]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_barrier_goes_through_phases(launch, schedule):
+    """Each thread writes, arrives and reads what the next one wrote, again and again."""
+    body = (
+        BARRIER.format(arrivals=64)
+        + """
+    QP_SHARED(uint32_t, words, [2][64]);
+    uint32_t sum = 0;
+    for (int i = 0; i < 5; i++) {
+      words[i & 1][thread] = thread + i;
+      qp_arrive(b);
+      qp_wait(b, i & 1);
+      sum += words[i & 1][(thread + 1) & 63];
+    }
+    y[thread] = sum;"""
+    )
+    assert np.array_equal(launch(body, schedule=schedule)[:64], (np.arange(64) + 1) % 64 * 5 + 10)
 
 
 EXCHANGE = """

@@ -7,7 +7,7 @@ import pytest
 
 from qprobe.kernels.sources import find_sources
 from tests.emulator.golden import BUILDS, answer
-from tests.gpu.primitives import SOURCES, read_golden
+from tests.gpu.primitives import MATRIX_BYTES, MATRIX_ROWS, SOURCES, read_golden
 
 GOLDEN = read_golden()
 
@@ -17,6 +17,7 @@ WITHIN_OTHERS = {
     *("qp_act_to_float", "qp_act_from_float", "qp_act2_from_floats", "qp_mma_act_16x8x16"),
     "qp_shared_address",  # an operand of ldmatrix, of copies and of wgmma
     "qp_wgmma_wait",  # by qp_wgmma_finish
+    "qp_is_over",  # by qp_wait
 }
 """Primitives that have no result of their own, or none but another's."""
 
@@ -62,3 +63,14 @@ def test_products_are_those_of_matrices(name):
         g, t = divmod(lane, 4)
         wanted = product[[g, g, g + 8, g + 8], [2 * t, 2 * t + 1] * 2] + before[lane]
         assert np.array_equal(found[lane], wanted)
+
+
+def test_boxes_are_swizzled_rows_with_zeros_beyond_the_matrix():
+    """By the pattern of 128 bytes that CUDA's guide prescribes, written once more, in other words."""
+    x = GOLDEN["boxes"].x.view(np.uint8).reshape(MATRIX_ROWS, MATRIX_BYTES)
+    padded = np.pad(x, ((0, 64), (0, 256)))
+    boxes = GOLDEN["boxes"].y.view(np.uint8).reshape(2, 40, 8, 16)
+    for box, (row, byte) in zip(boxes, ((8, 128), (0, 16)), strict=True):
+        chunks = padded[row : row + 40, byte : byte + 128].reshape(40, 8, 16)
+        for i in range(40):
+            assert np.array_equal(box[i], chunks[i, np.arange(8) ^ i % 8])

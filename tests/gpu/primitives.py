@@ -1,6 +1,6 @@
 """Operands and results of every primitive of prims.cuh: a card and the emulator must agree on each bit.
 
-`golden/primitives.npz` holds for each build of the two sources the operands `NAME.x` and the results `NAME.y`, as the emulator
+`golden/primitives.npz` holds for each build of the sources the operands `NAME.x` and the results `NAME.y`, as the emulator
 computed them. Operands of floating-point products are such that all sums are exact: in whatever order and
 precision a tensor core adds them up, there is one right answer.
 """
@@ -12,9 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("primitives.cu", "primitives_wgmma.cu"))
+SOURCES = tuple(
+    Path(__file__).with_name(f"{name}.cu")
+    for name in ("primitives", "primitives_wgmma", "primitives_boxes")
+)
 """Between them, a build for each primitive."""
 GOLDEN = Path(__file__).parent / "golden" / "primitives.npz"
+MATRIX_ROWS, MATRIX_BYTES = 36, 208
+"""Of the matrix that boxes are copied of."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,8 @@ class Vector:
 
     x: np.ndarray
     y: np.ndarray
-    words_in: int
-    """`n`: words of x that belong to each thread."""
-    words_out: int
-    """`k`: words of y that belong to each thread."""
+    counts: dict[str, int]
+    """`n` and `k`: words of x and of y that belong to each thread; of a matrix `m` and `k`: its rows and their bytes."""
 
 
 def read_golden() -> dict[str, Vector]:
@@ -37,8 +40,10 @@ def read_golden() -> dict[str, Vector]:
 
 
 def as_vector(name: str, x: np.ndarray, y: np.ndarray) -> Vector:
-    """The arrays with how many words belong to each thread."""
+    """The arrays with what the build is to know of them."""
+    if name == "boxes":
+        return Vector(x, y, {"m": MATRIX_ROWS, "k": MATRIX_BYTES})
     threads = 128 if name.startswith("wgmma") else 32
     # What wgmma reads is in shared memory, no thread's own.
     words_in = 0 if name.startswith("wgmma") else x.size // threads
-    return Vector(x, y, words_in, y.size // threads)
+    return Vector(x, y, {"n": words_in, "k": y.size // threads})

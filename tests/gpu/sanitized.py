@@ -41,7 +41,7 @@ def count_parts(kernel, scheme: str, shape: tuple[int, int, int], index: int = 0
         return 1
     m, n, k = shape
     number, thread = NAMES.index(scheme), threading.get_ident()
-    return _products._ready(source, number, DTYPE, m, n, k, index, thread).parts
+    return _products._ready(source, number, DTYPE, m, n, k, index, 3, True, thread).parts
 
 
 def main() -> None:

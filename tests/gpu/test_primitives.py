@@ -26,6 +26,7 @@ FEATURES = {
     "mma_f16_16x8x16": "hmma_1688",
     "mma_bf16_16x8x16": "hmma_16816_bf16",
     "mma_e4m3_16x8x32": "qmma_16832_fp8",
+    "boxes": "cp_async_bulk",
     "wgmma_s8_64x128x32": "wgmma",
     "wgmma_s8_64x256x32": "wgmma",
     "wgmma_f16_64x256x16": "wgmma",
@@ -59,10 +60,8 @@ def test_the_card_answers_as_the_emulator_did(device, sources, name):
     vector = GOLDEN[name]
     x = torch.from_numpy(vector.x.view(np.int32).copy()).to(device)
     y = torch.full((vector.y.size,), -1, dtype=torch.int32, device=device)
-    counts = {"m": 1, "n": vector.words_in, "k": vector.words_out}
-    taken = {key: value for key, value in counts.items() if key in source.manifest.arguments}
     try:
-        call = Call(source, name, device.index, taken, ("x", "y"))
+        call = Call(source, name, device.index, vector.counts, ("x", "y"))
     except UnavailableError as error:
         pytest.fail(f"{name} does not build for {card.capability}: {error}")
     call.run(x, y)

@@ -23,7 +23,7 @@ CACHE = ROOT / "build" / "machine_code"
 COMPILERS = {12: (12, 9), 13: (13, 0)}
 """Major version → the least version that builds for all that it is needed for."""
 STATIC_SHARED_BYTES = 48 * 1024
-SIZES = {"pointer": 8, "int32": 4}
+SIZES = {"pointer": 8, "int32": 4, "tensor_map": 128}
 SPILLS = ("STL", "LDL")
 LOGGED = "wgmma"
 """The feature of kernels whose log is read: what it tells of them is not seen in what they are made of."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import threading
+import math
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import Run
-from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda import counters, driver
 from qprobe.kernels.cuda._heuristics import choose_among, choose_split, count_tiles
 from qprobe.kernels.cuda._stored import NAMES
 from qprobe.kernels.cuda.arguments import INT32_MAX
@@ -26,13 +27,14 @@ ALIGNMENT = 16
 """Bytes of the widest load."""
 PREFERRED = (torch.float32, torch.bfloat16, torch.float16)
 """What activations of another type are brought to, the widest range first."""
+STORED = ("packed", "scales", "zeros")
+"""The packed tensors before the label; not every scheme has the last."""
 SHAPES = 4096
 """Launches that are kept ready: as many shapes of x as a server sees."""
-TENSORS = ("x", "x_scale", "packed", "scales", "zeros", "bias", "y", "scratch", "counters")
 
 
 class Ready(NamedTuple):
-    """A product made ready for one shape of x."""
+    """A launch made ready for so many rows."""
 
     call: Call
     dtype: torch.dtype
@@ -42,6 +44,20 @@ class Ready(NamedTuple):
     sums: int
     """Partial sums, where there are several parts."""
     tiles: int
+
+
+class Prepared(NamedTuple):
+    """A product made ready for one shape of x."""
+
+    ready: Ready
+    """For all rows, or for as many as one launch can have."""
+    shape: tuple[int, ...]
+    """Of y."""
+    rows: int
+    most: int
+    """Rows of one launch."""
+    padding: int
+    """Zeros that the codes of x lack behind each row."""
 
 
 def run_product(source: Source) -> Run:
@@ -55,35 +71,44 @@ def run_product(source: Source) -> Run:
         bias: Tensor | None,
         out_dtype: torch.dtype,
     ) -> Tensor:
-        words, label, shape, device = packed[0], packed[-1], x.shape, x.device
-        n, k, number, _ = label.shape
-        if words.device != device:
-            raise _elsewhere(source, x, words)
+        words, device = packed[0], x.device
+        wanted, stored_k = (out_dtype, words.shape[-1]) if is_coded else (x.dtype, 0)
+        made = _prepare(
+            source, packed[-1].shape, stored_k, wanted, x.shape, words.device, device,
+            len(packed), bias is not None, get_ident(),
+        )  # fmt: skip
+        dtype = made.ready.dtype
         if is_coded:
             if x_scale is None:
                 raise TypeError(f"{source.name} multiplies quantized activations")
             x_scale = x_scale.contiguous()
-            if words.shape[-1] > k:  # Codes are padded as the weight's are: with zeros.
-                x, k = functional.pad(x, (0, words.shape[-1] - k)), words.shape[-1]
-        m, most = x.numel() // k, most_rows(source, n, k)
-        wanted = out_dtype if is_coded else x.dtype
-        index, thread = device.index or 0, threading.get_ident()
-        ready = _ready(source, number, wanted, min(m, most) or 1, n, k, index, thread)
-        dtype = ready.dtype
-        x = align(x if is_coded or x.dtype == dtype else x.to(dtype))
-        if bias is not None:
-            bias = align(bias if bias.dtype == dtype else bias.to(dtype))
-        y = torch.empty((*shape[:-1], n), dtype=dtype, device=device)
-        if 0 < m <= most:
-            _start(ready, x, x_scale, packed, bias, y)
-        elif m:
-            rows, to = x.reshape(m, k), y.reshape(m, n)
-            for start in range(0, m, most):
-                part = slice(start, min(m, start + most))
-                size = part.stop - start
-                ready = _ready(source, number, wanted, size, n, k, index, thread)
-                scale = None if x_scale is None else x_scale.reshape(m)[part]
-                _start(ready, align(rows[part]), scale, packed, bias, to[part])
+            if made.padding:  # Codes are padded as the weight's are.
+                x = functional.pad(x, (0, made.padding))
+        elif x.dtype != dtype:
+            x = x.to(dtype)
+        x = align(x)
+        if bias is not None and bias.dtype != dtype:
+            bias = bias.to(dtype)
+        # Both of whole numbers, not of a tuple: a quarter less of the host's time.
+        y = (
+            torch.empty(*made.shape, dtype=dtype, device=device)
+            if is_coded
+            else x.new_empty(*made.shape)
+        )
+        if 0 < made.rows <= made.most:
+            _start(made.ready, x, x_scale, packed, bias, y)
+        elif made.rows:
+            k, n = x.shape[-1], made.shape[-1]
+            rows, to = x.reshape(-1, k), y.reshape(-1, n)
+            scale = None if x_scale is None else x_scale.reshape(-1)
+            number = packed[-1].shape[2]
+            for start in range(0, made.rows, made.most):
+                part = slice(start, min(made.rows, start + made.most))
+                size, index = part.stop - start, device.index or 0
+                given = len(packed), bias is not None
+                ready = _ready(source, number, wanted, size, n, k, index, *given, get_ident())
+                own = None if scale is None else scale[part]
+                _start(ready, align(rows[part]), own, packed, bias, to[part])
         return y if dtype == out_dtype else y.to(out_dtype)
 
     return run
@@ -97,13 +122,28 @@ def _start(
     bias: Tensor | None,
     y: Tensor,
 ) -> None:
-    scratch = counters = None
+    given = [x, *packed[:-1], y]
+    if bias is not None:
+        given.append(align(bias))
+    if x_scale is not None:
+        given.append(x_scale)
     if ready.parts > 1:
         # Of this call alone: two streams may run one layer at a time.
-        scratch = torch.empty(ready.sums, dtype=torch.float32, device=x.device)
-        counters = torch.zeros(ready.tiles, dtype=torch.int32, device=x.device)
-    zeros = packed[2] if len(packed) > 3 else None
-    ready.call.run(x, x_scale, packed[0], packed[1], zeros, bias, y, scratch, counters)
+        given.append(torch.empty(ready.sums, dtype=torch.float32, device=x.device))
+        given.append(counters.lend(ready.tiles, x.device))
+    ready.call.run(*given)
+
+
+def _name_tensors(is_coded: bool, stored: int, has_bias: bool, parts: int) -> tuple[str, ...]:
+    """What `_start` gives a kernel, in its order."""
+    return (
+        "x",
+        *STORED[: stored - 1],
+        "y",
+        *(("bias",) if has_bias else ()),
+        *(("x_scale",) if is_coded else ()),
+        *(("scratch", "counters") if parts > 1 else ()),
+    )
 
 
 def run_dequantized(source: Source) -> Run:
@@ -119,17 +159,41 @@ def run_dequantized(source: Source) -> Run:
         words, label = packed[0], packed[-1]
         n, k, number, _ = label.shape
         if words.device != x.device:
-            raise _elsewhere(source, x, words)
-        index, thread = x.device.index or 0, threading.get_ident()
-        ready = _ready(source, number, x.dtype, 1, n, k, index, thread)
+            raise _elsewhere(source, x.device, words.device)
+        ready = _ready(
+            source, number, x.dtype, 1, n, k, x.device.index or 0, len(packed), False, get_ident()
+        )
         weight = torch.empty(n, k, dtype=ready.dtype, device=x.device)
         if x.numel():
-            zeros = packed[2] if len(packed) > 3 else None
-            ready.call.run(None, None, words, packed[1], zeros, None, weight, None, None)
+            ready.call.run(*packed[:-1], weight)
         bias = None if bias is None else bias.to(ready.dtype)
         return functional.linear(x.to(ready.dtype), weight, bias).to(out_dtype)
 
     return run
+
+
+@functools.lru_cache(maxsize=SHAPES)
+def _prepare(
+    source: Source,
+    label: torch.Size,
+    stored_k: int,
+    wanted: torch.dtype,
+    shape: torch.Size,
+    home: torch.device,
+    device: torch.device,
+    stored: int,
+    has_bias: bool,
+    thread: int,
+) -> Prepared:
+    """All that depends on the shapes of x and of the weight, for each thread its own."""
+    if home != device:
+        raise _elsewhere(source, device, home)
+    n, k, number, _ = label
+    padding = max(stored_k - k, 0)
+    rows, most = math.prod(shape[:-1]), most_rows(source, n, k + padding)
+    m, index = min(rows, most) or 1, device.index or 0
+    ready = _ready(source, number, wanted, m, n, k + padding, index, stored, has_bias, thread)
+    return Prepared(ready, (*shape[:-1], n), rows, most, padding)
 
 
 @functools.lru_cache(maxsize=SHAPES)
@@ -141,11 +205,13 @@ def _ready(
     n: int,
     k: int,
     index: int,
+    stored: int,
+    has_bias: bool,
     _thread: int,
 ) -> Ready:
     """Choose the build and the parts of K, and prepare the call: for each thread its own.
 
-    Where there is no build for the type that is wanted, the nearest takes its place.
+    `stored` counts the packed tensors, the label among them. Where there is no build for the type that is wanted, the nearest takes its place.
     """
     card, scheme, role = driver.find_card(index), NAMES[number], source.manifest.role
     for dtype in (wanted, *PREFERRED):
@@ -163,14 +229,20 @@ def _ready(
         split = choose_split(build, role, card.sm_count, m, n, k)
     group = SCHEMES[scheme].block
     counts = {"m": m, "n": n, "k": k, "group": group, "split": split}
-    call = Call(source, build.name, index, {c: v for c, v in counts.items() if c in taken}, TENSORS)
+    if role == "dequantize":
+        names: tuple[str, ...] = (*STORED[: stored - 1], "y")
+    else:
+        names = _name_tensors(source.manifest.input != "float", stored, has_bias, split)
+    call = Call(source, build.name, index, {c: v for c, v in counts.items() if c in taken}, names)
     tiles = count_tiles(build.tile, m, n)
     return Ready(call, dtype, split, split * tiles * build.tile.m * build.tile.n, tiles)
 
 
 def forget() -> None:
     """Drop everything that was made ready: the cards are others now."""
+    _prepare.cache_clear()
     _ready.cache_clear()
+    counters.forget()
 
 
 @functools.cache
@@ -183,15 +255,14 @@ def most_rows(source: Source, n: int, k: int) -> int:
 
 def align(matrix: Tensor) -> Tensor:
     """The matrix contiguous, at an address that the widest load takes."""
-    if not matrix.is_contiguous():
-        return matrix.contiguous()  # New memory is aligned.
-    return matrix.clone() if matrix.data_ptr() % ALIGNMENT else matrix
+    if matrix.is_contiguous():
+        return matrix.clone() if matrix.data_ptr() % ALIGNMENT else matrix
+    return matrix.contiguous()  # New memory is aligned.
 
 
-def _elsewhere(source: Source, x: Tensor, words: Tensor) -> ValueError:
+def _elsewhere(source: Source, device: torch.device, home: torch.device) -> ValueError:
     return ValueError(
-        f"x is on {x.device}, the weight of the layer on {words.device}: "
-        f"cuda.{source.name} needs both on one"
+        f"x is on {device}, the weight of the layer on {home}: cuda.{source.name} needs both on one"
     )
 
 

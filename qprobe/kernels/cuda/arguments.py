@@ -15,16 +15,24 @@ INT32_MAX = 2**31 - 1
 
 @dataclass(frozen=True)
 class Argument:
-    """A parameter of a kernel: an address of 8 bytes, or an integer of 4."""
+    """A parameter of a kernel: an address of 8 bytes, an integer of 4, or a tensor map of 128."""
 
-    kind: Literal["pointer", "int32"]
+    kind: Literal["pointer", "int32", "tensor_map"]
     meaning: str
     optional: bool = False
     """Whether the address may be null."""
+    matrix: str = ""
+    """Of a tensor map: the pointer argument that it stands for."""
+    axis: Literal["m", "n", ""] = ""
+    """Of a tensor map: what the rows of the matrix count."""
 
 
 def _pointer(meaning: str, *, optional: bool = False) -> Argument:
     return Argument("pointer", meaning, optional)
+
+
+def _tensor_map(meaning: str, matrix: str, axis: Literal["m", "n"]) -> Argument:
+    return Argument("tensor_map", meaning, matrix=matrix, axis=axis)
 
 
 ARGUMENTS: dict[str, Argument] = {
@@ -38,6 +46,8 @@ ARGUMENTS: dict[str, Argument] = {
     "y_scale": _pointer("float32 scale of each row of y, (M,), written"),
     "scratch": _pointer("memory for partial sums", optional=True),
     "counters": _pointer("int32, zero before the first launch and after each", optional=True),
+    "x_map": _tensor_map("x, in boxes of `tile.m` × `tile.k`", "x", "m"),
+    "packed_map": _tensor_map("the weights, in boxes of `tile.n` × `tile.k`", "packed", "n"),
     "m": Argument("int32", "rows of x"),
     "n": Argument("int32", "output features; what a probe counts"),
     "k": Argument("int32", "input features"),
@@ -47,11 +57,13 @@ ARGUMENTS: dict[str, Argument] = {
 }
 """The vocabulary, by name."""
 
-Packed = ctypes.c_void_p | ctypes.c_int32
+TensorMap = ctypes.Array[ctypes.c_char]
+Packed = ctypes.c_void_p | ctypes.c_int32 | TensorMap
+Value = int | TensorMap | None
 
 
-def pack_arguments(names: Sequence[str], values: Mapping[str, int | None]) -> list[Packed]:
-    """The values as a kernel takes them, in the order of `names`: addresses and counts by name.
+def pack_arguments(names: Sequence[str], values: Mapping[str, Value]) -> list[Packed]:
+    """The values as a kernel takes them, in the order of `names`: addresses, counts and tensor maps by name.
 
     Raises InputError for a value that is missing, too much, null where it may not be, or beyond its bits.
     """
@@ -64,7 +76,7 @@ def addresses(packed: Sequence[Packed]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * len(packed))(*(ctypes.addressof(value) for value in packed))
 
 
-def _refuse_unknown(names: Sequence[str], values: Mapping[str, int | None]) -> None:
+def _refuse_unknown(names: Sequence[str], values: Mapping[str, Value]) -> None:
     if lacking := [name for name in names if name not in values]:
         raise InputError(f"the kernel takes {', '.join(lacking)}, which was not given")
     for name in values:
@@ -74,11 +86,13 @@ def _refuse_unknown(names: Sequence[str], values: Mapping[str, int | None]) -> N
             raise InputError(f"the kernel takes {', '.join(names)}, and no {name}{meant}")
 
 
-def _pack(name: str, value: int | None) -> Packed:
+def _pack(name: str, value: Value) -> Packed:
     argument = ARGUMENTS[name]
+    if argument.kind == "tensor_map" and isinstance(value, ctypes.Array):
+        return value
     if value is None and argument.optional:
         return ctypes.c_void_p(None)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or argument.kind == "tensor_map":
         raise InputError(f"{name} is {value!r}, not {_EXPECTED[argument.kind]}")
     if argument.kind == "pointer":
         if not (0 < value < 2**64 or (value == 0 and argument.optional)):
@@ -89,4 +103,4 @@ def _pack(name: str, value: int | None) -> Packed:
     return ctypes.c_int32(value)
 
 
-_EXPECTED = {"pointer": "an address", "int32": "an integer"}
+_EXPECTED = {"pointer": "an address", "int32": "an integer", "tensor_map": "a tensor map"}

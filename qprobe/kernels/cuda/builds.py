@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qprobe.kernels.cuda.arguments import ARGUMENTS
 from qprobe.kernels.cuda.manifest import Activation, MachineCode, Manifest, Tile, Variant
+from qprobe.kernels.cuda.tensor_maps import Boxes
 
 ACTIVATION_CODES: dict[Activation, int] = {"float32": 0, "bfloat16": 1, "float16": 2}
 """The value of QP_ACT."""
@@ -23,6 +26,8 @@ class Build:
     max_rows: int | None
     tile: Tile
     threads: int
+    blocks: int
+    """On a multiprocessor at a time."""
     shared_bytes: int
     defines: dict[str, int]
     sass: MachineCode | dict[str, MachineCode]
@@ -39,11 +44,18 @@ class Build:
             "QP_TILE_N": self.tile.n,
             "QP_TILE_K": self.tile.k,
             "QP_THREADS": self.threads,
+            "QP_BLOCKS": self.blocks,
             "QP_SHARED_BYTES": self.shared_bytes,
         }
         if self.activation is not None:
             own["QP_ACT"] = ACTIVATION_CODES[self.activation]
         return tuple(f"-D{name}={value}" for name, value in sorted((own | self.defines).items()))
+
+    def boxes(self, tensor_map: str, counts: Mapping[str, int]) -> Boxes:
+        """What the argument of that name tells of a matrix of codes: its size, and a tile of it as a box."""
+        axis = ARGUMENTS[tensor_map].axis
+        height = self.tile.m if axis == "m" else self.tile.n
+        return Boxes(counts[axis], counts["k"], height, self.tile.k)
 
     def machine_code(self, target: str) -> MachineCode:
         """What is asked of its machine code on an architecture."""
@@ -61,6 +73,7 @@ def builds(manifest: Manifest) -> tuple[Build, ...]:
             max_rows=_first(variant.max_rows, manifest.max_rows),
             tile=_first(variant.tile, manifest.tile),
             threads=_first(variant.threads, manifest.threads),
+            blocks=_first(variant.blocks, manifest.blocks),
             shared_bytes=_first(variant.shared_bytes, manifest.shared_bytes),
             defines=dict(variant.defines),
             sass=_first(variant.sass, manifest.sass),

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from qprobe.kernels.cuda.arguments import TensorMap
 from qprobe.kernels.cuda.portfolio import Source
+from qprobe.kernels.cuda.tensor_maps import Boxes
 
 Blocks = tuple[int, int, int]
 Launch = Callable[[Blocks, int], None]
@@ -34,7 +36,16 @@ class Driver(Protocol):
         """The cards that kernels can be launched on, by their index."""
 
     def find_build_obstacle(self, card: Card, features: tuple[str, ...]) -> str:
-        """Why no compiler here builds for the card; "" if one does."""
+        """Why no compiler here builds for the card, or its driver lacks what the features need; "" if all is there."""
+
+    def find_stream(self, index: int) -> int:
+        """The current stream of a card, by the driver's own name for it."""
+
+    def is_capturing(self) -> bool:
+        """Whether what is launched goes into a CUDA graph instead of running."""
+
+    def encode(self, boxes: Boxes, address: int, index: int) -> TensorMap:
+        """The tensor map of a matrix at an address of a card, in memory that lives as long as the map."""
 
     def load(self, source: Source, build: str, index: int) -> Launch:
         """The build of that name, compiled and on the card; the same object each time."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qprobe.errors import InputError
+from qprobe.kernels.cuda.arguments import INT32_MAX
 from qprobe.kernels.cuda.manifest import Axis, Tile
 
-LIMITS = (2**31 - 1, 65535, 65535)
+LIMITS = (INT32_MAX, 65535, 65535)
 """The most blocks along x, y and z."""
 
 
 def count_blocks(
-    tile: Tile, axes: Sequence[Axis], m: int = 1, n: int = 1, split: int = 1
+    tile: Tile, axes: Sequence[Axis], m: int = 1, n: int = 1, split: int = 1, at_once: int = 1
 ) -> tuple[int, int, int]:
     """Blocks along x, y and z for M rows, N output features and K in `split` parts.
 
+    `at_once` is how many the card holds: those that take one tile after another are no more than that.
     Raises InputError where there would be none, or more than a launch can have.
     """
-    counts = {"m": -(-m // tile.m), "n": -(-n // tile.n), "split": split}
+    tiles_m, tiles_n = -(-m // tile.m), -(-n // tile.n)
+    counts = {"m": tiles_m, "n": tiles_n, "split": split, "tile": min(tiles_m * tiles_n, at_once)}
     blocks = [counts[axis] for axis in axes] + [1] * (3 - len(axes))
     for axis, count, limit in zip((*axes, "", ""), blocks, LIMITS, strict=False):
         if not 1 <= count <= limit:
@@ -30,5 +33,7 @@ def count_blocks(
 
 def most_along(tile: Tile, axes: Sequence[Axis], axis: Axis) -> int:
     """The largest M or N that the blocks of one launch cover, along axis "m" or "n"."""
+    if "tile" in axes:
+        return INT32_MAX
     size = {"m": tile.m, "n": tile.n}.get(axis, 1)
     return LIMITS[axes.index(axis)] * size if axis in axes else size

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from qprobe.kernels.cuda import driver
-from qprobe.kernels.cuda.arguments import ARGUMENTS, addresses, pack_arguments
+from qprobe.kernels.cuda.arguments import ARGUMENTS, TensorMap, Value, addresses, pack_arguments
 from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.portfolio import Source
+from qprobe.kernels.cuda.tensor_maps import BYTES, Boxes
 
 ANYWHERE = 16
 """Stands for an address where only the counts matter yet."""
@@ -20,10 +22,10 @@ ANYWHERE = 16
 class Call:
     """A build of a kernel made ready for one shape: everything but the addresses.
 
-    Running it neither allocates nor synchronizes. One thread at a time may run it.
+    Running it neither allocates on the card nor synchronizes. One thread at a time may run it.
     """
 
-    __slots__ = ("_address", "_blocks", "_given", "_launch", "_slots", "_values")
+    __slots__ = ("_address", "_blocks", "_index", "_kept", "_launch", "_maps", "_slots", "_table")
 
     def __init__(
         self,
@@ -36,46 +38,54 @@ class Call:
         """Load the build on the card and check the counts.
 
         `tensors` names what `run` will be given, in that order; what the kernel does not take is
-        left out.
+        ignored, and what it may do without and is not named is null.
         """
         manifest, build = source.manifest, source.builds[build_name]
         names = manifest.arguments
-        pointers = [name for name in names if ARGUMENTS[name].kind == "pointer"]
-        values: dict[str, int | None] = dict.fromkeys(pointers, ANYWHERE)
-        values |= {name: counts[name] for name in names if name in counts}
-        packed = pack_arguments(names, values)
-        table = addresses(packed)
-        slots = {n: slot for n, slot in zip(names, packed, strict=True) if n in pointers}
-        for name in pointers:
-            if name not in tensors:
-                if not ARGUMENTS[name].optional:
+        kinds = {name: ARGUMENTS[name].kind for name in names}
+        values: dict[str, Value] = {name: counts[name] for name in names if name in counts}
+        for name, kind in kinds.items():
+            if kind == "tensor_map":
+                values[name] = (ctypes.c_char * BYTES)()
+            elif kind == "pointer":
+                values[name] = ANYWHERE if name in tensors else None
+                if name not in tensors and not ARGUMENTS[name].optional:
                     raise TypeError(f"{source.name} needs {name}")
-                slots[name].value = None
-        self._slots = [
-            (place, slots[name], ARGUMENTS[name].optional, name)
-            for place, name in enumerate(tensors)
-            if name in slots
+        packed = pack_arguments(names, values)
+        taken = dict(zip(names, packed, strict=True))
+        self._slots: list[Any] = [taken.get(name, ctypes.c_void_p()) for name in tensors]
+        self._maps = [
+            (
+                names.index(name),
+                self._slots[tensors.index(ARGUMENTS[name].matrix)],
+                build.boxes(name, counts),
+            )
+            for name, kind in kinds.items()
+            if kind == "tensor_map"
         ]
-        self._given = len(tensors)
-        self._values = packed, table
-        self._address = ctypes.addressof(table)
+        self._index, self._kept, self._table = index, packed, addresses(packed)
+        self._address = ctypes.addressof(self._table)
         sizes = {axis: counts[axis] for axis in ("m", "n", "split") if axis in counts}
-        self._blocks = count_blocks(build.tile, manifest.grid, **sizes)
+        at_once = build.blocks * driver.find_card(index).sm_count
+        self._blocks = count_blocks(build.tile, manifest.grid, **sizes, at_once=at_once)
         self._launch = driver.current().load(source, build_name, index)
 
-    def run(self, *tensors: Tensor | None) -> None:
+    def run(self, *tensors: Tensor) -> None:
         """Launch on these tensors, on the current stream of their device."""
-        if len(tensors) != self._given:
-            raise TypeError(f"{len(tensors)} tensors were given, not {self._given}")
-        for place, slot, is_optional, name in self._slots:
-            tensor = tensors[place]
-            if tensor is not None:
-                slot.value = tensor.data_ptr()
-            elif is_optional:
-                slot.value = None
-            else:
-                raise TypeError(f"the kernel needs a tensor for {name}")
-        self._launch(self._blocks, self._address)
+        for slot, tensor in zip(self._slots, tensors, strict=True):
+            slot.value = tensor.data_ptr()
+        if self._maps:
+            kept = [self._encode(place, slot.value, boxes) for place, slot, boxes in self._maps]
+            self._launch(self._blocks, self._address)
+            del kept  # The launch has copied them.
+        else:
+            self._launch(self._blocks, self._address)
+
+    def _encode(self, place: int, address: int, boxes: Boxes) -> TensorMap:
+        """Put the map of a matrix in its place among the arguments."""
+        made = driver.current().encode(boxes, address, self._index)
+        self._table[place] = ctypes.addressof(made)
+        return made
 
 
 def launch(
@@ -86,4 +96,5 @@ def launch(
     **counts: int,
 ) -> None:
     """Run a kernel once, on tensors by name; see `Call` for what is run often."""
-    Call(source, build, device.index or 0, counts, tuple(tensors)).run(*tensors.values())
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    Call(source, build, device.index or 0, counts, tuple(given)).run(*given.values())

@@ -16,13 +16,18 @@ import torch
 
 from qprobe.errors import UnavailableError
 from qprobe.kernels import gpus
+from qprobe.kernels.cuda import tensor_maps
+from qprobe.kernels.cuda.arguments import TensorMap
 from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.cubins import forget_cubin, load_cubin, name_build
 from qprobe.kernels.cuda.driver import Blocks, Card, Launch
 from qprobe.kernels.cuda.nvrtc import choose_compiler
 from qprobe.kernels.cuda.portfolio import Source
+from qprobe.kernels.cuda.tensor_maps import Boxes
 
 OLDEST_CUPY = 14
+MAPS = 8192
+"""Tensor maps that are kept: those of the weights of a large model, and of as many activations."""
 MAX_DYNAMIC_SHARED = 8
 """CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, in the driver's own numbers."""
 
@@ -55,8 +60,21 @@ class CupyDriver:
         return self._cards
 
     def find_build_obstacle(self, card: Card, features: tuple[str, ...]) -> str:
-        """Why no NVRTC here builds for the card, with what to install; "" if one does."""
-        return _build_obstacle(card.capability, features)
+        """Why NVRTC or the driver do not serve a kernel with these features, with what to do; "" if they do."""
+        words = tensor_maps.find_obstacle() if "cp_async_bulk" in features else ""
+        return words or _build_obstacle(card.capability, features)
+
+    def find_stream(self, index: int) -> int:
+        """Torch's current stream of a card."""
+        return int(torch._C._cuda_getCurrentRawStream(index))
+
+    def is_capturing(self) -> bool:
+        """Whether torch captures the current stream of the current card."""
+        return bool(torch._C._cuda_isCurrentStreamCapturing())
+
+    def encode(self, boxes: Boxes, address: int, index: int) -> TensorMap:
+        """The tensor map of a matrix on a card; kept for those that come again, as weights do at each call."""
+        return _encode(boxes, address, index)
 
     def load(self, source: Source, build: str, index: int) -> Launch:
         """The build on a card, which takes a while the first time: compiled, or from the cache."""
@@ -130,6 +148,21 @@ def _driver_cuda() -> tuple[int, int]:
     return version // 1000, version % 1000 // 10
 
 
+@functools.lru_cache(maxsize=MAPS)
+def _encode(boxes: Boxes, address: int, index: int) -> TensorMap:
+    import cupy
+
+    with torch.cuda.device(index), cupy.cuda.Device(index):
+        _have_context(cupy)
+        return tensor_maps.encode(boxes, address)
+
+
+def _have_context(cupy: Any) -> None:
+    """Both libraries go by a card's primary context; a thread that has done nothing yet may have none."""
+    if not cupy.cuda.driver.ctxGetCurrent():
+        cupy.cuda.runtime.free(0)
+
+
 @functools.cache
 def _load(source: Source, build_name: str, index: int) -> Launch:
     import cupy
@@ -140,9 +173,7 @@ def _load(source: Source, build_name: str, index: int) -> Launch:
     torch.cuda.init()
     try:
         with torch.cuda.device(index), cupy.cuda.Device(index):
-            # Both go by the card's primary context; a thread that has done nothing yet may have none.
-            if not driver.ctxGetCurrent():
-                cupy.cuda.runtime.free(0)
+            _have_context(cupy)
             function = driver.moduleGetFunction(driver.moduleLoadData(image), source.manifest.entry)
             if build.shared_bytes:
                 # Without asking there are 48 KiB, static shared memory included, which only the machine code tells.

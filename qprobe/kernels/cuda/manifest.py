@@ -14,16 +14,18 @@ from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import InputError
 from qprobe.kernels.cuda.arguments import ARGUMENTS
 from qprobe.kernels.cuda.head import ALL, EACH, HINT, explain, read_head, suggest
+from qprobe.kernels.cuda.tensor_maps import BOX_BYTES, MOST_BOX_ROWS
 from qprobe.kernels.sources import find_sources
 
 Role = Literal["copy", "peak", "gemv", "gemm", "quantize", "dequantize", "reduce"]
 Activation = Literal["float32", "bfloat16", "float16"]
-Axis = Literal["m", "n", "split"]
+Axis = Literal["m", "n", "split", "tile"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Macro = Annotated[str, Field(pattern=r"^QP_[A-Z0-9_]+$")]
 Integer = Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
 Shared = Annotated[int, Field(ge=0, le=max(arch.SHARED_BYTES.values()), strict=True)]
 Threads = Annotated[int, Field(ge=32, le=arch.THREADS_PER_BLOCK, multiple_of=32, strict=True)]
+Blocks = Annotated[int, Field(ge=1, le=arch.BLOCKS_PER_SM, strict=True)]
 Registers = Annotated[int, Field(ge=16, le=arch.REGISTERS_PER_THREAD, strict=True)]
 
 
@@ -67,6 +69,7 @@ class Variant(Document):
     max_rows: Positive | None = None
     tile: Tile | None = None
     threads: Threads | None = None
+    blocks: Blocks | None = None
     shared_bytes: Shared | None = None
     sass: Sass | None = None
 
@@ -92,8 +95,10 @@ class Manifest(Document):
     """The largest M that it is meant for, right as it is beyond; absent: any."""
     tile: Tile
     grid: Annotated[tuple[Axis, ...], Field(min_length=1, max_length=3)] = ("n", "m", "split")
-    """What the axes x, y and z of the grid count."""
+    """What the axes x, y and z of the grid count; "tile": those of M × N, but no more than fit on the card at once."""
     threads: Threads
+    blocks: Blocks = 1
+    """How many of them a multiprocessor is to hold at a time: what `__launch_bounds__` keeps registers free for."""
     shared_bytes: Shared = 0
     """Dynamic shared memory."""
     arguments: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -108,6 +113,8 @@ class Manifest(Document):
         _refuse("argument", self.arguments, ARGUMENTS)
         _refuse_twice("argument", self.arguments)
         _refuse_twice("axis of the grid", self.grid)
+        if "tile" in self.grid and len(self.grid) > 1:
+            raise ValueError('grid = ["tile"] counts whole tiles: no other axis stands beside it')
         for who, part in listed:
             _refuse("scheme", part.schemes or (), SCHEMES)
             for target in part.architectures or ():
@@ -116,12 +123,22 @@ class Manifest(Document):
                 outer, inner = getattr(self, axis), getattr(part, axis) or ()
                 _refuse_twice(f"{axis} of {who}", inner)
                 _refuse(f"member of the kernel's {axis}, in {who}", inner, outer)
+            self._refuse_boxes(who, part.tile or self.tile)
             if isinstance(part.sass, dict):
                 named = part.architectures or self.architectures
                 _refuse(f"architecture of {who}", tuple(part.sass), named)
                 if left_out := [target for target in named if target not in part.sass]:
                     raise ValueError(f"sass of {who} says nothing of {', '.join(left_out)}")
         return self
+
+    def _refuse_boxes(self, who: str, tile: Tile) -> None:
+        maps = [ARGUMENTS[name] for name in self.arguments if ARGUMENTS[name].kind == "tensor_map"]
+        rows = {"m": tile.m, "n": tile.n}
+        if any(rows[one.axis] > MOST_BOX_ROWS or tile.k not in BOX_BYTES for one in maps):
+            raise ValueError(
+                f"the tile of {who} is no box of a tensor map: at most {MOST_BOX_ROWS} rows of "
+                f"{BOX_BYTES.start} to {BOX_BYTES[-1]} bytes, a multiple of {BOX_BYTES.step}"
+            )
 
     def _refuse_architecture(self, who: str, target: str) -> None:
         capability = arch.plain(target)

@@ -6,9 +6,12 @@ import ctypes
 from dataclasses import dataclass, field
 
 from qprobe.documents import arch
+from qprobe.kernels.cuda.arguments import TensorMap
 from qprobe.kernels.cuda.driver import Blocks, Card, Launch
 from qprobe.kernels.cuda.portfolio import Source
+from qprobe.kernels.cuda.tensor_maps import Boxes
 from tests.emulator.build import EmulatorError, load_engine, load_kernel
+from tests.emulator.maps import encode
 
 LIMIT_S = 120
 CARD = Card(0, "Emulated", "8.0", 4)
@@ -20,6 +23,8 @@ class EmulatedDriver:
 
     card: Card = CARD
     schedule: str = "eager"
+    stream: int = 0
+    captures: bool = False
     launched: list[tuple[str, str, Blocks]] = field(default_factory=list)
 
     def find_obstacle(self) -> str:
@@ -30,6 +35,15 @@ class EmulatedDriver:
 
     def find_build_obstacle(self, _card: Card, _features: tuple[str, ...]) -> str:
         return ""
+
+    def find_stream(self, _index: int) -> int:
+        return self.stream
+
+    def is_capturing(self) -> bool:
+        return self.captures
+
+    def encode(self, boxes: Boxes, address: int, _index: int) -> TensorMap:
+        return encode(boxes, address)
 
     def load(self, source: Source, build_name: str, _index: int) -> Launch:
         build = source.builds[build_name]

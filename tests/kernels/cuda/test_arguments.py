@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qprobe.errors import InputError
 from qprobe.kernels.cuda.arguments import ARGUMENTS, addresses, pack_arguments
-from qprobe.kernels.cuda.grid import count_blocks
+from qprobe.kernels.cuda.grid import count_blocks, most_along
 from qprobe.kernels.cuda.manifest import Tile
 
 NAMES = ["x", "packed", "bias", "y", "m", "n"]
@@ -48,6 +48,19 @@ def test_what_does_not_fit_is_refused_by_name(name, value, words):
     assert words in str(caught.value)
 
 
+def test_a_tensor_map_is_put_there_by_value():
+    made = (ctypes.c_char * 128)(*b"as the driver made it")
+    packed = pack_arguments(["x_map", "m"], {"x_map": made, "m": 3})
+    assert ctypes.sizeof(packed[0]) == 128
+    assert addresses(packed)[0] == ctypes.addressof(made)
+
+
+@pytest.mark.parametrize("value", [None, 4096, "here"])
+def test_what_is_no_tensor_map_is_refused(value):
+    with pytest.raises(InputError, match=r"x_map is .*, not a tensor map"):
+        pack_arguments(["x_map"], {"x_map": value})
+
+
 def test_what_is_missing_is_named():
     with pytest.raises(InputError, match="the kernel takes x, m, which was not given"):
         pack_arguments(NAMES, {k: v for k, v in VALUES.items() if k not in ("x", "m")})
@@ -69,6 +82,14 @@ def test_blocks_cover_everything_and_no_more(m, n, tile_m, tile_n):
 def test_axes_are_counted_as_the_kernel_says():
     assert count_blocks(Tile(m=2), ("m",), m=7) == (4, 1, 1)
     assert count_blocks(Tile(m=2, n=8), ("m", "n"), m=7, n=9) == (4, 2, 1)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 400))
+def test_blocks_that_take_tiles_in_turn_are_no_more_than_there_are_tiles_or_room(m, n, at_once):
+    tile = Tile(m=128, n=256)
+    tiles = -(-m // 128) * -(-n // 256)
+    assert count_blocks(tile, ("tile",), m, n, at_once=at_once) == (min(tiles, at_once), 1, 1)
+    assert most_along(tile, ("tile",), "m") == most_along(tile, ("tile",), "n") == 2**31 - 1
 
 
 @pytest.mark.parametrize(("m", "n"), [(0, 1), (1, 0), (65536, 1), (1, 2**31)])

@@ -1,6 +1,7 @@
 """Loading and launching on a planted driver that is as strict as NVIDIA's."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -8,6 +9,7 @@ from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda import loader
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.portfolio import all_sources
+from qprobe.kernels.cuda.tensor_maps import Boxes
 from tests.kernels.cuda.planted_cupy import STREAM, CUDADriverError, PlantedCupy
 
 SMALL = "m32n64, float16"
@@ -33,6 +35,14 @@ def load(name, build, index=0):
 @pytest.mark.parametrize(("name", "build"), CASES)
 def test_a_kernel_is_given_the_shared_memory_that_it_takes(cupy, name, build):
     load(name, build)((1, 1, 1), 64)
+    assert cupy.launched == [(name, cupy.context_of(0), STREAM)]
+
+
+@pytest.mark.parametrize("name", ["gemm_s8_wgmma", "gemm_s8_wgmma_tma"])
+@pytest.mark.parametrize("variant", ["m128n256", "m128n128"])
+def test_a_hopper_kernel_is_given_the_shared_memory_that_it_takes(cupy, name, variant):
+    cupy.cards = (Card(0, "Planted", "9.0", 4),)
+    load(name, f"{variant}, float16")((1, 1, 1), 64)
     assert cupy.launched == [(name, cupy.context_of(0), STREAM)]
 
 
@@ -65,6 +75,24 @@ def test_a_new_thread_loads_for_all(cupy):
     launch = in_a_thread(lambda: load("copy", ""))
     launch((1, 1, 1), 64)
     assert cupy.launched == [("copy", cupy.context_of(0), STREAM)]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_new_thread_encodes_a_tensor_map_for_its_card_once(two_cards, monkeypatch, index):
+    seen = []
+
+    def encode(boxes, address):
+        seen.append((boxes, address, two_cards.current_context()))
+        return len(seen)
+
+    monkeypatch.setattr(loader.tensor_maps, "encode", encode)
+    loader._encode.cache_clear()
+    boxes, driver = Boxes(8, 64, 128, 128), loader.CupyDriver()
+    made = [in_a_thread(partial(driver.encode, boxes, a, index)) for a in (64, 128, 64)]
+    loader._encode.cache_clear()
+    assert made == [1, 2, 1]
+    assert seen == [(boxes, address, two_cards.context_of(index)) for address in (64, 128)]
+    assert two_cards.index == 0
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -39,6 +39,7 @@ GOOD = """\
 //: schemes = ["W4A16_G64"]
 //: activations = ["float16"]
 //: defines = { QP_GROUP = 64 }
+//: blocks = 2
 //: tile = { m = 32, n = 64, k = 64 }
 //: threads = 256
 //: shared_bytes = 4096
@@ -85,10 +86,16 @@ WRONG = {
     "too many registers": ("max_registers = 128", "max_registers = 256", "line 13: `sass.max_registers`"),
     "a macro of somebody else": ("QP_GROUP = 128", "NDEBUG = 1", "variants.g128.defines.NDEBUG"),
     "a variant beyond the kernel": ('["W4A16_G64"]', '["NF4"]', "'NF4' is no member of the kernel's schemes, in variant 'g64'"),
+    "more blocks than a multiprocessor holds": ("threads = 128", "threads = 128\n//: blocks = 33", "line 12: `blocks`"),
+    "tiles beside another axis": ("threads = 128", 'threads = 128\n//: grid = ["tile", "m"]', "no other axis stands beside it"),
+    "a box of too many rows": ('n = 64, k = 64 }\n//: threads = 128\n//: arguments = ["x", "packed"',
+        'n = 257, k = 64 }\n//: threads = 128\n//: arguments = ["x", "packed_map"', "the kernel is no box of a tensor map"),
+    "a box of rows that are too long": ('k = 64 }\n//: threads = 128\n//: arguments = ["x"',
+        'k = 144 }\n//: threads = 128\n//: arguments = ["x_map"', "at most 256 rows of 16 to 128 bytes"),
     "no TOML": ("threads = 128", "threads = = 128", "k.cu: line 11: Invalid value"),
     "a table that does not end": ("k = 64 }\n//: threads = 128", "k = 64\n//: threads = 128", "k.cu: line 10: "),
     "a key twice": ("//: threads = 128", "//: threads = 128\n//: threads = 64", "k.cu: line 12: Cannot overwrite a value"),
-    "a line after the code": ("//: max_rows = 64\n", "int x;\n//: max_rows = 64\n", "k.cu: line 26: `//:` after the first code"),
+    "a line after the code": ("//: max_rows = 64\n", "int x;\n//: max_rows = 64\n", "k.cu: line 27: `//:` after the first code"),
 }  # fmt: skip
 
 
@@ -100,11 +107,12 @@ def test_a_kernel_is_read_as_it_describes_itself():
     found = {build.name: build for build in builds(manifest)}
     assert list(found) == ["g128, float16", "g128, bfloat16", "g64, float16"]
     assert found["g128, bfloat16"].macros() == (
-        "-DQP_ACT=1", "-DQP_GROUP=128", "-DQP_SHARED_BYTES=0", "-DQP_THREADS=128",
+        "-DQP_ACT=1", "-DQP_BLOCKS=1", "-DQP_GROUP=128", "-DQP_SHARED_BYTES=0", "-DQP_THREADS=128",
         "-DQP_TILE_K=64", "-DQP_TILE_M=16", "-DQP_TILE_N=64",
     )  # fmt: skip
     small = found["g64, float16"]
     assert (small.tile.m, small.threads, small.shared_bytes, small.max_rows) == (32, 256, 4096, 64)
+    assert (small.blocks, found["g128, float16"].blocks) == (2, 1)
     assert small.schemes == ("W4A16_G64",)
     assert small.architectures == ("8.0", "9.0")
     assert small.machine_code("9.0").needs == ("HMMA.16816",)

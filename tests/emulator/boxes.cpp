@@ -1,0 +1,116 @@
+// The copy engine and its barriers: boxes land when somebody waits for them and all that the phase needs is there; in some
+// schedules as soon as it is. Until then the memory that they go to is garbage.
+
+#include "engine.h"
+
+namespace qp_emulator {
+
+namespace {
+
+constexpr uint64_t kMark = 0x50414d52534e4554;
+constexpr unsigned kChunk = 16, kRowBytes = 128;
+
+// As tests/emulator/maps.py encodes it.
+struct Map {
+  uint64_t mark, address, rows, row_bytes;
+  uint32_t box_rows, box_bytes;
+};
+
+Barrier& find(const void* address) {
+  const auto found = block->barriers.find(address);
+  if (found == block->barriers.end()) fail("a barrier that nobody has made");
+  return found->second;
+}
+
+void land(const Box& box) {
+  const auto* rows = reinterpret_cast<const unsigned char*>(box.address);
+  for (uint64_t i = 0; i < box.box_rows; i++) {
+    for (uint64_t byte = 0; byte < kRowBytes; byte++) {
+      const uint64_t row = box.row + i, column = box.byte + byte;
+      const bool is_inside = row < box.rows && column < box.row_bytes;
+      uint64_t to = box.offset + i * kRowBytes + byte;
+      to ^= (to / kRowBytes % 8) * kChunk;
+      block->dynamic.start[to] = is_inside ? rows[row * box.row_bytes + column] : 0;
+    }
+  }
+}
+
+// Ends the phase if all is there that it needs.
+void settle(const void* address, Barrier& barrier, bool somebody_waits) {
+  if (barrier.pending || barrier.announced != barrier.under_way) return;
+  if (!barrier.boxes.empty() && !somebody_waits && !schedule->boxes_land_early) return;
+  for (const Box& box : barrier.boxes) land(box);
+  barrier.boxes.clear();
+  barrier.announced = barrier.under_way = 0;
+  barrier.pending = barrier.arrivals;
+  barrier.parity ^= 1;
+  barrier.waiting = 0;
+  for (Fiber& each : block->fibers)
+    if (each.waits == Waits::kForBarrier && each.awaited == address) each.waits = Waits::kForNothing;
+}
+
+}  // namespace
+
+void make_barrier(void* address, int arrivals) {
+  check_aligned(address, 8, "barrier");
+  if (!is_shared(address, 8)) fail("a barrier that is not in shared memory");
+  if (arrivals < 1) fail("a barrier that nobody arrives at");
+  if (block->barriers.count(address)) fail("a barrier that is made twice");
+  Barrier made{};
+  made.arrivals = made.pending = arrivals;
+  made.maker = fiber->thread;
+  block->barriers[address] = made;
+}
+
+void fence_barriers() {
+  for (auto& [address, barrier] : block->barriers)
+    if (barrier.maker == fiber->thread) barrier.is_fenced = true;
+}
+
+void arrive(void* address, int bytes) {
+  Barrier& barrier = find(address);
+  if (bytes && !barrier.is_fenced) fail("the copy engine may not see a barrier without qp_fence_barriers");
+  if (!barrier.pending) settle(address, barrier, true);
+  if (!barrier.pending) fail("more threads arrive at a barrier than it was made for");
+  barrier.pending--;
+  barrier.announced += bytes;
+  settle(address, barrier, barrier.waiting);
+}
+
+void wait_barrier(void* address, unsigned parity) {
+  Barrier& barrier = find(address);
+  while (barrier.parity == parity) {
+    settle(address, barrier, true);
+    if (barrier.parity != parity) return;
+    barrier.waiting++;
+    fiber->awaited = address;
+    wait(Waits::kForBarrier);
+  }
+}
+
+void copy_box(void* shared, const void* map, int byte, int row, void* address) {
+  Barrier& barrier = find(address);
+  if (!barrier.is_fenced) fail("the copy engine may not see a barrier without qp_fence_barriers");
+  Map read;
+  std::memcpy(&read, map, sizeof read);
+  if (read.mark != kMark) fail("a box of what is no tensor map");
+  if (read.box_bytes != kRowBytes) fail("a box whose rows do not have the 128 bytes that are swizzled");
+  if (byte < 0 || row < 0) fail("a box that begins before its matrix");
+  check_aligned(shared, 128, "box");
+  const int bytes = read.box_rows * kRowBytes;
+  const auto* to = static_cast<unsigned char*>(shared);
+  if (to < block->dynamic.start || to + bytes > block->dynamic.start + block->dynamic.bytes)
+    fail("a box that goes beyond dynamic shared memory");
+  std::memset(shared, kGarbage, bytes);
+  barrier.boxes.push_back({read.address, read.rows, read.row_bytes, uint64_t(byte), uint64_t(row), read.box_rows,
+                           uint64_t(to - block->dynamic.start)});
+  barrier.under_way += bytes;
+  settle(address, barrier, barrier.waiting);
+}
+
+void end_boxes() {
+  for (const auto& [address, barrier] : block->barriers)
+    if (!barrier.boxes.empty()) fail("its block ends before a box that it copied has landed");
+}
+
+}  // namespace qp_emulator

@@ -1,0 +1,49 @@
+"""Who may share counters: kernels that come one after another, and nobody else."""
+
+import pytest
+import torch
+
+from qprobe.kernels.cuda import counters
+
+CPU = torch.device("cpu")
+
+
+def overlap(one, other):
+    ends = [(t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in (one, other)]
+    return ends[0][0] < ends[1][1] and ends[1][0] < ends[0][1]
+
+
+@pytest.mark.parametrize("count", [1, 100, counters.LEAST + 1])
+def test_they_are_zero_and_enough(emulated, count):
+    for emulated.captures in (False, True):
+        found = counters.lend(count, CPU)
+        assert found.dtype == torch.int32
+        assert len(found) >= count
+        assert not found.any()
+
+
+def test_kernels_of_one_stream_share_them_and_of_others_do_not(emulated):
+    first = counters.lend(10, CPU)
+    assert counters.lend(20, CPU).data_ptr() == first.data_ptr()
+    emulated.stream = 7
+    assert not overlap(counters.lend(10, CPU), first)
+    emulated.stream = 0
+    assert counters.lend(10, CPU).data_ptr() == first.data_ptr()
+
+
+def test_what_is_lent_grows_with_what_is_asked(emulated):
+    counters.lend(10, CPU)
+    many = counters.lend(3 * counters.LEAST, CPU)
+    assert len(many) >= 3 * counters.LEAST
+    assert counters.lend(10, CPU).data_ptr() == many.data_ptr()
+
+
+def test_each_kernel_of_a_graph_has_its_own_even_when_there_are_too_few(emulated, monkeypatch):
+    monkeypatch.setattr(counters, "FOR_GRAPHS", 64)
+    lent = [counters.lend(10, CPU)]
+    emulated.captures = True
+    lent += [counters.lend(20, CPU) for _ in range(5)]
+    emulated.captures = False
+    assert [len(one) for one in lent[1:]] == [20] * 5
+    assert not any(overlap(a, b) for i, a in enumerate(lent) for b in lent[:i])
+    assert counters.lend(10, CPU).data_ptr() == lent[0].data_ptr()
