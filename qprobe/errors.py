@@ -38,3 +38,9 @@ class UnavailableError(QprobeError):
     """Something that is needed to run is not there."""
 
     exit_code = 3
+
+
+class CrashError(QprobeError):
+    """Something that was run has taken the device from this process."""
+
+    exit_code = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,6 +31,7 @@ class Candidate:
     scheme: Scheme
     algorithm: str
     kernel: Kernel
+    spec: LayerSpec
     objection: str
 
     @property
@@ -37,6 +39,10 @@ class Candidate:
         """The type of the activations."""
         dtype: torch.dtype = getattr(torch, self.cell.activation_dtype)
         return dtype
+
+    def trial(self) -> AbstractContextManager[None]:
+        """What to run a layer in for the first time."""
+        return self.kernel.trial(self.spec)
 
     @property
     def stored_bytes(self) -> int:
@@ -126,4 +132,4 @@ def _candidate(
     objection = kernel.objection(spec)
     if not objection and kernel.max_rows is not None and shape.m > kernel.max_rows:
         objection = f"{kernel.id} is meant for M up to {kernel.max_rows}"
-    return Candidate(cell, scheme, algorithm, kernel, objection)
+    return Candidate(cell, scheme, algorithm, kernel, spec, objection)

@@ -69,10 +69,11 @@ def _measure(shape: Shape, bed: Bed, weights: float) -> MeasuredShape:
             try:
                 layers = make_copies(candidate, linears, stock, bed, weights)
                 xs = [x.to(candidate.dtype) for x in inputs]
-                y = layers[0](xs[0])
-                words = check_layer(candidate, layers[0], xs[0], y)
-                if not words:
-                    timing = bed.time_layers(layers, xs)
+                with candidate.trial():
+                    y = layers[0](xs[0])
+                    words = check_layer(candidate, layers[0], xs[0], y)
+                    if not words:
+                        timing = bed.time_layers(layers, xs)
             except (RuntimeError, UnavailableError) as refusal:
                 # An operator of torch's, or a compiler, says only when it runs that it cannot.
                 words = f"it does not run here: {' '.join(str(refusal).split()):.300}"

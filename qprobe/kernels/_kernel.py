@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +70,10 @@ class Kernel:
     warm_up: Callable[[LayerSpec], object] = lambda _: None
     """Has ready what the first call would otherwise wait for, such as a compiler; it may be in a CUDA graph,
     where nothing can be loaded."""
+
+    trial: Callable[[LayerSpec], AbstractContextManager[None]] = lambda _: nullcontext()
+    """What to run it in for the first time on a shape: a kernel that brings a card down is remembered.
+    Raises CrashError then."""
 
     def objection(self, spec: LayerSpec) -> str:
         """Every reason against computing this layer here, in one sentence, or ""."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from qprobe.bench._verify import _some_rows, check_layer, relative_error
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.profile import Shape
 from qprobe.documents.scheme import SCHEMES
+from qprobe.errors import CrashError
 from qprobe.kernels.cuda.portfolio import all_sources
 from qprobe.timing.interleave import Task, time_interleaved
 from tests.bench.gpu_peers import WAYS
@@ -42,17 +44,21 @@ def _measure(shape: Shape, bed: Gpu, budget_s: float, schemes: Sequence[str]) ->
     exact = _multiply_exactly(inputs[0][rows_checked], linears[0])
     rows: dict[str, GpuRow] = {}
     tasks: dict[str, Task] = {}
-    for row, make, check in _ways(shape, bed, linears, schemes):
+    for row, make, check, trial in _ways(shape, bed, linears, schemes):
         name = f"{row.label} {row.scheme} {row.dtype}"
         dtype = getattr(torch, row.dtype)
         try:
             layers = make()
             xs = [x.to(dtype) for x in inputs]
-            y = layers[0](xs[0])
-            if words := check(layers[0], xs[0], y):
+            with trial():
+                y = layers[0](xs[0])
+                words = check(layers[0], xs[0], y)
+                timing = None if words else bed.time_layers(layers, xs)
+            if timing is None:
                 rows[name] = row.model_copy(update={"status": "failed", "reason": words})
                 continue
-            timing = bed.time_layers(layers, xs)
+        except CrashError:
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
             rows[name] = row.model_copy(update={"status": "failed", "reason": reason})
@@ -66,7 +72,8 @@ def _measure(shape: Shape, bed: Gpu, budget_s: float, schemes: Sequence[str]) ->
 
 
 Check = Callable[[nn.Linear, Tensor, Tensor], str]
-Made = tuple[GpuRow, Callable[[], list[nn.Linear]], Check]
+Trial = Callable[[], AbstractContextManager[object]]
+Made = tuple[GpuRow, Callable[[], list[nn.Linear]], Check, Trial]
 
 
 def _ways(
@@ -89,7 +96,8 @@ def _ways(
 
         size = candidate.stored_bytes
         kind = _kind(candidate)
-        yield _row(kind, candidate.kernel.id, cell.scheme, cell.activation_dtype, size), make, check
+        row = _row(kind, candidate.kernel.id, cell.scheme, cell.activation_dtype, size)
+        yield row, make, check, candidate.trial
     for way in WAYS:
         if not way.is_installed or way.scheme not in schemes:
             continue
@@ -102,7 +110,8 @@ def _ways(
                 return [way.make(linears[c % len(linears)], dtype) for c in range(copies)]
 
             size = SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, name)
-            yield _row("peer", way.label, way.scheme, name, size), make_peer, _is_gross(linears[0])
+            row = _row("peer", way.label, way.scheme, name, size)
+            yield row, make_peer, _is_gross(linears[0]), nullcontext
 
 
 def _kind(candidate: Candidate) -> Kind:

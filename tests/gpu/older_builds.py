@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from qprobe.documents import arch
-from qprobe.kernels.cuda import _products
+from qprobe.kernels.cuda import _products, suspects
 from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.kernels import cuda_kernels
@@ -22,6 +22,8 @@ def runnable_builds(card: Card) -> Iterator[tuple[object, Source, Build]]:
     for kernel in cuda_kernels():
         source = all_sources()[kernel.id.removeprefix("cuda.")]
         if arch.missing(source.manifest.requires, card.capability, card.name):
+            continue
+        if suspects.find_crash(source, card):
             continue
         for build in source.runnable_builds(card.capability):
             yield kernel, source, build

@@ -7,10 +7,19 @@ precision a tensor core adds them up, there is one right answer.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+
+from qprobe.documents import arch
+from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.launch import Call
+from qprobe.kernels.cuda.portfolio import Source, read_source
+from qprobe.kernels.sources import find_sources
 
 SOURCES = tuple(
     Path(__file__).with_name(f"{name}.cu")
@@ -47,3 +56,53 @@ def as_vector(name: str, x: np.ndarray, y: np.ndarray) -> Vector:
     # What wgmma reads is in shared memory, no thread's own.
     words_in = 0 if name.startswith("wgmma") else x.size // threads
     return Vector(x, y, {"n": words_in, "k": y.size // threads})
+
+
+FEATURES = {
+    "ldmatrix": "ldmatrix",
+    "mma_s8_8x8x16": "imma_8816",
+    "mma_s8_16x8x32": "imma_8816",  # composed of it before 8.0
+    "mma_s4_8x8x32": "imma_8832_s4",
+    "mma_s4_16x8x64": "imma_8832_s4",
+    "mma_f16_16x8x8": "hmma_1688",
+    "mma_f16_16x8x16": "hmma_1688",
+    "mma_bf16_16x8x16": "hmma_16816_bf16",
+    "mma_e4m3_16x8x32": "qmma_16832_fp8",
+    "boxes": "cp_async_bulk",
+    "wgmma_s8_64x128x32": "wgmma",
+    "wgmma_s8_64x256x32": "wgmma",
+    "wgmma_f16_64x256x16": "wgmma",
+    "wgmma_bf16_64x256x16": "wgmma",
+    "wgmma_e4m3_64x256x32": "wgmma",
+}
+"""Build → what the card must have, native or emulated; the others run on every card."""
+
+
+def copy_sources(folder: Path) -> dict[str, Source]:
+    """Name of the primitive → the kernel that it is a build of, in the folder beside the headers that it includes."""
+    for header in find_sources().glob("*.cuh"):
+        shutil.copy(header, folder)
+    read = [read_source(Path(shutil.copy(path, folder))) for path in SOURCES]
+    return {build: source for source in read for build in source.builds}
+
+
+def lacks(source: Source, name: str, card: Card) -> str:
+    """Why the card cannot be asked; "" if it can."""
+    targets = source.builds[name].architectures
+    oldest = min(tuple(map(int, arch.plain(target).split("."))) for target in targets)
+    if tuple(map(int, card.capability.split("."))) < oldest:
+        return f"{name} is for {'.'.join(map(str, oldest))} and later"
+    feature = FEATURES.get(name)
+    if feature and arch.support(feature, card.capability) == "absent":
+        return f"{card.capability} has no {feature}"
+    return ""
+
+
+def ask(source: Source, name: str, vector: Vector, index: int) -> np.ndarray:
+    """What the card answers; raises UnavailableError where it does not build."""
+    device = driver.current().find_device(index)
+    x = torch.from_numpy(vector.x.view(np.int32).copy()).to(device)
+    y = torch.full((vector.y.size,), -1, dtype=torch.int32, device=device)
+    Call(source, name, index, vector.counts, ("x", "y")).run(x, y)
+    driver.current().synchronize(index)
+    return y.cpu().numpy().view(np.uint32)

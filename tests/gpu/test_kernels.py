@@ -5,7 +5,7 @@ import torch
 
 from qprobe.documents import arch
 from qprobe.documents.scheme import SCHEMES
-from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda import driver, suspects
 from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.cuda.portfolio import all_sources
 from tests.gpu.products import IDS, PAIRS, make_product
@@ -78,6 +78,8 @@ def test_kernels_for_other_architectures_run_here_if_they_compile(device, kernel
     ]
     if absent:
         pytest.skip(f"{card.capability} has no {', '.join(absent)}")
+    if words := suspects.find_crash(source, card):
+        pytest.skip(words)
     for scheme in sorted(kernel.schemes):
         for dtype in DTYPES:
             if not source.find_builds(scheme, dtype, card.capability):

@@ -8,6 +8,7 @@ from qprobe.kernels.cuda import _products
 from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.registry import get_kernel
 from tests.gpu.products import LIMITS, make_layer_of, make_product
+from tests.gpu.sanitized import IN_PARTS, can_split
 
 DTYPE = torch.float16
 
@@ -73,6 +74,36 @@ def test_a_graph_computes_what_it_is_fed_later(layer, device):
                 torch.cuda.synchronize()
                 assert close(layer, static, y)
                 assert torch.equal(y, layer(static))
+
+
+@pytest.mark.parametrize("kernel", [k for k in cuda_kernels() if can_split(k)], ids=lambda k: k.id)
+def test_graphs_that_sum_parts_of_k_run_beside_each_other(device, kernel):
+    """And beside the same kernel in no graph: none of them counts the blocks of another."""
+    product = make_product(kernel, sorted(kernel.schemes)[0], DTYPE, *IN_PARTS, device)
+    if product.objection:
+        pytest.skip(product.objection)
+    packed, (x, scale) = kernel.pack(product.tensors, product.spec), product.operands()
+
+    def run():
+        return kernel.run(x, scale, packed, product.bias, DTYPE)
+
+    wanted, found = run(), []
+    streams = [torch.cuda.Stream() for _ in range(3)]
+    for _ in streams[1:]:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            found.append((graph, run()))
+    for _ in range(50):
+        for _, y in found:
+            y.zero_()
+        torch.cuda.synchronize()
+        for stream, (graph, _) in zip(streams[1:], found, strict=True):
+            with torch.cuda.stream(stream):
+                graph.replay()
+        with torch.cuda.stream(streams[0]):
+            beside = run()
+        torch.cuda.synchronize()
+        assert all(torch.equal(y, wanted) for y in (beside, *(y for _, y in found)))
 
 
 def test_two_layers_captured_on_one_input_both_quantize_it(layer, device):

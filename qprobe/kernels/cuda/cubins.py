@@ -55,7 +55,7 @@ def _find_place(source: Path, build: Build, choice: Choice, cache: Path | None) 
 def _key(source: Path, build: Build, choice: Choice) -> str:
     """SHA-256, 16 hex digits, of all that decides what the machine code is."""
     digest = hashlib.sha256()
-    for path in _included(source):
+    for path in included(source):
         content = path.read_bytes()
         digest.update(f"{path.name}\0{len(content)}\0".encode())
         digest.update(content)
@@ -64,7 +64,7 @@ def _key(source: Path, build: Build, choice: Choice) -> str:
     return digest.hexdigest()[:16]
 
 
-def _included(source: Path) -> list[Path]:
+def included(source: Path) -> list[Path]:
     """The source and all that it includes from its folder, directly or not."""
     found = [source]
     for path in found:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
+
 from qprobe.kernels.cuda.arguments import TensorMap
 from qprobe.kernels.cuda.portfolio import Source
 from qprobe.kernels.cuda.tensor_maps import Boxes
@@ -38,11 +40,17 @@ class Driver(Protocol):
     def find_build_obstacle(self, card: Card, features: tuple[str, ...]) -> str:
         """Why no compiler here builds for the card, or its driver lacks what the features need; "" if all is there."""
 
+    def find_device(self, index: int) -> torch.device:
+        """Where tensors are for a card to see them."""
+
     def find_stream(self, index: int) -> int:
         """The current stream of a card, by the driver's own name for it."""
 
     def is_capturing(self) -> bool:
         """Whether what is launched goes into a CUDA graph instead of running."""
+
+    def synchronize(self, index: int) -> None:
+        """Wait for all that a card was told; raises RuntimeError where something failed there."""
 
     def encode(self, boxes: Boxes, address: int, index: int) -> TensorMap:
         """The tensor map of a matrix at an address of a card, in memory that lives as long as the map."""

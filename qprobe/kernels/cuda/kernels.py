@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
 from qprobe._discover import discover
 from qprobe.documents import arch
 from qprobe.kernels._kernel import Kernel, LayerSpec, Pack, Unpack, any_code
-from qprobe.kernels.cuda import driver, packing, quantizer
+from qprobe.kernels.cuda import driver, packing, quantizer, suspects
 from qprobe.kernels.cuda._products import BY_ROLE
 from qprobe.kernels.cuda._stored import add_label
 from qprobe.kernels.cuda.arguments import INT32_MAX
@@ -47,6 +48,7 @@ def _make(source: Source) -> Kernel:
         run=BY_ROLE[manifest.role](source),
         warm_up=lambda spec: _warm_up(source, spec),
         max_rows=manifest.max_rows,
+        trial=lambda spec: _trial(source, spec),
     )
 
 
@@ -77,7 +79,8 @@ def _absent(source: Source) -> str:
 def _refuse(source: Source, spec: LayerSpec) -> str:
     card = driver.find_card(_index(spec.device))
     words = lacks(source, card)
-    if words := words or driver.current().find_build_obstacle(card, source.manifest.requires):
+    words = words or driver.current().find_build_obstacle(card, source.manifest.requires)
+    if words := words or suspects.find_crash(source, card):
         return words
     builds = source.find_builds(spec.scheme, spec.activation_dtype, card.capability)
     if not builds:
@@ -102,6 +105,15 @@ def _warm_up(source: Source, spec: LayerSpec) -> None:
         driver.current().load(source, build.name, index)
     if source.manifest.input == "int8":
         quantizer.warm_up(spec)
+
+
+@contextlib.contextmanager
+def _trial(source: Source, spec: LayerSpec) -> Iterator[None]:
+    """What quantizes the rows is tried by itself: its faults are not the product's."""
+    if source.manifest.input == "int8":
+        quantizer.try_out(spec)
+    with suspects.trial(source, _index(spec.device)):
+        yield
 
 
 def lacks(source: Source, card: Card) -> str:

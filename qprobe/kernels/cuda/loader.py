@@ -64,6 +64,10 @@ class CupyDriver:
         words = tensor_maps.find_obstacle() if "cp_async_bulk" in features else ""
         return words or _build_obstacle(card.capability, features)
 
+    def find_device(self, index: int) -> torch.device:
+        """The card, by torch's name."""
+        return torch.device("cuda", index)
+
     def find_stream(self, index: int) -> int:
         """Torch's current stream of a card."""
         return int(torch._C._cuda_getCurrentRawStream(index))
@@ -71,6 +75,10 @@ class CupyDriver:
     def is_capturing(self) -> bool:
         """Whether torch captures the current stream of the current card."""
         return bool(torch._C._cuda_isCurrentStreamCapturing())
+
+    def synchronize(self, index: int) -> None:
+        """Wait for all that a card was told; what failed there is an error from then on, whatever is asked."""
+        torch.cuda.synchronize(index)
 
     def encode(self, boxes: Boxes, address: int, index: int) -> TensorMap:
         """The tensor map of a matrix on a card; kept for those that come again, as weights do at each call."""

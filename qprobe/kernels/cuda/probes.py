@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qprobe.documents import arch
 from qprobe.errors import UnavailableError
-from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda import driver, suspects
 from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.known_answers import growth_of, is_floating
@@ -65,7 +65,7 @@ def list_peaks(device: torch.device) -> list[PeakProbe]:
     found = []
     for source in sources_of("peak"):
         support = _support(source, card)
-        if support is None:
+        if support is None or suspects.find_crash(source, card):
             continue
         for build in source.builds.values():
             if build not in source.find_builds(None, _dtype(build), card.capability):
@@ -87,7 +87,9 @@ def absent_peaks(device: torch.device) -> dict[str, str]:
             found[source.name] = (
                 f"compute capability {card.capability} has no {' or '.join(features)}"
             )
-        elif words := driver.current().find_build_obstacle(card, source.manifest.requires):
+        elif (words := driver.current().find_build_obstacle(card, source.manifest.requires)) or (
+            words := suspects.find_crash(source, card)
+        ):
             found[source.name] = words
     return found
 
@@ -121,9 +123,10 @@ def _make(
     name = source.name if build.activation is None else f"{source.name} {build.activation}"
 
     def find_fault() -> str:
-        results.fill_(-1)
-        short.run(results)
-        return _compare(source.manifest, name, results)
+        with suspects.trial(source, card.index):
+            results.fill_(-1)
+            short.run(results)
+            return _compare(source.manifest, name, results)
 
     ops = 2 * tile.m * tile.n * tile.k * blocks * ITERATIONS
     return PeakProbe(name, support, ops, lambda: call.run(results), find_fault)

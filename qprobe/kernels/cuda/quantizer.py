@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from qprobe.kernels._kernel import LayerSpec
-from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda import driver, suspects
 from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.launch import Call
 from qprobe.kernels.cuda.portfolio import Source, sources_of
@@ -32,6 +32,15 @@ def warm_up(spec: LayerSpec) -> None:
     if source is not None and _can_launch(index):
         dtype = _nearest(source, spec.activation_dtype, index)
         driver.current().load(source, _choose(source, dtype, index).name, index)
+
+
+def try_out(spec: LayerSpec) -> None:
+    """Run it once on rows of the layer's length; raises CrashError where that brings down the card."""
+    index, source = int(spec.device.partition(":")[2] or 0), _source()
+    if source is not None and _can_launch(index):
+        with suspects.trial(source, index):
+            device = driver.current().find_device(index)
+            quantize_rows(torch.zeros(2, spec.k, dtype=spec.activation_dtype, device=device))
 
 
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,11 +66,15 @@ def _source() -> Source | None:
     return next(iter(sources_of("quantize")), None)
 
 
+@functools.cache
 def _can_launch(index: int) -> bool:
     source, current = _source(), driver.current()
     if source is None or current.find_obstacle():
         return False
-    return not current.find_build_obstacle(driver.find_card(index), source.manifest.requires)
+    card = driver.find_card(index)
+    if current.find_build_obstacle(card, source.manifest.requires):
+        return False
+    return not suspects.find_crash(source, card)
 
 
 @functools.cache
@@ -86,3 +99,4 @@ def forget() -> None:
     """Drop everything that was made ready: the cards are others now."""
     _ready.cache_clear()
     _nearest.cache_clear()
+    _can_launch.cache_clear()

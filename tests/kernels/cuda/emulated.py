@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass, field
 
+import torch
+
 from qprobe.documents import arch
 from qprobe.kernels.cuda.arguments import TensorMap
 from qprobe.kernels.cuda.driver import Blocks, Card, Launch
@@ -25,6 +27,8 @@ class EmulatedDriver:
     schedule: str = "eager"
     stream: int = 0
     captures: bool = False
+    fault: str = ""
+    """What a card that has failed says."""
     launched: list[tuple[str, str, Blocks]] = field(default_factory=list)
 
     def find_obstacle(self) -> str:
@@ -36,11 +40,18 @@ class EmulatedDriver:
     def find_build_obstacle(self, _card: Card, _features: tuple[str, ...]) -> str:
         return ""
 
+    def find_device(self, _index: int) -> torch.device:
+        return torch.device("cpu")
+
     def find_stream(self, _index: int) -> int:
         return self.stream
 
     def is_capturing(self) -> bool:
         return self.captures
+
+    def synchronize(self, _index: int) -> None:
+        if self.fault:
+            raise RuntimeError(self.fault)
 
     def encode(self, boxes: Boxes, address: int, _index: int) -> TensorMap:
         return encode(boxes, address)

@@ -41,9 +41,22 @@ def test_what_is_lent_grows_with_what_is_asked(emulated):
 def test_each_kernel_of_a_graph_has_its_own_even_when_there_are_too_few(emulated, monkeypatch):
     monkeypatch.setattr(counters, "FOR_GRAPHS", 64)
     lent = [counters.lend(10, CPU)]
-    emulated.captures = True
-    lent += [counters.lend(20, CPU) for _ in range(5)]
-    emulated.captures = False
-    assert [len(one) for one in lent[1:]] == [20] * 5
+    for _ in range(3):  # One graph after another; what is kept is made anew between them.
+        emulated.captures = True
+        lent += [counters.lend(20, CPU) for _ in range(5)]
+        emulated.captures = False
+        assert counters.lend(10, CPU).data_ptr() == lent[0].data_ptr()
+    assert [len(one) for one in lent[1:]] == [20] * 15
     assert not any(overlap(a, b) for i, a in enumerate(lent) for b in lent[:i])
-    assert counters.lend(10, CPU).data_ptr() == lent[0].data_ptr()
+
+
+def test_what_a_graph_has_stays_when_nobody_here_holds_it(emulated, monkeypatch):
+    monkeypatch.setattr(counters, "FOR_GRAPHS", 64)
+    counters.lend(1, CPU)
+    emulated.captures = True
+    given = counters.lend(60, CPU)
+    weak, emulated.captures = given.untyped_storage()._weak_ref(), False
+    del given
+    counters.lend(1, CPU)
+    assert not torch.UntypedStorage._expired(weak)
+    torch.UntypedStorage._free_weak_ref(weak)

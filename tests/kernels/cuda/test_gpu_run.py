@@ -1,5 +1,6 @@
 """`make gpu` where there is no card: its shares of time, what becomes of a part that has none left, its cache."""
 
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +9,13 @@ import pytest
 import torch
 
 from qprobe.kernels import gpus
+from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.cuda import cubins, driver
 from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.cuda.portfolio import all_sources
 from tests.gpu import __main__ as run
-from tests.gpu import compiling
+from tests.gpu import compiling, trial
 from tests.gpu.compiling import builds_for, compile_for
 from tests.gpu.parts import GRACE_S, run_part
 
@@ -30,7 +33,14 @@ except KeyboardInterrupt:
 
 
 def test_the_shares_leave_a_reserve():
-    shares = run.COMPILING_S + run.TESTS_S + run.LEAST_BENCHMARK_S + 3 * GRACE_S + run.RESERVE_S
+    shares = (
+        run.COMPILING_S
+        + run.TRIAL_S
+        + run.LEAST_TESTS_S
+        + run.LEAST_BENCHMARK_S
+        + 4 * GRACE_S
+        + run.RESERVE_S
+    )
     assert shares <= run.LIMIT_S <= 8 * 60
     assert run.LAST_CELL_S < run.LEAST_BENCHMARK_S
 
@@ -82,13 +92,14 @@ def with_a_card(monkeypatch):
     return kept, statuses
 
 
-@pytest.mark.parametrize("failing", [None, "compiling", "tests", "benchmark"])
+@pytest.mark.parametrize("failing", [None, "compiling", "trial", "tests", "benchmark"])
 def test_every_part_runs_on_one_cache_and_every_failure_counts(with_a_card, capsys, failing):
     kept, statuses = with_a_card
     statuses[failing] = 124
     assert run.main() == (1 if failing else 0)
-    assert [name for name, *_ in kept] == ["compiling", "tests", "benchmark"]
+    assert [name for name, *_ in kept] == ["compiling", "trial", "tests", "benchmark"]
     assert {cache for *_, cache in kept} == {str(run.CACHE)}
+    assert kept[-2][2] >= run.LEAST_TESTS_S
     assert kept[-1][2] >= run.LEAST_BENCHMARK_S
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("compiling ")
@@ -98,6 +109,60 @@ def test_every_part_runs_on_one_cache_and_every_failure_counts(with_a_card, caps
 def test_without_a_card_it_fails_and_says_so(capsys):
     assert run.main() == 1
     assert "nothing was tested and nothing was measured" in capsys.readouterr().out
+
+
+TRIES = """
+import os, pathlib, sys, time
+notes = pathlib.Path(os.environ["QPROBE_CACHE"]) / "crashed"
+notes.mkdir(parents=True, exist_ok=True)
+there = len(list(notes.iterdir()))
+if there < {crashes}:
+    if {notes}:
+        (notes / f"kernel{{there}}").touch()
+    {end}
+"""
+
+
+def try_out(monkeypatch, tmp_path, **how):
+    monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
+    monkeypatch.setattr(trial, "HANGING_S", 2.0)
+    return trial.run_until_nothing_crashes((sys.executable, "-c", TRIES.format(**how)), limit_s=30)
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "os.abort()", "time.sleep(60)"])
+def test_what_crashes_or_hangs_is_left_out_until_nothing_does(monkeypatch, tmp_path, end):
+    crashes = 1 if "sleep" in end else 3
+    found = try_out(monkeypatch, tmp_path, crashes=crashes, notes=True, end=end)
+    assert found == [f"kernel{i}" for i in range(crashes)]
+
+
+def test_where_nothing_crashes_nothing_is_left_out(monkeypatch, tmp_path):
+    (tmp_path / "crashed").mkdir()
+    (tmp_path / "crashed" / "of_an_earlier_run").touch()
+    assert try_out(monkeypatch, tmp_path, crashes=0, notes=True, end="pass") == []
+
+
+def test_a_crash_that_nobody_is_blamed_for_is_not_tried_for_ever(monkeypatch, tmp_path):
+    found = try_out(monkeypatch, tmp_path, crashes=1, notes=False, end="sys.exit(5)")
+    assert found == ["a try ended with 5"]
+
+
+def test_every_kernel_and_probe_of_a_card_is_tried(emulated, monkeypatch, tmp_path):
+    monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
+    emulated.card = Card(0, "Emulated", "9.0", 2)
+    monkeypatch.setattr(trial, "SHAPES", ((3, 40, 128),))
+    monkeypatch.setattr(trial, "list_peaks", lambda _: [])
+    names = {name for name, _ in trial.steps(torch.device("cpu"))}
+    ours = {k for k in cuda_kernels() if not k.objection(spec_of(k))}
+    assert len(ours) > 7
+    assert {f"{k.id} {s}" for k in ours for s in k.schemes} <= names
+    assert trial.run_once() == 0
+    emulated.fault = "CUDA error: unspecified launch failure"
+    assert trial.run_once() == trial.CRASHED
+
+
+def spec_of(kernel):
+    return LayerSpec(sorted(kernel.schemes)[0], 40, 128, torch.float16, 7, "cuda:0")
 
 
 CARD = Card(0, "Planted", "8.0", 4)
