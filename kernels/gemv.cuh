@@ -16,7 +16,7 @@ constexpr int kChunk = kChunkTiles * kTile;
 constexpr int kChunkGroups = kHasGroups ? kChunk / kGroup : 0;
 // On a multiprocessor: what bounds the registers. For 10.0 and later the compiler takes a few more, and would spill.
 constexpr bool kIsTight = __CUDA_ARCH__ >= 1000 && (QP_WEIGHTS == QP_NF4 || (QP_WEIGHTS == QP_INT4 && kGroup < 128));
-constexpr int kBlocks = kRows == 1 ? (kIsTight ? 2 : 3) : kRows <= 4 ? 2 : 1;
+constexpr int kBlocks = QP_THREADS > 256 ? 1 : kRows == 1 ? (kIsTight ? 2 : 3) : kRows <= 4 ? 2 : 1;
 constexpr int kPanel = QP_TILE_K;
 constexpr int kPanelPasses = kPanel / (kChunk * kWarps);
 static_assert(kPanelPasses * kChunk * kWarps == kPanel, "each warp takes as many chunks of a panel");

@@ -12,9 +12,13 @@
 //: sass = { needs = ["LDG.128"], at_least = 4, max_registers = 128 }
 //: [variants]
 //: g128_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480 }
+//: g128_m1_wide = { threads = 512, defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480 }
 //: g64_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480, architectures = ["6.0", "7.0", "7.5", "9.0", "10.0", "12.0"] }
+//: g64_m1_wide = { threads = 512, defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480, architectures = ["6.0", "7.0", "7.5", "9.0", "10.0", "12.0"] }
 //: g32_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480, architectures = ["6.0", "7.0", "7.5", "9.0", "10.0", "12.0"] }
+//: g32_m1_wide = { threads = 512, defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 20480, architectures = ["6.0", "7.0", "7.5", "9.0", "10.0", "12.0"] }
 //: nf4_m1 = { defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 18432, architectures = ["6.0", "7.0", "7.5", "9.0", "10.0", "12.0"] }
+//: nf4_m1_wide = { threads = 512, defines = { QP_WEIGHTS = 1 }, schemes = ["NF4"], max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 18432, architectures = ["6.0", "7.0", "7.5", "9.0", "10.0", "12.0"] }
 //: g128_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0"] }
 //: g64_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64 }, schemes = ["W4A16_G64"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0"] }
 //: g32_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32 }, schemes = ["W4A16_G32"], max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 40960, architectures = ["6.0", "7.0"] }

@@ -12,6 +12,7 @@
 //: sass = { needs = ["LDG.128"], at_least = 4, max_registers = 128 }
 //: [variants]
 //: m1 = { max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 16384, defines = { QP_WEIGHTS = 2 } }
+//: m1_wide = { threads = 512, max_rows = 1, tile = { m = 1, n = 32, k = 4096 }, shared_bytes = 16384, defines = { QP_WEIGHTS = 2 } }
 //: m4 = { max_rows = 4, tile = { m = 4, n = 32, k = 2048 }, shared_bytes = 32768, defines = { QP_WEIGHTS = 2 }, architectures = ["6.0", "7.0"] }
 //: m8 = { max_rows = 8, tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 32768, defines = { QP_WEIGHTS = 2 }, architectures = ["6.0", "7.0"], sass = { needs = ["LDG.128"], at_least = 4, max_registers = 255 } }
 

@@ -14,6 +14,7 @@ from qprobe.documents.files import load_document, save_document
 from qprobe.documents.machine import Fingerprint, GpuState
 from qprobe.documents.objective import Objective
 from qprobe.documents.profile import Peak, Profile
+from qprobe.errors import CrashError
 from qprobe.kernels import gpus, registry
 from qprobe.kernels.cuda import _products, driver
 from qprobe.kernels.cuda.portfolio import sources_of
@@ -104,6 +105,33 @@ def state(**changes):
     calm = {"sm_clock_hz": 1.4e9, "memory_clock_hz": 1.2e9, "temperature_c": 40, "power_w": 90.0,
             "throttled": (), "other_processes": 0}  # fmt: skip
     return GpuState(**calm | changes)
+
+
+def test_a_kernel_that_brings_the_card_down_is_named_and_the_next_run_goes_without(
+    machine, monkeypatch
+):
+    emulated, load = driver.current(), EmulatedDriver.load
+
+    def load_one_that_faults(self, source, build, index):
+        run = load(self, source, build, index)
+
+        def launch(blocks, arguments):
+            run(blocks, arguments)
+            if source.name == "gemv_w4a16":
+                self.fault = "CUDA error: an illegal memory access was encountered"
+
+        return launch
+
+    monkeypatch.setattr(EmulatedDriver, "load", load_one_that_faults)
+    with pytest.raises(CrashError) as caught:
+        run_bench(machine, DEVICE, SHAPES, [1], read_state=state)
+    assert "cuda.gemv_w4a16 brought down Emulated: CUDA error: an illegal" in str(caught.value)
+    assert "left out from now on" in caught.value.hint
+    emulated.fault = ""
+    profile = run_bench(machine, DEVICE, SHAPES, [1], read_state=state)
+    assert "cuda.gemm_s8_mma" in {m.cell.kernel for m in profile.measurements}
+    reasons = {s.cell.kernel: s.reason for s in profile.skipped}
+    assert "it brought down Emulated before" in reasons["cuda.gemv_w4a16"]
 
 
 def test_the_profile_of_a_gpu_is_whole(machine, tmp_path):

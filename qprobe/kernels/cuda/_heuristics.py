@@ -11,6 +11,9 @@ WAVES = 2
 """Blocks of a streaming product that each multiprocessor should have: while one waits for memory, another computes."""
 TALL = 32
 """Rows of blocks that have a multiprocessor's registers to themselves: a second one would wait for the first."""
+WIDE = 512
+"""Threads of blocks that keep as much of memory on its way as two others do: for tiles that are fewer than
+multiprocessors, where two others would be two parts of K."""
 LEAST_K: dict[Role, int] = {"gemv": 1024, "gemm": 512}
 """Weights along K of a part: with fewer, filling the pipeline costs more than is won."""
 MOST_PARTS = 16
@@ -21,7 +24,8 @@ def choose_among(builds: Iterable[Build], sm_count: int, m: int, n: int) -> Buil
     """The build for M rows, of those for one card, scheme and type of activations.
 
     Builds that are meant for so many rows at most stream the weight once for each block of rows: the
-    least height that covers M is best. The others are bound by arithmetic: what counts is the waves
+    least height that covers M is best, and of equals the wider one where each of its blocks has a
+    multiprocessor to itself. The others are bound by arithmetic: what counts is the waves
     of blocks and what each computes, and of equals the larger blocks read less.
     """
     found = list(builds)
@@ -32,7 +36,12 @@ def choose_among(builds: Iterable[Build], sm_count: int, m: int, n: int) -> Buil
         return min(unlimited, key=lambda build: _work(build.tile, sm_count, m, n))
     else:
         few = [build for build in found if build.max_rows == max(limits, default=0)]
-    return min(few, key=lambda build: (-(-m // build.tile.m), build.tile.m), default=None)
+    return min(few, key=lambda build: _stream(build, sm_count, m, n), default=None)
+
+
+def _stream(build: Build, sm_count: int, m: int, n: int) -> tuple[int, int, int]:
+    tile, is_alone = build.tile, count_tiles(build.tile, m, n) <= sm_count
+    return -(-m // tile.m), tile.m, -build.threads if is_alone else build.threads
 
 
 def _work(tile: Tile, sm_count: int, m: int, n: int) -> tuple[int, int]:
@@ -44,9 +53,9 @@ def choose_split(build: Build, role: Role, sm_count: int, m: int, n: int, k: int
     """The parts of K for an M × N product; 1 where its blocks fill the card.
 
     Products that stream the weight want several blocks on each multiprocessor; those bound by
-    arithmetic, and those of tall blocks, want one on each, because every part costs its sums in memory.
+    arithmetic, and those of tall or wide blocks, want one on each, because every part costs its sums in memory.
     """
-    is_shared = build.max_rows is not None and build.tile.m < TALL
+    is_shared = build.max_rows is not None and build.tile.m < TALL and build.threads < WIDE
     wanted = (WAVES if is_shared else 1) * sm_count
     blocks = count_tiles(build.tile, m, n)
     parts = wanted // blocks if blocks < sm_count else 1

@@ -93,6 +93,21 @@ def test_tall_blocks_have_a_multiprocessor_to_themselves(variant, parts):
     assert choose_split(build, "gemm", 132, build.tile.m, 4096, 8192) == parts
 
 
+@pytest.mark.parametrize(
+    ("n", "k", "is_wide", "parts"),
+    [(2048, 4096, True, 2), (4096, 4096, True, 1), (4224, 4096, True, 1), (4256, 4096, False, 1), (14336, 4096, False, 1)],
+)  # fmt: skip
+@pytest.mark.parametrize(("name", "scheme"), [("gemv_w4a16", "W4A16"), ("gemv_w8a16", "W8A16")])
+def test_one_row_takes_wide_blocks_where_they_are_fewer_than_multiprocessors(
+    name, scheme, n, k, is_wide, parts
+):
+    """So that as much is on its way as with two blocks each, without sums of parts in memory."""
+    builds = all_sources()[name].find_builds(scheme, torch.float16, "9.0")
+    chosen = choose_among(builds, 132, 1, n)
+    assert ("wide" in chosen.variant) == is_wide
+    assert choose_split(chosen, "gemv", 132, 1, n, k) == parts
+
+
 def test_what_computes_no_layer_is_not_cut():
     build = find("dequantize_w4", "W4A16")
     assert choose_split(build, "dequantize", 132, 1, 32, 2**20) == 1
