@@ -19,12 +19,10 @@ from qprobe.kernels.cuda._heuristics import choose_among, choose_split, count_ti
 from qprobe.kernels.cuda._stored import NAMES
 from qprobe.kernels.cuda.arguments import INT32_MAX
 from qprobe.kernels.cuda.grid import most_along
-from qprobe.kernels.cuda.launch import Call
+from qprobe.kernels.cuda.launch import Call, align
 from qprobe.kernels.cuda.manifest import Role
 from qprobe.kernels.cuda.portfolio import Source
 
-ALIGNMENT = 16
-"""Bytes of the widest load."""
 PREFERRED = (torch.float32, torch.bfloat16, torch.float16)
 """What activations of another type are brought to, the widest range first."""
 STORED = ("packed", "scales", "zeros")
@@ -251,13 +249,6 @@ def most_rows(source: Source, n: int, k: int) -> int:
     axes = source.manifest.grid
     covered = min(most_along(build.tile, axes, "m") for build in source.builds.values())
     return max(1, min(INT32_MAX // max(n, k), covered))
-
-
-def align(matrix: Tensor) -> Tensor:
-    """The matrix contiguous, at an address that the widest load takes."""
-    if matrix.is_contiguous():
-        return matrix.clone() if matrix.data_ptr() % ALIGNMENT else matrix
-    return matrix.contiguous()  # New memory is aligned.
 
 
 def _elsewhere(source: Source, device: torch.device, home: torch.device) -> ValueError:

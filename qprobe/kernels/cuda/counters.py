@@ -16,9 +16,12 @@ LEAST = 256
 FOR_GRAPHS = 2**18
 """For some two thousand kernels in graphs, which are never taken back: nobody says when a graph is no more."""
 
-_of_stream: dict[tuple[torch.device, int], Tensor] = {}
-_for_graphs: dict[torch.device, Tensor] = {}
-"""Those that no graph has yet."""
+_of_stream: dict[tuple[int, int], tuple[Tensor, int]] = {}
+"""Card and stream → counters, and how many: the length of a tensor takes long to find."""
+_for_graphs: dict[int, Tensor] = {}
+"""Card → those that no graph has yet."""
+_ample: set[int] = set()
+"""Cards with enough of those."""
 _kept: list[Tensor] = []
 """The memory of all that graphs have."""
 
@@ -27,26 +30,36 @@ def lend(count: int, device: torch.device) -> Tensor:
     """So many counters or more, int32, for one launch on the current stream of the device."""
     current, index = driver.current(), device.index or 0
     if current.is_capturing():
-        return _give_away(count, device)
-    key = device, current.find_stream(index)
+        return _give_away(count, device, index)
+    if index not in _ample:
+        provide(index)
+    key = index, current.find_stream(index)
     found = _of_stream.get(key)
-    if found is None or len(found) < count:
-        found = _of_stream[key] = _make(max(count, LEAST), device)
-    # Nothing can be made in a graph, but each kernel runs before it is captured.
-    free = _for_graphs.get(device)
-    if free is None or len(free) < FOR_GRAPHS // 2:
-        made = _for_graphs[device] = _make(FOR_GRAPHS, device)
-        _kept.append(made)
-        current.synchronize(index)  # Whatever stream the graph is replayed on, they are zero.
-    return found
+    if found is None or found[1] < count:
+        size = max(count, LEAST)
+        found = _of_stream[key] = _make(size, device), size
+    return found[0]
 
 
-def _give_away(count: int, device: torch.device) -> Tensor:
+def provide(index: int) -> None:
+    """Have enough for graphs on a card: nothing can be made within one. Waits for the card when some are made."""
+    if index in _ample:
+        return
+    current = driver.current()
+    made = _for_graphs[index] = _make(FOR_GRAPHS, current.find_device(index))
+    _kept.append(made)
+    _ample.add(index)
+    current.synchronize(index)  # Whatever stream a graph is replayed on, they are zero.
+
+
+def _give_away(count: int, device: torch.device, index: int) -> Tensor:
     """Of a graph's own; where there are too few, the graph clears some at each replay."""
-    free = _for_graphs.get(device)
+    free = _for_graphs.get(index)
     if free is None or len(free) < count:
         return _make(count, device)
-    _for_graphs[device] = free[count:]
+    left = _for_graphs[index] = free[count:]
+    if len(left) < FOR_GRAPHS // 2:
+        _ample.discard(index)
     return free[:count]
 
 
@@ -58,4 +71,5 @@ def forget() -> None:
     """Let go of all of them: the cards are others now, and there is no graph."""
     _of_stream.clear()
     _for_graphs.clear()
+    _ample.clear()
     _kept.clear()

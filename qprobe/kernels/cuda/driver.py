@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,6 +65,7 @@ def find_card(index: int | None) -> Card:
     return current().cards()[index or 0]
 
 
+@functools.cache  # An import statement at every launch would be half a microsecond.
 def current() -> Driver:
     """What launches; tests put another function here."""
     from qprobe.kernels.cuda.loader import CUPY

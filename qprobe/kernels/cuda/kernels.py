@@ -11,7 +11,7 @@ from torch import Tensor
 from qprobe._discover import discover
 from qprobe.documents import arch
 from qprobe.kernels._kernel import Kernel, LayerSpec, Pack, Unpack, any_code
-from qprobe.kernels.cuda import driver, packing, quantizer, suspects
+from qprobe.kernels.cuda import counters, driver, packing, quantizer, suspects
 from qprobe.kernels.cuda._products import BY_ROLE
 from qprobe.kernels.cuda._stored import add_label
 from qprobe.kernels.cuda.arguments import INT32_MAX
@@ -103,6 +103,8 @@ def _warm_up(source: Source, spec: LayerSpec) -> None:
     card = driver.find_card(index)
     for build in source.find_builds(spec.scheme, spec.activation_dtype, card.capability):
         driver.current().load(source, build.name, index)
+    if "counters" in source.manifest.arguments:
+        counters.provide(index)
     if source.manifest.input == "int8":
         quantizer.warm_up(spec)
 

@@ -15,6 +15,8 @@ from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.portfolio import Source
 from qprobe.kernels.cuda.tensor_maps import BYTES, Boxes
 
+ALIGNMENT = 16
+"""Bytes of the widest load."""
 ANYWHERE = 16
 """Stands for an address where only the counts matter yet."""
 
@@ -98,3 +100,10 @@ def launch(
     """Run a kernel once, on tensors by name; see `Call` for what is run often."""
     given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     Call(source, build, device.index or 0, counts, tuple(given)).run(*given.values())
+
+
+def align(matrix: Tensor) -> Tensor:
+    """The matrix contiguous, at an address that the widest load takes."""
+    if matrix.is_contiguous():
+        return matrix.clone() if matrix.data_ptr() % ALIGNMENT else matrix
+    return matrix.contiguous()  # New memory is aligned.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-import threading
+import math
+from threading import get_ident
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.cuda import driver, suspects
 from qprobe.kernels.cuda.builds import Build
-from qprobe.kernels.cuda.launch import Call
+from qprobe.kernels.cuda.launch import Call, align
 from qprobe.kernels.cuda.portfolio import Source, sources_of
 
 TENSORS = ("x", "y", "y_scale")
@@ -45,19 +46,12 @@ def try_out(spec: LayerSpec) -> None:
 
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (…, K) int8 and scales (…, 1) float32 of x (…, K)."""
-    source = _source()
-    if source is None:
-        raise TypeError("this qprobe has no kernel that quantizes activations")
-    k, device = x.shape[-1], x.device
-    index = device.index or 0
-    if x.dtype != (dtype := _nearest(source, x.dtype, index)):
-        x = x.to(dtype)
-    rows = x.reshape(-1, k).contiguous()
-    rows = rows if rows.data_ptr() % 16 == 0 else rows.clone()
-    codes = torch.empty(x.shape, dtype=torch.int8, device=device)
+    device = x.device
+    call, dtype = _ready(x.shape, x.dtype, device.index or 0, get_ident())
+    x = align(x if x.dtype == dtype else x.to(dtype))
+    codes = torch.empty(*x.shape, dtype=torch.int8, device=device)
     scales = torch.empty(*x.shape[:-1], 1, dtype=torch.float32, device=device)
-    call = _ready(source, x.dtype, len(rows), k, index, threading.get_ident())
-    call.run(rows, codes, scales)
+    call.run(x, codes, scales)
     return codes, scales
 
 
@@ -77,7 +71,6 @@ def _can_launch(index: int) -> bool:
     return not suspects.find_crash(source, card)
 
 
-@functools.cache
 def _nearest(source: Source, dtype: torch.dtype, index: int) -> torch.dtype:
     """The type itself, or what it is brought to where there is no build for it."""
     has_own = source.find_builds(None, dtype, driver.find_card(index).capability)
@@ -89,14 +82,20 @@ def _choose(source: Source, dtype: torch.dtype, index: int) -> Build:
 
 
 @functools.lru_cache(maxsize=SHAPES)
-def _ready(source: Source, dtype: torch.dtype, m: int, k: int, index: int, _thread: int) -> Call:
-    """A call made ready; for each thread its own."""
-    build = _choose(source, dtype, index)
-    return Call(source, build.name, index, {"m": m, "k": k, "n": k}, TENSORS)
+def _ready(
+    shape: torch.Size, dtype: torch.dtype, index: int, _thread: int
+) -> tuple[Call, torch.dtype]:
+    """A call made ready, for each thread its own, and the type that it takes."""
+    source = _source()
+    if source is None:
+        raise TypeError("this qprobe has no kernel that quantizes activations")
+    taken = _nearest(source, dtype, index)
+    build, k = _choose(source, taken, index), shape[-1]
+    counts = {"m": math.prod(shape[:-1]), "k": k, "n": k}
+    return Call(source, build.name, index, counts, TENSORS), taken
 
 
 def forget() -> None:
     """Drop everything that was made ready: the cards are others now."""
     _ready.cache_clear()
-    _nearest.cache_clear()
     _can_launch.cache_clear()
