@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from qprobe.documents import arch
 from qprobe.errors import UnavailableError
@@ -18,6 +20,7 @@ from qprobe.kernels.cuda.cubins import load_cubin, name_build
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.nvrtc import choose_compiler
 from qprobe.kernels.cuda.portfolio import Source, all_sources
+from tests.gpu.primitives import copy_sources, lacks
 
 
 def builds_for(card: Card) -> Iterator[tuple[Source, Build]]:
@@ -31,11 +34,20 @@ def builds_for(card: Card) -> Iterator[tuple[Source, Build]]:
                 yield source, build
 
 
-def compile_for(card: Card, driver_cuda: tuple[int, int]) -> list[str]:
+def primitives_for(card: Card, folder: Path) -> Iterator[tuple[Source, Build]]:
+    """The builds that the golden vectors are asked of, copied to a folder: where a source lies is not part of its name."""
+    for name, source in copy_sources(folder).items():
+        if not lacks(source, name, card):
+            yield source, source.builds[name]
+
+
+def compile_for(
+    card: Card, driver_cuda: tuple[int, int], wanted: Iterable[tuple[Source, Build]]
+) -> list[str]:
     """Fill the cache for a card; what does not compile, in words."""
 
-    def compile_one(wanted: tuple[Source, Build]) -> str:
-        source, build = wanted
+    def compile_one(one: tuple[Source, Build]) -> str:
+        source, build = one
         try:
             choice = choose_compiler(card.capability, source.manifest.requires, driver_cuda)
             load_cubin(source.path, build, choice)
@@ -44,12 +56,15 @@ def compile_for(card: Card, driver_cuda: tuple[int, int]) -> list[str]:
         return ""
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [words for words in pool.map(compile_one, builds_for(card)) if words]
+        return [words for words in pool.map(compile_one, wanted) if words]
 
 
 def main() -> int:
     """Compile for the first card; 1 where something does not compile."""
-    wrong = compile_for(driver.find_card(0), loader._driver_cuda())
+    card = driver.find_card(0)
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = [*builds_for(card), *primitives_for(card, Path(folder))]
+        wrong = compile_for(card, loader._driver_cuda(), wanted)
     for words in wrong:
         print(words)
     return 1 if wrong else 0

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,8 @@ ONCE = "--once"
 CRASHED = 3
 LIMIT_S = 45.0
 """For all tries together."""
-HANGING_S = 25.0
-"""For one: a kernel that waits for what never comes gives up after ten seconds."""
+HANGING_S = 20.0
+"""For one step: a kernel that waits for what never comes gives up after ten seconds."""
 SHAPES = ((3, 96, 512), (200, 520, 1152))
 """One tile, and some with tails; few rows, and many."""
 DTYPES = (torch.float16, torch.float32)
@@ -73,8 +74,9 @@ def _primitives() -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 def run_once() -> int:
-    """Every step; CRASHED where one brought the card down."""
+    """Every step; CRASHED where one brought the card down. A step that hangs ends the process."""
     for name, run in steps(driver.current().find_device(0)):
+        faulthandler.dump_traceback_later(HANGING_S, exit=True)
         try:
             run()
         except CrashError as error:
@@ -82,24 +84,30 @@ def run_once() -> int:
             return CRASHED
         except Exception as error:  # The tests say so in full.
             print(f"{name}: {' '.join(str(error).split()):.200}", flush=True)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
     return 0
 
 
 def run_until_nothing_crashes(once: tuple[str, ...], limit_s: float = LIMIT_S) -> list[str]:
-    """Run the command again while it crashes or hangs; what it left out, by the names of the notes."""
+    """Run the command again while it crashes; what is wrong, the names of the notes first."""
     shutil.rmtree(cache_folder("crashed"), ignore_errors=True)
-    end, known = time.monotonic() + limit_s, -1
+    end, known = time.monotonic() + limit_s, []
     while True:
-        left = end - time.monotonic()
         try:
-            status = subprocess.run(once, check=False, timeout=min(left, HANGING_S)).returncode
+            left = max(end - time.monotonic(), 0.1)
+            status = subprocess.run(once, check=False, timeout=left).returncode
         except subprocess.TimeoutExpired:
-            status = CRASHED
+            for path in cache_folder("crashed").glob("*"):
+                if path.name not in known:  # It was not given the time to come back.
+                    path.unlink()
+            return [*known, f"the rest: {limit_s:.0f} s were too short"]
         notes = sorted(path.name for path in cache_folder("crashed").glob("*"))
-        # A crash that leaves no new note would come again.
-        if status == 0 or len(notes) <= known or end - time.monotonic() < 1:
-            return notes if status == 0 or notes else [f"a try ended with {status}"]
-        known = len(notes)
+        if status == 0:
+            return notes
+        if notes == known:  # It would crash again.
+            return [*notes, f"the rest: a try ended with {status}"]
+        known = notes
 
 
 def main() -> int:
@@ -107,8 +115,8 @@ def main() -> int:
     if ONCE in sys.argv[1:]:
         return run_once()
     found = run_until_nothing_crashes((sys.executable, "-m", "tests.gpu.trial", ONCE))
-    for name in found:
-        print(f"left out from here on, for it brought the card down: {name}")
+    for words in found:
+        print(f"not tried, or left out from here on for it brought the card down: {words}")
     return 1 if found else 0
 
 

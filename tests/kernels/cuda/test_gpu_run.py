@@ -1,5 +1,6 @@
 """`make gpu` where there is no card: its shares of time, what becomes of a part that has none left, its cache."""
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -123,17 +124,36 @@ if there < {crashes}:
 """
 
 
-def try_out(monkeypatch, tmp_path, **how):
+def try_out(monkeypatch, tmp_path, limit_s=30, **how):
     monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
-    monkeypatch.setattr(trial, "HANGING_S", 2.0)
-    return trial.run_until_nothing_crashes((sys.executable, "-c", TRIES.format(**how)), limit_s=30)
+    once = (sys.executable, "-c", TRIES.format(**how))
+    return trial.run_until_nothing_crashes(once, limit_s)
 
 
-@pytest.mark.parametrize("end", ["sys.exit(3)", "os.abort()", "time.sleep(60)"])
-def test_what_crashes_or_hangs_is_left_out_until_nothing_does(monkeypatch, tmp_path, end):
-    crashes = 1 if "sleep" in end else 3
-    found = try_out(monkeypatch, tmp_path, crashes=crashes, notes=True, end=end)
-    assert found == [f"kernel{i}" for i in range(crashes)]
+@pytest.mark.parametrize("end", ["sys.exit(3)", "os.abort()"])
+def test_what_crashes_is_left_out_until_nothing_does(monkeypatch, tmp_path, end):
+    found = try_out(monkeypatch, tmp_path, crashes=3, notes=True, end=end)
+    assert found == ["kernel0", "kernel1", "kernel2"]
+
+
+def test_who_had_no_time_to_come_back_is_not_blamed(monkeypatch, tmp_path):
+    found = try_out(monkeypatch, tmp_path, 1, crashes=1, notes=True, end="time.sleep(60)")
+    assert found == ["the rest: 1 s were too short"]
+    assert list((tmp_path / "crashed").iterdir()) == []
+
+
+def test_a_step_that_hangs_ends_its_process(monkeypatch, tmp_path):
+    script = (
+        "import time; from tests.gpu import trial; trial.HANGING_S = 0.5; "
+        "trial.steps = lambda _: [('hangs', lambda: time.sleep(60))]; "
+        "from types import SimpleNamespace as S; trial.driver.current = lambda: S(find_device=lambda _: None); "
+        "trial.run_once()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, timeout=30
+    )
+    assert done.returncode != 0
+    assert b"Timeout" in done.stderr
 
 
 def test_where_nothing_crashes_nothing_is_left_out(monkeypatch, tmp_path):
@@ -144,7 +164,7 @@ def test_where_nothing_crashes_nothing_is_left_out(monkeypatch, tmp_path):
 
 def test_a_crash_that_nobody_is_blamed_for_is_not_tried_for_ever(monkeypatch, tmp_path):
     found = try_out(monkeypatch, tmp_path, crashes=1, notes=False, end="sys.exit(5)")
-    assert found == ["a try ended with 5"]
+    assert found == ["the rest: a try ended with 5"]
 
 
 def test_every_kernel_and_probe_of_a_card_is_tried(emulated, monkeypatch, tmp_path):
@@ -172,17 +192,26 @@ def test_what_is_compiled_first_is_not_compiled_again(monkeypatch, tmp_path):
     monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
     few = {name: all_sources()[name] for name in ("copy", "quantize_tokens")}
     monkeypatch.setattr(compiling, "all_sources", lambda: few)
-    assert compile_for(CARD, (13, 0)) == []
+    assert compile_for(CARD, (13, 0), builds_for(CARD)) == []
     kept = list((tmp_path / "cubins").iterdir())
     assert len(kept) == sum(len(source.builds) for source in few.values())
     monkeypatch.setattr(cubins, "compile_source", None)  # A call would fail.
-    assert compile_for(CARD, (13, 0)) == []
+    assert compile_for(CARD, (13, 0), builds_for(CARD)) == []
+
+
+@pytest.mark.parametrize("capability", ["6.1", "7.5", "9.0"])
+def test_what_the_golden_vectors_are_asked_of_is_compiled_first_too(tmp_path, capability):
+    card = Card(0, "Planted", capability, 4)
+    names = {build.variant for _, build in compiling.primitives_for(card, tmp_path)}
+    assert {"arithmetic", "shuffles"} <= names
+    assert ("boxes" in names) == ("wgmma_s8_64x256x32" in names) == (capability == "9.0")
 
 
 def test_what_does_not_compile_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
     monkeypatch.setattr(compiling, "all_sources", lambda: {"copy": all_sources()["copy"]})
-    (words,) = compile_for(Card(0, "Old", "7.0", 4), (11, 8))
+    old = Card(0, "Old", "7.0", 4)
+    (words,) = compile_for(old, (11, 8), builds_for(old))
     assert words.startswith("copy.cu: ")
     assert "7.0" in words
 
