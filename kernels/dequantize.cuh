@@ -49,29 +49,6 @@ QP_DEVICE void qp_store_weights(qp_act* to, const float (&w)[kAlong], int count)
 #endif
 }
 
-// The scale of each of a lane's four features in a group, and the zero point.
-QP_DEVICE void qp_load_group(float (&scale)[kFeatures], float (&zero)[kFeatures], const void* scales,
-                             const uint32_t* zeros, size_t at) {
-#if QP_WEIGHTS == QP_INT4
-  const uint2 pairs = qp_load8(static_cast<const uint2*>(scales) + at);
-  const uint32_t points = zeros ? qp_load4(zeros + at) : 0x08080808u;
-#elif QP_WEIGHTS == QP_NF4
-  const uint4 four = qp_load16(static_cast<const uint4*>(scales) + at);
-#endif
-#pragma unroll
-  for (int j = 0; j < kFeatures; j++) {
-#if QP_WEIGHTS == QP_INT4
-    const uint32_t pair = j < 2 ? pairs.x : pairs.y;
-    scale[j] = j % 2 ? qp_bfloat16_high(pair) : qp_bfloat16_low(pair);
-    zero[j] = qp_byte_to_float(points, j, 0);
-#elif QP_WEIGHTS == QP_NF4
-    scale[j] = qp_bits_to_float(qp_word(four, j)), zero[j] = 0;
-#else
-    scale[j] = static_cast<const float*>(scales)[at + j * 8], zero[j] = 0;
-#endif
-  }
-}
-
 template <bool kIsAligned>
 QP_DEVICE void qp_dequantize_strip(const uint4* packed, const void* scales, const uint32_t* zeros, const void* table,
                                    qp_act* y, int n, int k, int split) {
@@ -86,10 +63,10 @@ QP_DEVICE void qp_dequantize_strip(const uint4* packed, const void* scales, cons
 #pragma unroll
     for (int tile = 0; tile < kAhead; tile++) {
       const int column = (tile0 + tile) * kTile + lane % 4 * kAlong;
-      if (!kHasGroups && tile == 0) qp_load_group(scale, zero, scales, zeros, strip * kStrip + lane / 4);
+      if (!kHasGroups && tile == 0) qp_load_scales(scale, zero, scales, zeros, strip * kStrip + lane / 4);
       if (kHasGroups && tile % kGroupTiles == 0) {
         const int group = (tile0 + tile) / kGroupTiles;
-        qp_load_group(scale, zero, scales, zeros,
+        qp_load_scales(scale, zero, scales, zeros,
                       qp_group_at(strip, tiles / kGroupTiles, group) / kFeatures + lane / 4);
       }
       qp_act* to = y + static_cast<size_t>(strip * kStrip + lane / 4) * k + column;

@@ -370,6 +370,13 @@ QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) {
   }
 }
 
+// Starts to copy bytes that lie one behind another: from and to multiples of 16, as many as a multiple of 16. By one thread.
+QP_DEVICE void qp_copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+      :: "r"(qp_shared_address(shared)), "l"(global), "r"(bytes), "r"(qp_shared_address(barrier)) : "memory");
+}
+
 // Starts to copy the box whose first byte is `byte` of row `row`; what is beyond the matrix is zeros, and counts. The
 // 16-byte chunks of its rows of 128 bytes are swizzled as qp_wgmma_descriptor says. By one thread.
 QP_DEVICE void qp_copy_box(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
@@ -403,6 +410,14 @@ QP_DEVICE void qp_ldmatrix_x4(uint32_t (&r)[4], const void* row) {
 QP_DEVICE void qp_ldmatrix_x2_trans(uint32_t (&r)[2], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
                : "=r"(r[0]), "=r"(r[1]) : "r"(qp_shared_address(row)) : "memory");
+}
+
+// Transposes a matrix that the warp holds: lane l gives the elements (l/4, 2·(l%4)) and the next, and receives those of the
+// transposed one.
+QP_DEVICE uint32_t qp_transpose_matrix(uint32_t pair) {
+  uint32_t v;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(v) : "r"(pair));
+  return v;
 }
 
 QP_DEVICE void qp_ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
@@ -522,6 +537,12 @@ QP_DEVICE void qp_wgmma_wait() {
 QP_WGMMA_FINISH(int, "r")
 QP_WGMMA_FINISH(float, "f")
 
+// All 128 threads of a warpgroup give registers back, or wait for more, to have so many each: a multiple of 8.
+template <int kCount>
+QP_DEVICE void qp_give_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(kCount)); }
+template <int kCount>
+QP_DEVICE void qp_take_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(kCount)); }
+
 // Makes this thread's writes to shared memory visible to wgmma.
 QP_DEVICE void qp_fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
@@ -554,6 +575,22 @@ QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) {
       "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"\
       "}, %128, %129, 1" modifiers ";"                                                                \
       : QP_D64(constraint, 0), QP_D64(constraint, 64) : "l"(a), "l"(b))
+
+// The first operand in registers, which must not change until the product is waited for: of row 16·w + lane/4 the elements
+// 2·(lane%4) and the next one, the same of the row 8 below, and both again 8 further along k.
+#define QP_WGMMA_128_OF_REGISTERS(kind)                                                                        \
+  QP_DEVICE void qp_wgmma_##kind##_64x128x16(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {             \
+    asm volatile(                                                                                              \
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32." #kind "." #kind " {"                                    \
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                               \
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                     \
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                     \
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"                       \
+        "}, {%64, %65, %66, %67}, %68, 1, 1, 1, 0;"                                                            \
+        : QP_D64("f", 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                \
+  }
+QP_WGMMA_128_OF_REGISTERS(f16)
+QP_WGMMA_128_OF_REGISTERS(bf16)
 
 QP_DEVICE void qp_wgmma_s8_64x256x32(int (&d)[128], uint64_t a, uint64_t b) {
   QP_WGMMA_256("m64n256k32.s32.s8.s8", "r", "");
@@ -594,6 +631,25 @@ QP_DEVICE float qp_warp_max(float v) {
   return v;
 }
 
+// Among the four lanes of a quad: lane t receives the t-th word of each, in their order.
+QP_DEVICE void qp_transpose_quad(uint32_t (&v)[4]) {
+  const uint32_t lane = threadIdx.x;
+#pragma unroll
+  for (int i = 0; i < 4; i += 2) {
+    const bool is_odd = lane & 1;
+    const uint32_t other = qp_shuffle_xor(is_odd ? v[i] : v[i + 1], 1);
+    v[i] = is_odd ? other : v[i];
+    v[i + 1] = is_odd ? v[i + 1] : other;
+  }
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    const bool is_upper = lane & 2;
+    const uint32_t other = qp_shuffle_xor(is_upper ? v[i] : v[i + 2], 2);
+    v[i] = is_upper ? other : v[i];
+    v[i + 2] = is_upper ? v[i + 2] : other;
+  }
+}
+
 // Whether this block is the last of `blocks` to arrive at `counter`, which is 0 before the first and after the last.
 // What every block wrote before is visible to the last one, read by qp_load_fresh or qp_load16_fresh. All threads of
 // the block call it and get the same answer.
@@ -620,9 +676,15 @@ typedef uint16_t qp_act;
 QP_DEVICE float qp_act_to_float(qp_act v) { return qp_half_to_float(v); }
 QP_DEVICE qp_act qp_act_from_float(float v) { return qp_float_to_half(v); }
 QP_DEVICE uint32_t qp_act2_from_floats(float low, float high) { return qp_floats_to_half2(low, high); }
+QP_DEVICE uint32_t qp_act2_mul(uint32_t a, uint32_t b) { return qp_half2_mul(a, b); }
 #if __CUDA_ARCH__ >= 750
 QP_DEVICE void qp_mma_act_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   qp_mma_f16_16x8x16(d, a, b);
+}
+#endif
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+QP_DEVICE void qp_wgmma_act_64x128x16(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {
+  qp_wgmma_f16_64x128x16(d, a, b);
 }
 #endif
 #elif QP_ACT == QP_BFLOAT16
@@ -631,8 +693,14 @@ QP_DEVICE float qp_act_to_float(qp_act v) { return qp_bfloat16_to_float(v); }
 QP_DEVICE qp_act qp_act_from_float(float v) { return qp_float_to_bfloat16(v); }
 QP_DEVICE uint32_t qp_act2_from_floats(float low, float high) { return qp_floats_to_bfloat162(low, high); }
 #if __CUDA_ARCH__ >= 800
+QP_DEVICE uint32_t qp_act2_mul(uint32_t a, uint32_t b) { return qp_bfloat162_mul(a, b); }
 QP_DEVICE void qp_mma_act_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   qp_mma_bf16_16x8x16(d, a, b);
+}
+#endif
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+QP_DEVICE void qp_wgmma_act_64x128x16(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {
+  qp_wgmma_bf16_64x128x16(d, a, b);
 }
 #endif
 #else

@@ -118,3 +118,26 @@ QP_DEVICE uint32_t qp_first_word(const uint4* loads, int j) {
 QP_DEVICE uint32_t qp_second_word(const uint4* loads, int j) {
   return kTileLoads == 1 ? 0 : qp_word(loads[j / 2], j % 2 * 2 + 1);
 }
+
+// The scale of each of a lane's four features in a group, and the zero point.
+QP_DEVICE void qp_load_scales(float (&scale)[kFeatures], float (&zero)[kFeatures], const void* scales,
+                              const uint32_t* zeros, size_t at) {
+#if QP_WEIGHTS == QP_INT4
+  const uint2 pairs = qp_load8(static_cast<const uint2*>(scales) + at);
+  const uint32_t points = zeros ? qp_load4(zeros + at) : 0x08080808u;
+#elif QP_WEIGHTS == QP_NF4
+  const uint4 four = qp_load16(static_cast<const uint4*>(scales) + at);
+#endif
+#pragma unroll
+  for (int j = 0; j < kFeatures; j++) {
+#if QP_WEIGHTS == QP_INT4
+    const uint32_t pair = j < 2 ? pairs.x : pairs.y;
+    scale[j] = j % 2 ? qp_bfloat16_high(pair) : qp_bfloat16_low(pair);
+    zero[j] = qp_byte_to_float(points, j, 0);
+#elif QP_WEIGHTS == QP_NF4
+    scale[j] = qp_bits_to_float(qp_word(four, j)), zero[j] = 0;
+#else
+    scale[j] = static_cast<const float*>(scales)[at + j * 8], zero[j] = 0;
+#endif
+  }
+}

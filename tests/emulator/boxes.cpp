@@ -38,9 +38,11 @@ void land(const Box& box) {
 // Ends the phase if all is there that it needs.
 void settle(const void* address, Barrier& barrier, bool somebody_waits) {
   if (barrier.pending || barrier.announced != barrier.under_way) return;
-  if (!barrier.boxes.empty() && !somebody_waits && !schedule->boxes_land_early) return;
+  if (barrier.under_way && !somebody_waits && !schedule->boxes_land_early) return;
   for (const Box& box : barrier.boxes) land(box);
+  for (const Bulk& bulk : barrier.bulks) std::memcpy(bulk.shared, bulk.global, bulk.bytes);
   barrier.boxes.clear();
+  barrier.bulks.clear();
   barrier.announced = barrier.under_way = 0;
   barrier.pending = barrier.arrivals;
   barrier.parity ^= 1;
@@ -108,9 +110,22 @@ void copy_box(void* shared, const void* map, int byte, int row, void* address) {
   settle(address, barrier, barrier.waiting);
 }
 
+void copy_bulk(void* shared, const void* global, int bytes, void* address) {
+  Barrier& barrier = find(address);
+  if (!barrier.is_fenced) fail("the copy engine may not see a barrier without qp_fence_barriers");
+  check_aligned(shared, 16, "bulk copy");
+  check_aligned(global, 16, "bulk copy");
+  if (bytes < 16 || bytes % 16) fail("a bulk copy of what is no multiple of 16 bytes");
+  if (!is_shared(shared, bytes)) fail("a bulk copy to where there is no shared memory");
+  std::memset(shared, kGarbage, bytes);
+  barrier.bulks.push_back({static_cast<unsigned char*>(shared), global, bytes});
+  barrier.under_way += bytes;
+  settle(address, barrier, barrier.waiting);
+}
+
 void end_boxes() {
   for (const auto& [address, barrier] : block->barriers)
-    if (!barrier.boxes.empty()) fail("its block ends before a box that it copied has landed");
+    if (barrier.under_way) fail("its block ends before what it copied has landed");
 }
 
 }  // namespace qp_emulator

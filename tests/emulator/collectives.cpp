@@ -141,6 +141,22 @@ uint32_t shuffle(uint32_t v, unsigned source, const char* name) {
   return lane.out[0];
 }
 
+uint32_t transpose_matrix(uint32_t pair) {
+  Lane& lane = own_lane();
+  lane.in[0] = pair;
+  meet_full("qp_transpose_matrix", [](Warp& warp) {
+    for (unsigned l = 0; l < kWarp; l++) {
+      uint32_t v = 0;
+      for (unsigned i = 0; i < 2; i++) {
+        const unsigned row = l % 4 * 2 + i, column = l / 4;
+        v |= (warp.lanes[row * 4 + column / 2].in[0] >> (column % 2 * 16) & 0xffff) << (16 * i);
+      }
+      warp.lanes[l].out[0] = v;
+    }
+  });
+  return lane.out[0];
+}
+
 void load_matrix(uint32_t* out, const void* row, int count, bool is_transposed) {
   static const char* const kNames[2][5] = {{"", "qp_ldmatrix_x1", "qp_ldmatrix_x2", "", "qp_ldmatrix_x4"},
                                            {"", "", "qp_ldmatrix_x2_trans", "", "qp_ldmatrix_x4_trans"}};

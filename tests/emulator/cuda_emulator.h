@@ -72,6 +72,7 @@ void pause();
 // Operations of a whole warp. `out` is the caller's own part of the result.
 void sync_warp();
 uint32_t shuffle(uint32_t v, unsigned source, const char* name);
+uint32_t transpose_matrix(uint32_t pair);
 void load_matrix(uint32_t* out, const void* row, int count, bool is_transposed);
 void mma_s8_8x8x16(int* d, const uint32_t* a, const uint32_t* b);
 void mma_s8_16x8x32(int* d, const uint32_t* a, const uint32_t* b);
@@ -93,13 +94,15 @@ void fence_barriers();
 void arrive(void* barrier, int bytes);
 void wait_barrier(void* barrier, unsigned parity);
 void copy_box(void* shared, const void* map, int byte, int row, void* barrier);
+void copy_bulk(void* shared, const void* global, int bytes, void* barrier);
 
 // Products of a warpgroup.
 uint64_t wgmma_descriptor(const void* shared);
 void wgmma_fence();
 // What is multiplied; sums are int32 or float32.
 enum class Numbers { s8, f16, bf16, e4m3 };
-void wgmma_issue(void* d, Numbers numbers, int columns, uint64_t a, uint64_t b);
+// `registers`: a thread's part of the first operand, if that is not in shared memory; read at any time before the wait.
+void wgmma_issue(void* d, Numbers numbers, int columns, uint64_t a, uint64_t b, const uint32_t* registers = nullptr);
 void wgmma_commit();
 void wgmma_wait(int pending);
 void fence_async_proxy();

@@ -154,6 +154,7 @@ template <int kPending>
 QP_DEVICE void qp_copy_wait() { qp_emulator::copy_wait(kPending); }
 
 #if __CUDA_ARCH__ >= 750
+QP_DEVICE uint32_t qp_transpose_matrix(uint32_t pair) { return qp_emulator::transpose_matrix(pair); }
 QP_DEVICE void qp_ldmatrix_x1(uint32_t (&r)[1], const void* row) { qp_emulator::load_matrix(r, row, 1, false); }
 QP_DEVICE void qp_ldmatrix_x2(uint32_t (&r)[2], const void* row) { qp_emulator::load_matrix(r, row, 2, false); }
 QP_DEVICE void qp_ldmatrix_x4(uint32_t (&r)[4], const void* row) { qp_emulator::load_matrix(r, row, 4, false); }
@@ -190,6 +191,9 @@ QP_DEVICE void qp_arrive(uint64_t* barrier) {
 }
 QP_DEVICE void qp_arrive_and_expect(uint64_t* barrier, int bytes) { qp_emulator::arrive(barrier, bytes); }
 QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) { qp_emulator::wait_barrier(barrier, parity); }
+QP_DEVICE void qp_copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
+  qp_emulator::copy_bulk(shared, global, bytes, barrier);
+}
 QP_DEVICE void qp_copy_box(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
   qp_emulator::copy_box(shared, &map, byte, row, barrier);
 }
@@ -210,6 +214,16 @@ QP_DEVICE void qp_fence_async_proxy() { qp_emulator::fence_async_proxy(); }
   QP_DEVICE void qp_wgmma_##kind##_64x##columns##x##depth(number (&d)[columns / 2], uint64_t a, uint64_t b) { \
     qp_emulator::wgmma_issue(d, qp_emulator::Numbers::kind, columns, a, b);                                   \
   }
+#define QP_EMULATED_WGMMA_OF_REGISTERS(kind)                                                                    \
+  QP_DEVICE void qp_wgmma_##kind##_64x128x16(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {              \
+    qp_emulator::wgmma_issue(d, qp_emulator::Numbers::kind, 128, 0, b, a);                                      \
+  }
+QP_EMULATED_WGMMA_OF_REGISTERS(f16)
+QP_EMULATED_WGMMA_OF_REGISTERS(bf16)
+template <int kCount>
+QP_DEVICE void qp_give_registers() {}
+template <int kCount>
+QP_DEVICE void qp_take_registers() {}
 QP_EMULATED_WGMMA(int, s8, 128, 32)
 QP_EMULATED_WGMMA(int, s8, 256, 32)
 QP_EMULATED_WGMMA(float, f16, 256, 16)

@@ -34,11 +34,20 @@ struct Product {
   uint64_t a, b;
   unsigned askers;
   std::vector<double> values;
+  // Of a first operand in registers: where each thread has its own.
+  std::vector<const uint32_t*> registers;
 };
 
 // What the copy engine was told to bring: rows of a matrix, to an offset in dynamic shared memory.
 struct Box {
   uint64_t address, rows, row_bytes, byte, row, box_rows, offset;
+};
+
+// And bytes that lie one behind another.
+struct Bulk {
+  unsigned char* shared;
+  const void* global;
+  int bytes;
 };
 
 // The current phase of a barrier: arrivals that it still needs, and bytes that were announced and are under way.
@@ -47,6 +56,7 @@ struct Barrier {
   int64_t announced, under_way;
   bool is_fenced;
   std::vector<Box> boxes;
+  std::vector<Bulk> bulks;
 };
 
 struct Fiber {

@@ -30,6 +30,10 @@ WORDS_OUT = {
     "bfloat162": 4,
     "ldmatrix": 13,
     "boxes": 80,
+    "bulk": 80,
+    "transposes": 5,
+    "wgmma_f16_64x128x16": 64,
+    "wgmma_bf16_64x128x16": 64,
     "mma_s8_8x8x16": 2,
     "mma_s4_8x8x32": 2,
     "wgmma_s8_64x128x32": 64,
@@ -60,7 +64,7 @@ def make_operands(name: str, generator: np.random.Generator) -> np.ndarray:
         if name in ("mma_s8_8x8x16", "mma_s4_8x8x32"):
             operands, sums = operands[:, :2], sums[:, :2]
         return np.concatenate([operands, sums], axis=1).reshape(-1)
-    if name == "boxes":
+    if name in ("boxes", "bulk"):
         return generator.integers(0, 2**32, MATRIX_ROWS * MATRIX_BYTES // 4, dtype=np.uint32)
     words = generator.integers(0, 2**32, (32, 8), dtype=np.uint32)
     if name == "arithmetic":

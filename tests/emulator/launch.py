@@ -19,7 +19,7 @@ SCHEDULES = ("in_turn", "eager", "reversed", "random")
 """Orders of threads and blocks, each bad in its own way: see engine.cpp."""
 ALIGNMENT = 256
 """Of device memory, as every allocator gives it."""
-BORDER = b"\xcb" * 2**16
+BORDER = b"\xcb" * 2**18
 """Wide enough that what is written a tile beyond the end spoils nothing else."""
 LIMIT_S = 60
 AT_ONCE = 3
@@ -122,9 +122,12 @@ def run(
     }
     values = {name: arguments[name] for name in arguments if name not in memory}
     values |= {name: each.address for name, each in memory.items()}
+    item_bytes = manifest.item_bytes(activation)
     for name in manifest.arguments:
         if (matrix := ARGUMENTS[name].matrix) and matrix in values:
-            values[name] = encode(build.boxes(name, counts), values.pop(matrix))
+            values[name] = encode(build.boxes(name, counts, item_bytes), values[matrix])
+    for matrix in {ARGUMENTS[name].matrix for name in manifest.arguments} - {*manifest.arguments}:
+        values.pop(matrix, None)
     packed = pack_arguments(manifest.arguments, values)
     words = ctypes.create_string_buffer(600)
     failed = load_engine().qp_emulator_launch(

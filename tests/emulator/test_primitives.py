@@ -14,10 +14,12 @@ GOLDEN = read_golden()
 
 WITHIN_OTHERS = {
     # What qp_act is made of is asked by its own name.
-    *("qp_act_to_float", "qp_act_from_float", "qp_act2_from_floats", "qp_mma_act_16x8x16"),
+    *("qp_act_to_float", "qp_act_from_float", "qp_act2_from_floats", "qp_act2_mul"),
+    *("qp_mma_act_16x8x16", "qp_wgmma_act_64x128x16"),
     "qp_shared_address",  # an operand of ldmatrix, of copies and of wgmma
     "qp_wgmma_wait",  # by qp_wgmma_finish
     "qp_is_over",  # by qp_wait
+    *("qp_give_registers", "qp_take_registers"),  # what is computed with them does not change
 }
 """Primitives that have no result of their own, or none but another's."""
 
@@ -74,3 +76,17 @@ def test_boxes_are_swizzled_rows_with_zeros_beyond_the_matrix():
         chunks = padded[row : row + 40, byte : byte + 128].reshape(40, 8, 16)
         for i in range(40):
             assert np.array_equal(box[i], chunks[i, np.arange(8) ^ i % 8])
+
+
+@pytest.mark.parametrize("name", ["wgmma_f16_64x128x16", "wgmma_f16_64x256x16"])
+def test_products_of_warpgroups_are_those_of_matrices(name):
+    """Whether a is in shared memory or in registers, by the layout of the PTX ISA."""
+    columns = int(name.split("x")[1])
+    rows = GOLDEN[name].x.view(np.float16).reshape(64 + columns, 16).astype(np.float64)
+    product = rows[:64] @ rows[64:].T
+    found = GOLDEN[name].y.view(np.float32).reshape(128, columns // 2)
+    for thread in range(128):
+        warp, lane = divmod(thread, 32)
+        i = np.arange(columns // 2)
+        row, column = warp * 16 + lane // 4 + i % 4 // 2 * 8, i // 4 * 8 + lane % 4 * 2 + i % 2
+        assert np.array_equal(found[thread], product[row, column] + i)

@@ -52,11 +52,47 @@ _shared_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m128", "b
 _points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m16", "float16")
 _pairs = _plant("gemm_w4a16", "weights_pairs.cuh", "nf4_m8", "bfloat16")
 _excess = _plant("gemm_w8a16", "weights_pairs.cuh", "m32", "bfloat16")
+_many = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g128", "float16")
+_scales = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g32", "bfloat16")
+_many8 = _plant("gemm_w8a16_wgmma", "gemm_weights_wgmma.cuh", "all", "float16")
 _whole = _plant("dequantize_w4", "dequantize.cuh", "g32", "float16")
 _lookup = _plant("dequantize_w4", "dequantize.cuh", "nf4", "float16")
 _whole8 = _plant("dequantize_w8", "dequantize.cuh", "int8", "float16")
 
 PLANTED = (
+    _many("does not wait for what is copied", "    qp_wait(stages.filled + turn.stage, turn.parity);\n", ""),
+    _many("does not wait until a stage is free", "    qp_wait(stages.emptied + turn.stage, turn.parity ^ 1);\n", ""),
+    _many("lets go of the stage that is read", "if (tile == 0 && half == 0 && at > 0 && lane == 0) qp_arrive(before);", "if (tile == 0 && half == 0 && lane == 0) qp_arrive(stages.emptied + turn.stage);"),
+    _many("keeps the last stage", "  if (lane == 0) qp_arrive(before);\n", "", "in qp_wait"),
+    _many("waits for one product too few", "qp_wgmma_wait<1>", "qp_wgmma_wait<2>"),
+    _many("one set of operands for both halves", "a[half], loads, half, group);\n        qp_multiply_half(sums[half], a[half]", "a[0], loads, half, group);\n        qp_multiply_half(sums[half], a[0]"),
+    _many("no fence of the registers", "  qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
+    _many("does not wait for the last products", "  for (int half = 0; half < kHalves; half++) qp_wgmma_finish(sums[half]);\n", "  for (int half = 0; half < 0; half++) {}\n", "before a wgmma"),
+    _many("announces x alone", "kXBytes + own * kStripBytes)", "kXBytes)", "in qp_wait"),
+    _many("no fence of new barriers", "    qp_fence_barriers();\n", "", "without qp_fence_barriers"),
+    _many("the strips of the first tile", "qp_lane_weights(packed, at.strip + i", "qp_lane_weights(packed, i"),
+    _many("the rows of the first tile", "from * 2, at.row, filled", "from * 2, 0, filled"),
+    _many("counts elements of x for bytes", "from * 2, at.row", "from, at.row"),
+    _many("a strip beyond the last", "const int own = min(kWarps, strips - at.strip);", "const int own = kWarps;", sanitized=True),
+    _many("another strip's words", "kXBytes + warp * kStripBytes;", "kXBytes + (warp ^ 1) * kStripBytes;"),
+    _many("pairs of lanes exchange the wrong nibbles", "is_odd ? 0xf0f0f0f0u : 0x0f0f0f0fu", "is_odd ? 0x0f0f0f0fu : 0xf0f0f0f0u"),
+    _many("nibbles do not move", "is_odd ? other >> 4 : other << 4", "other"),
+    _many("halves of a quad exchange the wrong bytes", "& 2 ? 0x3715u : 0x6240u", "& 2 ? 0x6240u : 0x3715u"),
+    _many("takes rows of a for its columns", "to[c / 2][c % 2 * 2 + i]", "to[c / 2][i * 2 + c % 2]"),
+    _many("takes the second half of k for the first", "x + i * 32", "x + (1 - i) * 32"),
+    _many("another feature's zero point", "qp_prepare_zero(group.zeros, j)", "qp_prepare_zero(group.zeros, 0)"),
+    _many("no scales", "    for (int c = 0; c < 4; c++) pairs[c] = qp_act2_mul(pairs[c], group.scale[j]);\n", "    for (int c = 0; c < 0; c++) {}\n"),
+    _scales("another feature's scale", "j % 2 ? 0x3232u : 0x1010u", "0x1010u"),
+    _scales("the scale of the group before", "kGroupTiles + 1, groups - 1)", "kGroupTiles, groups - 1)"),
+    _scales("writes rows beyond M", "if (row >= m || column >= n)", "if (column >= n)", "behind y"),
+    _scales("writes features beyond N", "        if (column + c < n) to[c]", "        to[c]"),
+    _scales("16 bytes where rows are not aligned", "if (n % 8 == 0) {", "if (true) {", "not aligned"),
+    _scales("does not transpose", "qp_transpose_matrix(qp_act2", "(qp_act2"),
+    _scales("does not exchange results", "    qp_transpose_quad(pairs);\n", ""),
+    _many8("pairs of lanes exchange the wrong bytes", "threadIdx.x & 1 ? 0x3715u : 0x6240u", "threadIdx.x & 1 ? 0x6240u : 0x3715u"),
+    _many8("halves of a quad exchange the wrong words", "is_upper ? first : second, 2", "is_upper ? second : first, 2"),
+    _many8("no scales", "scale[j] = !kHasGroups && feature < n ?", "scale[j] = false ?"),
+    _many8("scales the bias", "low * scale[j] + offset[j]", "(low + offset[j]) * scale[j]"),
     _gemv("no barrier before x is replaced", "    qp_sync();\n    qp_fill_panel", "    qp_fill_panel"),
     _gemv("no barrier before x is read", "is_aligned);\n    qp_sync();\n", "is_aligned);\n"),
     _groups("no barrier before memory is used again", "  qp_sync();\n#pragma unroll\n  for (int row = 0; row < kRows; row++)\n#pragma", "#pragma unroll\n  for (int row = 0; row < kRows; row++)\n#pragma"),

@@ -37,9 +37,15 @@ class Case:
         return f"{self.path.stem}-{self.build.name.replace(', ', '-')}-{self.scheme}"
 
     @property
+    def multiple(self) -> int:
+        """K in multiples of it: the copy engine takes no others."""
+        return 8 if "x_map" in read_manifest(self.path).arguments else 1
+
+    @property
     def group(self) -> int:
         """Weights along K that may not be cut; for 8 bits an odd number, since any K will do."""
-        return SCHEMES[self.scheme].block if SCHEMES[self.scheme].block > 1 else 37
+        block = SCHEMES[self.scheme].block
+        return block if block > 1 else 40 if self.multiple > 1 else 37
 
     def beyond_stage(self, groups: int) -> int:
         """A K of so many groups more than there are in one stage."""
@@ -125,7 +131,11 @@ def multiply(
         "k": k,
         "split": split,
     }
-    grid = (gx, gy, split)
+    manifest = read_manifest(case.path)
+    if "split" not in manifest.arguments:
+        for name in ("scratch", "counters", "split"):
+            del arguments[name]
+    grid = None if "tile" in manifest.grid else (gx, gy, split)
     run(case.path, case.build.variant, activation, arguments, grid, **how)
     if counters is not None and counters.any():
         raise AssertionError("the next launch needs the counters at 0")

@@ -35,10 +35,11 @@ def find_fault(path: Path, variant: str, activation: str) -> str:
 
 def _multiplies(case: Case, schedule: str) -> bool:
     tile, group = case.build.tile, case.group
+    parts = PARTS if "split" in read_manifest(case.path).arguments else 1
     for m, n, k, split in (
         (tile.m + 1, tile.n + 5, case.beyond_stage(5), 1),
         (1, 65, 9 * group, 1),
-        (3, tile.n + 33, 7 * group, PARTS),
+        (3, tile.n + 33, 7 * group, parts),
     ):
         x, weight = make_x(m, k, case.build.activation), exact_weight(case.scheme, n, k)
         bias = round_to(np.arange(n) - n / 2, case.build.activation)

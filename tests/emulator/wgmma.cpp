@@ -43,8 +43,26 @@ std::vector<float> read_rows(uint64_t descriptor, int rows, Numbers numbers) {
   return read;
 }
 
+// The first operand, 16 bits each, from the registers of all threads: as the fragments of mma.m16n8k16, a warp every 16 rows.
+std::vector<float> read_registers(const Product& product) {
+  constexpr int kDepth = kDepthBytes / 2;
+  std::vector<float> read(kRows * kDepth);
+  for (unsigned thread = 0; thread < kWarpgroup; thread++) {
+    const unsigned lane = thread % kWarp, row = thread / kWarp * 16 + lane / 4, k = lane % 4 * 2;
+    for (int i = 0; i < 4; i++) {
+      for (int half = 0; half < 2; half++) {
+        const uint32_t bits = product.registers[thread][i] >> (16 * half) & 0xffff;
+        read[(row + i % 2 * 8) * kDepth + k + i / 2 * 8 + half] =
+            product.numbers == Numbers::f16 ? half_to_float(bits) : reinterpret<float>(bits << 16);
+      }
+    }
+  }
+  return read;
+}
+
 void compute(Product& product) {
-  const std::vector<float> a = read_rows(product.a, kRows, product.numbers);
+  const std::vector<float> a =
+      product.registers.empty() ? read_rows(product.a, kRows, product.numbers) : read_registers(product);
   const std::vector<float> b = read_rows(product.b, product.columns, product.numbers);
   const int depth = a.size() / kRows;
   product.values.resize(size_t(kRows) * product.columns);
@@ -106,17 +124,21 @@ uint64_t wgmma_descriptor(const void* shared) {
 
 void wgmma_fence() { fiber->has_fenced_registers = true; }
 
-void wgmma_issue(void* d, Numbers numbers, int columns, uint64_t a, uint64_t b) {
+void wgmma_issue(void* d, Numbers numbers, int columns, uint64_t a, uint64_t b, const uint32_t* registers) {
   Warpgroup& group = own_group();
   if (group.size != kWarpgroup) fail("wgmma in a warpgroup of fewer than 128 threads");
   if (!fiber->has_fenced_registers) fail("wgmma without qp_wgmma_fence since its accumulators were last in use");
   if (block->has_unfenced_writes)
     fail("wgmma reads shared memory that was written without qp_fence_async_proxy before qp_sync");
   const size_t number = fiber->products_issued++, place = number - group.products_retired;
-  if (place == group.products.size()) group.products.push_back({numbers, columns, a, b, 0, {}});
+  if (place == group.products.size()) group.products.push_back({numbers, columns, a, b, 0, {}, {}});
   Product& product = group.products[place];
   if (product.numbers != numbers || product.columns != columns || product.a != a || product.b != b)
     fail("its warpgroup is divided: threads issue wgmma of different shapes or descriptors");
+  if (registers) {
+    product.registers.resize(kWarpgroup);
+    product.registers[fiber->thread % kWarpgroup] = registers;
+  }
   const size_t bytes = columns / 2 * sizeof(uint32_t);
   if (!fiber->owned.count(d)) std::memcpy((fiber->owned[d] = std::vector<uint32_t>(columns / 2)).data(), d, bytes);
   std::memset(d, kGarbage, bytes);

@@ -20,6 +20,7 @@
 //: copies_once = { defines = { QP_PRIMITIVE = 9 } }
 //: bfloat162 = { defines = { QP_PRIMITIVE = 5 }, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: ldmatrix = { defines = { QP_PRIMITIVE = 6 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
+//: transposes = { defines = { QP_PRIMITIVE = 18 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: mma_s8_8x8x16 = { defines = { QP_PRIMITIVE = 10 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: mma_s8_16x8x32 = { defines = { QP_PRIMITIVE = 11 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: mma_s4_8x8x32 = { defines = { QP_PRIMITIVE = 12 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
@@ -177,5 +178,10 @@ primitives(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int 
   QP_PRODUCT(qp_mma_bf16_16x8x16)
 #elif QP_PRIMITIVE == 17
   QP_PRODUCT(qp_mma_e4m3_16x8x32)
+#elif QP_PRIMITIVE == 18
+  uint32_t words[4] = {in[0], in[1], in[2], in[3]};
+  qp_transpose_quad(words);
+  for (int i = 0; i < 4; i++) out[i] = words[i];
+  out[4] = qp_transpose_matrix(in[4]);
 #endif
 }

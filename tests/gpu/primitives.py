@@ -50,7 +50,7 @@ def read_golden() -> dict[str, Vector]:
 
 def as_vector(name: str, x: np.ndarray, y: np.ndarray) -> Vector:
     """The arrays with what the build is to know of them."""
-    if name == "boxes":
+    if name in ("boxes", "bulk"):
         return Vector(x, y, {"m": MATRIX_ROWS, "k": MATRIX_BYTES})
     threads = 128 if name.startswith("wgmma") else 32
     # What wgmma reads is in shared memory, no thread's own.
@@ -69,6 +69,10 @@ FEATURES = {
     "mma_bf16_16x8x16": "hmma_16816_bf16",
     "mma_e4m3_16x8x32": "qmma_16832_fp8",
     "boxes": "cp_async_bulk",
+    "bulk": "cp_async_bulk",
+    "transposes": "ldmatrix",  # as old as it
+    "wgmma_f16_64x128x16": "wgmma",
+    "wgmma_bf16_64x128x16": "wgmma",
     "wgmma_s8_64x128x32": "wgmma",
     "wgmma_s8_64x256x32": "wgmma",
     "wgmma_f16_64x256x16": "wgmma",

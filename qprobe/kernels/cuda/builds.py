@@ -51,11 +51,11 @@ class Build:
             own["QP_ACT"] = ACTIVATION_CODES[self.activation]
         return tuple(f"-D{name}={value}" for name, value in sorted((own | self.defines).items()))
 
-    def boxes(self, tensor_map: str, counts: Mapping[str, int]) -> Boxes:
-        """What the argument of that name tells of a matrix of codes: its size, and a tile of it as a box."""
+    def boxes(self, tensor_map: str, counts: Mapping[str, int], item_bytes: int) -> Boxes:
+        """What the argument of that name tells of a matrix: its size, and a tile of it as a box."""
         axis = ARGUMENTS[tensor_map].axis
         height = self.tile.m if axis == "m" else self.tile.n
-        return Boxes(counts[axis], counts["k"], height, self.tile.k)
+        return Boxes(counts[axis], counts["k"] * item_bytes, height, self.tile.k * item_bytes)
 
     def machine_code(self, target: str) -> MachineCode:
         """What is asked of its machine code on an architecture."""

@@ -17,6 +17,7 @@ from qprobe.kernels.cuda._stored import add_label
 from qprobe.kernels.cuda.arguments import INT32_MAX
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.grid import most_along
+from qprobe.kernels.cuda.launch import ALIGNMENT
 from qprobe.kernels.cuda.portfolio import Source, sources_of
 
 
@@ -91,9 +92,23 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
         )
     if spec.n * spec.k > INT32_MAX:
         return f"it indexes {INT32_MAX} weights at most; N = {spec.n} times K = {spec.k} is more"
+    if words := _refuse_rows(source, spec):
+        return words
     most = min(most_along(build.tile, source.manifest.grid, "n") for build in builds)
     if source.manifest.role != "dequantize" and spec.n > most:
         return f"its blocks cover {most} output features at most; N = {spec.n} is more"
+    return ""
+
+
+def _refuse_rows(source: Source, spec: LayerSpec) -> str:
+    """Whether rows of x can be told to the copy engine; those of codes are padded."""
+    row = spec.k * spec.activation_dtype.itemsize
+    if (
+        "x_map" in source.manifest.arguments
+        and source.manifest.input == "float"
+        and row % ALIGNMENT
+    ):
+        return f"it copies rows of a multiple of {ALIGNMENT} bytes; K = {spec.k} in {spec.activation_dtype} has {row}"
     return ""
 
 

@@ -60,7 +60,7 @@ class Call:
             (
                 names.index(name),
                 self._slots[tensors.index(ARGUMENTS[name].matrix)],
-                build.boxes(name, counts),
+                build.boxes(name, counts, manifest.item_bytes(build.activation)),
             )
             for name, kind in kinds.items()
             if kind == "tensor_map"

@@ -19,6 +19,7 @@ from qprobe.kernels.sources import find_sources
 
 Role = Literal["copy", "peak", "gemv", "gemm", "quantize", "dequantize", "reduce"]
 Activation = Literal["float32", "bfloat16", "float16"]
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 Axis = Literal["m", "n", "split", "tile"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Macro = Annotated[str, Field(pattern=r"^QP_[A-Z0-9_]+$")]
@@ -131,10 +132,15 @@ class Manifest(Document):
                     raise ValueError(f"sass of {who} says nothing of {', '.join(left_out)}")
         return self
 
+    def item_bytes(self, activation: str | None) -> int:
+        """Bytes of an element of x: a code, or an activation."""
+        return 1 if self.input == "int8" or activation is None else ITEM_BYTES[activation]
+
     def _refuse_boxes(self, who: str, tile: Tile) -> None:
         maps = [ARGUMENTS[name] for name in self.arguments if ARGUMENTS[name].kind == "tensor_map"]
         rows = {"m": tile.m, "n": tile.n}
-        if any(rows[one.axis] > MOST_BOX_ROWS or tile.k not in BOX_BYTES for one in maps):
+        sizes = {tile.k * self.item_bytes(activation) for activation in self.activations or (None,)}
+        if any(rows[one.axis] > MOST_BOX_ROWS or not sizes <= set(BOX_BYTES) for one in maps):
             raise ValueError(
                 f"the tile of {who} is no box of a tensor map: at most {MOST_BOX_ROWS} rows of "
                 f"{BOX_BYTES.start} to {BOX_BYTES[-1]} bytes, a multiple of {BOX_BYTES.step}"

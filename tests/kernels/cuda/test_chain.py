@@ -71,7 +71,9 @@ def test_every_kernel_multiplies_what_is_stored(emulated, kernel, scheme, dtype,
     emulated.card = card_for(kernel)
     x, tensors, bias, spec = make(kernel, scheme, dtype, m, n, k)
     if words := kernel.objection(spec):
-        assert "it is not built for" in words
+        assert "it is not built for" in words or (
+            k * dtype.itemsize % 16 and "copies rows" in words
+        )
         return
     packed = kernel.pack(tensors, spec)
     again = kernel.unpack(packed, spec)
@@ -135,6 +137,17 @@ def test_more_output_features_than_a_grid_covers_are_refused(emulated):
         spec = LayerSpec("W8A16", n, 16, torch.float16, 127, "cuda:0")
         assert kernel.objection(spec).startswith(words)
         assert bool(kernel.objection(spec)) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("k", "words"), [(96, ""), (104, ""), (100, "K = 100 in torch.float16 has 200")]
+)
+def test_rows_that_the_copy_engine_does_not_take_are_refused(emulated, k, words):
+    emulated.card = Card(0, "Emulated", "9.0", 4)
+    kernel = next(k for k in KERNELS if k.id == "cuda.gemm_w8a16_wgmma")
+    objection = kernel.objection(LayerSpec("W8A16", 64, k, torch.float16, 127, "cuda:0"))
+    assert words in objection
+    assert bool(words) == bool(objection)
 
 
 def test_a_weight_elsewhere_is_refused_in_words(emulated):
