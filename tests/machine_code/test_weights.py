@@ -46,6 +46,28 @@ def test_weights_of_128_rows_are_copied_once_and_multiplied_from_registers(pair,
     assert len(loop) <= 8 * products
 
 
+MANY = [
+    pair
+    for name in ("gemm_w4a16_wgmma", "gemm_w8a16_wgmma")
+    for pair in list_pairs(find_kernels()[name])
+    if pair.build.activation == "bfloat16"
+]
+
+
+@pytest.mark.parametrize("pair", MANY, ids=str)
+def test_weights_of_many_rows_are_expanded_while_others_are_multiplied(pair):
+    """Of one stage: 8 products of 64 features, 128 rows and 16 of K for each warpgroup, of which there are two."""
+    instructions = compile_pairs([pair])[str(pair)].instructions
+    found = [loop for loop in find_loops(instructions) if count_opcode(loop, "HGMMA") == 8]
+    loop = min(found, key=len)
+    is_4_bits = pair.build.schemes[0] != "W8A16"
+    assert count_opcode(loop, "HGMMA.64x128x16") == 8
+    assert count_opcode(loop, "SHFL") == (16 if is_4_bits else 24)
+    assert count_opcode(loop, "LDS.128") == (2 if is_4_bits else 4)
+    # A multiprocessor takes 1024 clocks for 16 products; four schedulers issue for eight warps in that time.
+    assert len(loop) * 8 / 4 <= 0.85 * 1024
+
+
 def test_the_builds_are_those_that_the_schemes_have():
     named = {re.sub(r"_?m128$", "", pair.build.variant) for pair in TALL}
     assert named == {"", "g128", "g128z", "g64", "g32", "nf4"}
