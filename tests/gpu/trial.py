@@ -91,18 +91,18 @@ def run_once() -> int:
 
 def run_until_nothing_crashes(once: tuple[str, ...], limit_s: float = LIMIT_S) -> list[str]:
     """Run the command again while it crashes; what is wrong, the names of the notes first."""
-    shutil.rmtree(cache_folder("crashed"), ignore_errors=True)
+    shutil.rmtree(cache_folder(suspects.FOLDER), ignore_errors=True)
     end, known = time.monotonic() + limit_s, []
     while True:
         try:
             left = max(end - time.monotonic(), 0.1)
             status = subprocess.run(once, check=False, timeout=left).returncode
         except subprocess.TimeoutExpired:
-            for path in cache_folder("crashed").glob("*"):
+            for path in cache_folder(suspects.FOLDER).glob("*"):
                 if path.name not in known:  # It was not given the time to come back.
                     path.unlink()
             return [*known, f"the rest: {limit_s:.0f} s were too short"]
-        notes = sorted(path.name for path in cache_folder("crashed").glob("*"))
+        notes = sorted(path.name for path in cache_folder(suspects.FOLDER).glob("*"))
         if status == 0:
             return notes
         if notes == known:  # It would crash again.

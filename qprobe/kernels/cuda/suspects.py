@@ -23,6 +23,8 @@ from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.portfolio import Source
 from qprobe.timing.cache import cache_folder
 
+FOLDER = "crashed"
+"""Under QPROBE_CACHE, or the user's cache folder."""
 PROCESS = re.compile(r"^process (\d+) \((\d*)\) ")
 STARTED = 19
 """Of the words behind the name in /proc/PID/stat: when the process started, in clock ticks since the system did."""
@@ -40,7 +42,11 @@ def find_crash(source: Source, card: Card) -> str:
     noted = PROCESS.match(words)
     if noted and _is_alive(int(noted[1]), noted[2]):
         return ""  # It is being tried, here or in another process.
-    return f"it brought down {card.name} before ({words}); delete {path} to try it again"
+    # The words become part of documents, which tell no paths.
+    return (
+        f"it brought down {card.name} before ({words}); to try it again, delete "
+        f"{FOLDER}/{path.name} in qprobe's cache"
+    )
 
 
 @contextlib.contextmanager
@@ -86,7 +92,7 @@ def _wait(source: Source, card: Card, path: Path, now: str) -> None:
 
 def _place(source: Source, card: Card) -> Path:
     name = f"{source.name}-{card.capability}-{_digest(source, card.name)}.txt"
-    return cache_folder("crashed") / name
+    return cache_folder(FOLDER) / name
 
 
 @functools.cache
