@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include "prims.cuh"
+#include "tiles.cuh"
 
 // Eight or four results, written at once; fewer bytes than 16 only of four in 16 bits.
 QP_DEVICE void qp_store_neighbours(float* to, const float (&v)[8]) {
@@ -108,20 +108,7 @@ QP_DEVICE qp_part qp_choose_part(int k, int split) {
   return {first * QP_TILE_K, left < each ? left : each};
 }
 
-// Where the tile of that number is in y. Those that are computed at the same time share rows and columns as far as they
-// can, so that L2 serves most of what is read: they go down kBand tiles of M before they go on to the next along N.
-struct qp_place {
-  int m, n;
-};
-
-QP_DEVICE qp_place qp_place_tile(int id, int tiles_n, int tiles_m) {
-  constexpr int kBand = 8;
-  const int tiles_a_band = kBand * tiles_n;
-  const int band = id / tiles_a_band, first = band * kBand, left = tiles_m - first;
-  const int height = left < kBand ? left : kBand, within = id - band * tiles_a_band;
-  return {(first + within % height) * QP_TILE_M, within / height * QP_TILE_N};
-}
-
-QP_DEVICE qp_place qp_choose_tile() {
-  return qp_place_tile(blockIdx.y * gridDim.x + blockIdx.x, gridDim.x, gridDim.y);
+// The tile of this block, where there is a block for each.
+QP_DEVICE qp_tile qp_choose_tile() {
+  return qp_find_tile(blockIdx.y * gridDim.x + blockIdx.x, gridDim.x, gridDim.y);
 }

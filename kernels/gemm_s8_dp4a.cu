@@ -92,7 +92,7 @@ gemm_s8_dp4a(const int8_t* __restrict__ x, const float* __restrict__ x_scale, co
              uint4* __restrict__ scratch, uint32_t* __restrict__ counters, int m, int n, int k, int split) {
   QP_SHARED(uint32_t, x_words, [2][kWords][kPitchX]);
   QP_SHARED(uint32_t, w_words, [2][kWords][kPitchW]);
-  const qp_place tile = qp_choose_tile();
+  const qp_tile tile = qp_choose_tile();
   const qp_part part = qp_choose_part(k, split);
   const int thread_m = threadIdx.x / kThreadsN, thread_n = threadIdx.x % kThreadsN;
 

@@ -161,7 +161,7 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
   QP_SHARED_DYNAMIC(shared);
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const int warp_m = warp / QP_WARPS_N, warp_n = warp % QP_WARPS_N;
-  const qp_place tile = qp_choose_tile();
+  const qp_tile tile = qp_choose_tile();
 
   const qp_part part = qp_choose_part(k, split);
 

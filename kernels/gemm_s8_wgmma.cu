@@ -59,7 +59,7 @@ gemm_s8_wgmma(const int8_t* __restrict__ x, const float* __restrict__ x_scale, c
               int k) {
   QP_SHARED_DYNAMIC(shared);
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, group = warp / 4;
-  const qp_place tile = qp_choose_tile();
+  const qp_tile tile = qp_choose_tile();
   const int tiles = (k + QP_TILE_K - 1) / QP_TILE_K;
 
   // This thread copies chunk `chunk` of every 32nd row. Of 32 rows of weights, row 8·t + 2·j + i goes to 8·j + 2·t + i:

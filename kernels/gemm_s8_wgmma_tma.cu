@@ -29,6 +29,7 @@
 //: sass = { needs = ["IGMMA.64x128x32"], at_least = 4, max_registers = 112 }
 
 #include "gemm_s8.cuh"
+#include "ring.cuh"
 
 constexpr int kGroups = QP_TILE_M / 64, kWarps = kGroups * 4;
 constexpr int kStageBytes = (QP_TILE_M + QP_TILE_N) * QP_TILE_K;
@@ -39,36 +40,17 @@ static_assert(QP_THREADS == (kWarps + 1) * 32, "a warpgroup computes 64 rows, an
 static_assert(QP_TILE_K == 128, "rows of 128 bytes are what the descriptor says");
 static_assert(QP_SHARED_BYTES == QP_STAGES * kStageBytes, "shared memory holds the buffers and no more");
 
-// The buffer whose turn it is, and the parity of its barriers' phase: it changes when all have had their turn.
-struct Turn {
-  int stage;
-  uint32_t parity;
-};
-
-QP_DEVICE void advance(Turn& turn) {
-  if (++turn.stage < QP_STAGES) return;
-  turn.stage = 0;
-  turn.parity ^= 1;
-}
-
-// Where the copies go, and the barriers of each buffer.
-struct Buffers {
-  unsigned char* shared;
-  uint64_t *filled, *emptied;
-};
-
 // Copies a tile of x and one of the weights to each buffer, `steps` times.
-QP_DEVICE void copy_rows(const qp_tensor_map& x_map, const qp_tensor_map& packed_map, const Buffers& buffers, Turn& turn,
-                         qp_place tile, int steps) {
+QP_DEVICE void copy_rows(const qp_tensor_map& x_map, const qp_tensor_map& packed_map, const qp_ring& ring, qp_turn& turn,
+                         qp_tile tile, int steps) {
   for (int step = 0; step < steps; step++) {
-    // Nobody reads a new buffer: of its barrier, the phase before the first counts as over.
-    qp_wait(buffers.emptied + turn.stage, turn.parity ^ 1);
-    unsigned char* stage = buffers.shared + turn.stage * kStageBytes;
-    uint64_t* filled = buffers.filled + turn.stage;
+    qp_wait_until_emptied(ring, turn);
+    unsigned char* stage = ring.memory + turn.stage * kStageBytes;
+    uint64_t* filled = ring.filled + turn.stage;
     qp_arrive_and_expect(filled, kStageBytes);
     qp_copy_box(stage, x_map, step * QP_TILE_K, tile.m, filled);
     qp_copy_box(stage + QP_TILE_M * QP_TILE_K, packed_map, step * QP_TILE_K, tile.n, filled);
-    advance(turn);
+    qp_advance(turn);
   }
 }
 
@@ -85,22 +67,22 @@ QP_DEVICE void multiply(int (&sums)[kSums], const unsigned char* x, const unsign
 }
 
 // The sums of a tile over `steps` buffers, each of which the warp lets go of.
-QP_DEVICE void add_up(int (&sums)[kSums], const Buffers& buffers, Turn& turn, int steps) {
+QP_DEVICE void add_up(int (&sums)[kSums], const qp_ring& ring, qp_turn& turn, int steps) {
   const int lane = threadIdx.x & 31, group = threadIdx.x / 128;
 #pragma unroll
   for (int i = 0; i < kSums; i++) sums[i] = 0;
-  uint64_t* before = buffers.emptied;
+  uint64_t* before = ring.emptied;
   for (int step = 0; step < steps; step++) {
-    qp_wait(buffers.filled + turn.stage, turn.parity);
-    const unsigned char* stage = buffers.shared + turn.stage * kStageBytes;
+    qp_wait_until_filled(ring, turn);
+    const unsigned char* stage = ring.memory + turn.stage * kStageBytes;
     qp_wgmma_fence();
     multiply(sums, stage + group * 64 * QP_TILE_K, stage + QP_TILE_M * QP_TILE_K);
     qp_wgmma_commit();
     // While this product goes on, the one before it is through with its buffer.
     qp_wgmma_wait<1>();
     if (step > 0 && lane == 0) qp_arrive(before);
-    before = buffers.emptied + turn.stage;
-    advance(turn);
+    before = ring.emptied + turn.stage;
+    qp_advance(turn);
   }
   qp_wgmma_finish(sums);
   if (lane == 0) qp_arrive(before);
@@ -109,7 +91,7 @@ QP_DEVICE void add_up(int (&sums)[kSums], const Buffers& buffers, Turn& turn, in
 // Writes the thread's part of a tile of y. Of 16 columns two neighbouring lanes hold two of each 8, and exchange them for
 // four of one: what a quad writes at once is then whole sectors of memory.
 QP_DEVICE void finish(const int (&sums)[kSums], const float* x_scale, const float* scales, const qp_act* bias, qp_act* y,
-                      qp_place tile, int m, int n) {
+                      qp_tile tile, int m, int n) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const bool is_odd = lane & 1;
   const int row = tile.m + warp * 16 + (lane >> 2), from_column = tile.n + (lane & 1) * 8 + (lane & 2) * 2;
@@ -139,29 +121,19 @@ gemm_s8_wgmma_tma(QP_PARAMETER qp_tensor_map x_map, QP_PARAMETER qp_tensor_map p
                   const float* __restrict__ x_scale, const float* __restrict__ scales, const qp_act* __restrict__ bias,
                   qp_act* __restrict__ y, int m, int n, int k) {
   QP_SHARED_DYNAMIC(shared);
-  QP_SHARED(uint64_t, filled, [QP_STAGES]);
-  QP_SHARED(uint64_t, emptied, [QP_STAGES]);
-  if (threadIdx.x == 0) {
-    for (int stage = 0; stage < QP_STAGES; stage++) {
-      qp_make_barrier(filled + stage, 1);
-      qp_make_barrier(emptied + stage, kWarps);
-    }
-    qp_fence_barriers();
-  }
-  qp_sync();
-  const Buffers buffers = {shared, filled, emptied};
+  const qp_ring ring = qp_make_ring(shared, kWarps);
   const int tiles_n = (n + QP_TILE_N - 1) / QP_TILE_N, tiles_m = (m + QP_TILE_M - 1) / QP_TILE_M;
   const int steps = (k + QP_TILE_K - 1) / QP_TILE_K;
   const bool copies = threadIdx.x >= kWarps * 32;
   if (threadIdx.x > kWarps * 32) return;  // One thread starts the copies of all.
-  Turn turn = {0, 0};
+  qp_turn turn = {0, 0};
   int sums[kSums];
   for (int id = blockIdx.x; id < tiles_n * tiles_m; id += gridDim.x) {
-    const qp_place tile = qp_place_tile(id, tiles_n, tiles_m);
+    const qp_tile tile = qp_find_tile(id, tiles_n, tiles_m);
     if (copies) {
-      copy_rows(x_map, packed_map, buffers, turn, tile, steps);
+      copy_rows(x_map, packed_map, ring, turn, tile, steps);
     } else {
-      add_up(sums, buffers, turn, steps);
+      add_up(sums, ring, turn, steps);
       finish(sums, x_scale, scales, bias, y, tile, m, n);
     }
   }

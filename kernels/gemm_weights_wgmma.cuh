@@ -8,6 +8,8 @@
 
 #pragma once
 
+#include "ring.cuh"
+#include "tiles.cuh"
 #include "weights_pairs.cuh"
 
 constexpr int kWarps = QP_TILE_N / kStrip;
@@ -26,50 +28,20 @@ static_assert(kStageBytes % 1024 == 0, "each stage begins where the swizzle does
 static_assert(QP_SHARED_BYTES == QP_STAGES * kStageBytes, "shared memory holds the stages and no more");
 static_assert(QP_WEIGHTS != QP_NF4, "codes that 16 bits hold exactly");
 
-// The stage whose turn it is, and the parity of its barriers' phase: it changes when all have had their turn.
-struct qp_turn {
-  int stage;
-  uint32_t parity;
-};
-
-QP_DEVICE void qp_advance(qp_turn& turn) {
-  if (++turn.stage < QP_STAGES) return;
-  turn.stage = 0;
-  turn.parity ^= 1;
-}
-
-struct qp_stages {
-  unsigned char* shared;
-  uint64_t *filled, *emptied;
-};
-
-// Where a tile of y is.
-struct qp_spot {
-  int row, strip;
-};
-
-// Tiles that are computed at the same time share rows and strips as far as they can, so that L2 serves most of them.
-QP_DEVICE qp_spot qp_find_tile(int id, int tiles_n, int tiles_m) {
-  constexpr int kBand = 8;
-  const int tiles_a_band = kBand * tiles_n;
-  const int band = id / tiles_a_band, first = band * kBand, left = tiles_m - first;
-  const int height = left < kBand ? left : kBand, within = id - band * tiles_a_band;
-  return {(first + within % height) * QP_TILE_M, within / height * kWarps};
-}
-
-QP_DEVICE void qp_copy_tile(const qp_tensor_map& x_map, const uint4* packed, const qp_stages& stages, qp_turn& turn,
-                            qp_spot at, int strips, int k) {
-  const int own = min(kWarps, strips - at.strip);
+// Copies the stages of a tile: x, and the words of each strip that is there.
+QP_DEVICE void qp_copy_tile(const qp_tensor_map& x_map, const uint4* packed, const qp_ring& ring, qp_turn& turn,
+                            qp_tile at, int strips, int k) {
+  const int first = at.n / kStrip, own = min(kWarps, strips - first);
   for (int from = 0; from < k; from += QP_TILE_K) {
-    qp_wait(stages.emptied + turn.stage, turn.parity ^ 1);
-    unsigned char* stage = stages.shared + turn.stage * kStageBytes;
-    uint64_t* filled = stages.filled + turn.stage;
+    qp_wait_until_emptied(ring, turn);
+    unsigned char* stage = ring.memory + turn.stage * kStageBytes;
+    uint64_t* filled = ring.filled + turn.stage;
     qp_arrive_and_expect(filled, kXBytes + own * kStripBytes);
-    qp_copy_box(stage, x_map, from * 2, at.row, filled);
+    qp_copy_box(stage, x_map, from * 2, at.m, filled);
 #pragma unroll 1
     for (int i = 0; i < own; i++)
       qp_copy_bulk(stage + kXBytes + i * kStripBytes,
-                   qp_lane_weights(packed, at.strip + i, qp_tiles(k), from / kTile, 0), kStripBytes, filled);
+                   qp_lane_weights(packed, first + i, qp_tiles(k), from / kTile, 0), kStripBytes, filled);
     qp_advance(turn);
   }
 }
@@ -161,7 +133,7 @@ QP_DEVICE void qp_multiply_half(float (&sums)[kSums], const qp_operands& a, cons
 
 // The sums of a strip and 128 rows over K. While half a strip is multiplied, the other half is expanded.
 QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], const void* scales, const uint32_t* zeros,
-                         const qp_stages& stages, qp_turn& turn, int strip, int k) {
+                         const qp_ring& ring, qp_turn& turn, int strip, int k) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
 #pragma unroll
   for (int half = 0; half < kHalves; half++)
@@ -175,10 +147,10 @@ QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], const void* scales, cons
   qp_raw_group next = qp_fetch_group(from, zeros, first);
 #endif
   qp_operands a[kHalves];
-  uint64_t* before = stages.emptied;
+  uint64_t* before = ring.emptied;
   for (int at = 0; at < k; at += QP_TILE_K) {
-    qp_wait(stages.filled + turn.stage, turn.parity);
-    const unsigned char* stage = stages.shared + turn.stage * kStageBytes;
+    qp_wait_until_filled(ring, turn);
+    const unsigned char* stage = ring.memory + turn.stage * kStageBytes;
     const unsigned char* words = stage + kXBytes + warp * kStripBytes;
 #pragma unroll
     for (int tile = 0; tile < kSteps; tile++) {
@@ -202,7 +174,7 @@ QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], const void* scales, cons
         if (tile == 0 && half == 0 && at > 0 && lane == 0) qp_arrive(before);
       }
     }
-    before = stages.emptied + turn.stage;
+    before = ring.emptied + turn.stage;
     qp_advance(turn);
   }
 #pragma unroll
@@ -247,17 +219,7 @@ QP_DEVICE void qp_write(const float (&sums)[kHalves][kSums], [[maybe_unused]] co
 QP_DEVICE void qp_gemm_wgmma(const qp_tensor_map& x_map, const uint4* packed, const void* scales, const uint32_t* zeros,
                              const qp_act* bias, qp_act* y, int m, int n, int k) {
   QP_SHARED_DYNAMIC(shared);
-  QP_SHARED(uint64_t, filled, [QP_STAGES]);
-  QP_SHARED(uint64_t, emptied, [QP_STAGES]);
-  if (threadIdx.x == 0) {
-    for (int stage = 0; stage < QP_STAGES; stage++) {
-      qp_make_barrier(filled + stage, 1);
-      qp_make_barrier(emptied + stage, kWarps);
-    }
-    qp_fence_barriers();
-  }
-  qp_sync();
-  const qp_stages stages = {shared, filled, emptied};
+  const qp_ring ring = qp_make_ring(shared, kWarps);
   const int strips = qp_round_up(n, kStrip) / kStrip, warp = threadIdx.x >> 5;
   const int tiles_n = (strips + kWarps - 1) / kWarps, tiles_m = (m + QP_TILE_M - 1) / QP_TILE_M;
   qp_turn turn = {0, 0};
@@ -265,16 +227,16 @@ QP_DEVICE void qp_gemm_wgmma(const qp_tensor_map& x_map, const uint4* packed, co
     qp_give_registers<kRegistersOfCopies>();
     if (threadIdx.x > kWarps * 32) return;  // One thread starts the copies of all.
     for (int id = blockIdx.x; id < tiles_n * tiles_m; id += gridDim.x)
-      qp_copy_tile(x_map, packed, stages, turn, qp_find_tile(id, tiles_n, tiles_m), strips, k);
+      qp_copy_tile(x_map, packed, ring, turn, qp_find_tile(id, tiles_n, tiles_m), strips, k);
   } else {
     qp_take_registers<kRegisters>();
     float sums[kHalves][kSums];
     for (int id = blockIdx.x; id < tiles_n * tiles_m; id += gridDim.x) {
-      const qp_spot at = qp_find_tile(id, tiles_n, tiles_m);
+      const qp_tile at = qp_find_tile(id, tiles_n, tiles_m);
+      const int strip = at.n / kStrip + warp;
       // A strip that is not there is multiplied with what the stage holds, and not written.
-      const int strip = min(at.strip + warp, strips - 1);
-      qp_add_up(sums, scales, zeros, stages, turn, strip, k);
-      if (at.strip + warp < strips) qp_write(sums, scales, bias, y, at.row, at.strip + warp, m, n);
+      qp_add_up(sums, scales, zeros, ring, turn, min(strip, strips - 1), k);
+      if (strip < strips) qp_write(sums, scales, bias, y, at.m, strip, m, n);
     }
   }
 }

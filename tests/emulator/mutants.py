@@ -53,8 +53,12 @@ def _wgmma(bug: str, old: str, new: str, words: str = "") -> Mutant:
     return Mutant("gemm_s8_wgmma", bug, old, new, "", words)
 
 
-def _tma(bug: str, old: str, new: str, words: str = "") -> Mutant:
-    return Mutant("gemm_s8_wgmma_tma", bug, old, new, "", words)
+def _tma(bug: str, old: str, new: str, words: str = "", source: str = "") -> Mutant:
+    return Mutant("gemm_s8_wgmma_tma", bug, old, new, source, words)
+
+
+def _ring(bug: str, old: str, new: str, words: str = "") -> Mutant:
+    return _tma(bug, old, new, words, "ring.cuh")
 
 
 def _rate(bug: str, old: str, new: str, words: str = "", kernel: str = "peak_wgmma_16") -> Mutant:
@@ -111,19 +115,19 @@ MUTANTS = (
     _wgmma("swizzles by the wrong row", "(chunk ^ (w_row & 7))", "(chunk ^ (row & 7))"),
     _wgmma("moves on by half of k", "at < QP_TILE_K; at += 32", "at < QP_TILE_K; at += 64"),
     _wgmma("another warpgroup's rows", "stage + group * 64 * QP_TILE_K + at", "stage + at"),
-    _tma("does not wait for what is copied", "    qp_wait(buffers.filled + turn.stage, turn.parity);\n", ""),
-    _tma("does not wait until a buffer is free", "    qp_wait(buffers.emptied + turn.stage, turn.parity ^ 1);\n", ""),
-    _tma("waits until a new buffer is free", "turn.parity ^ 1);", "turn.parity);", "in qp_wait"),
-    _tma("the parity stays", "  turn.parity ^= 1;\n", ""),
-    _tma("lets go of the buffer that is read", "    qp_wgmma_wait<1>();\n    if (step > 0 && lane == 0) qp_arrive(before);\n    before = buffers.emptied + turn.stage;", "    before = buffers.emptied + turn.stage;\n    qp_wgmma_wait<1>();\n    if (step + 1 < steps && lane == 0) qp_arrive(before);"),
+    _tma("does not wait for what is copied", "    qp_wait_until_filled(ring, turn);\n", ""),
+    _tma("does not wait until a buffer is free", "    qp_wait_until_emptied(ring, turn);\n", ""),
+    _ring("waits until a new buffer is free", "turn.parity ^ 1);", "turn.parity);", "in qp_wait"),
+    _ring("the parity stays", "  turn.parity ^= 1;\n", ""),
+    _tma("lets go of the buffer that is read", "    qp_wgmma_wait<1>();\n    if (step > 0 && lane == 0) qp_arrive(before);\n    before = ring.emptied + turn.stage;", "    before = ring.emptied + turn.stage;\n    qp_wgmma_wait<1>();\n    if (step + 1 < steps && lane == 0) qp_arrive(before);"),
     _tma("waits for one product too few", "qp_wgmma_wait<1>", "qp_wgmma_wait<2>"),
     _tma("keeps the last buffer", "  if (lane == 0) qp_arrive(before);\n", "", "in qp_wait"),
     _tma("lets go with every lane", "  if (lane == 0) qp_arrive(before);\n", "  qp_arrive(before);\n"),
     _tma("announces too few bytes", "qp_arrive_and_expect(filled, kStageBytes)", "qp_arrive_and_expect(filled, kStageBytes - 128)", "in qp_wait"),
     _tma("announces nothing", "qp_arrive_and_expect(filled, kStageBytes)", "qp_arrive(filled)", "in qp_wait"),
-    _tma("no fence of new barriers", "    qp_fence_barriers();\n", "", "without qp_fence_barriers"),
-    _tma("no barrier behind new barriers", "  qp_sync();\n", "", "that nobody has made"),
-    _tma("a buffer is free when one warp has read it", "qp_make_barrier(emptied + stage, kWarps)", "qp_make_barrier(emptied + stage, 1)"),
+    _ring("no fence of new barriers", "    qp_fence_barriers();\n", "", "without qp_fence_barriers"),
+    _ring("no barrier behind new barriers", "  qp_sync();\n", "", "that nobody has made"),
+    _ring("a buffer is free when one warp has read it", "qp_make_barrier(emptied + stage, readers)", "qp_make_barrier(emptied + stage, 1)"),
     _tma("every lane copies", "  if (threadIdx.x > kWarps * 32) return;", ""),
     _tma("copies weights over x", "qp_copy_box(stage + QP_TILE_M * QP_TILE_K, packed_map", "qp_copy_box(stage, packed_map"),
     _tma("copies the rows of another tile", "step * QP_TILE_K, tile.m, filled", "step * QP_TILE_K, tile.n, filled"),

@@ -1,0 +1,47 @@
+// Stages of shared memory that one thread has the copy engine fill, in turn, and that others read.
+
+#pragma once
+
+#include "prims.cuh"
+
+// Memory of all stages, and two barriers of each: all that was copied is there, and all have read it.
+struct qp_ring {
+  unsigned char* memory;
+  uint64_t *filled, *emptied;
+};
+
+// The stage whose turn it is, and the parity of its barriers' phase: it changes when all have had their turn.
+struct qp_turn {
+  int stage;
+  uint32_t parity;
+};
+
+QP_DEVICE void qp_advance(qp_turn& turn) {
+  if (++turn.stage < QP_STAGES) return;
+  turn.stage = 0;
+  turn.parity ^= 1;
+}
+
+// Makes the barriers, for so many arrivals of readers. By all threads of the block.
+QP_DEVICE qp_ring qp_make_ring(unsigned char* memory, int readers) {
+  QP_SHARED(uint64_t, filled, [QP_STAGES]);
+  QP_SHARED(uint64_t, emptied, [QP_STAGES]);
+  if (threadIdx.x == 0) {
+    for (int stage = 0; stage < QP_STAGES; stage++) {
+      qp_make_barrier(filled + stage, 1);
+      qp_make_barrier(emptied + stage, readers);
+    }
+    qp_fence_barriers();
+  }
+  qp_sync();
+  return {memory, filled, emptied};
+}
+
+// Waits until a stage may be filled. Nobody reads a new one: of its barrier, the phase before the first counts as over.
+QP_DEVICE void qp_wait_until_emptied(const qp_ring& ring, const qp_turn& turn) {
+  qp_wait(ring.emptied + turn.stage, turn.parity ^ 1);
+}
+
+QP_DEVICE void qp_wait_until_filled(const qp_ring& ring, const qp_turn& turn) {
+  qp_wait(ring.filled + turn.stage, turn.parity);
+}
