@@ -141,7 +141,12 @@ class Gpu:
         count = max(len(layers), LEAST_CALLS)
         calls = [lambda i=i: layers[i % len(layers)](xs[i % len(xs)]) for i in range(count)]
         host_s = host_seconds(calls)
-        replay = capture(calls, self._pool)
+        try:
+            replay = capture(calls, self._pool)
+        except RuntimeError:
+            # A capture that failed leaves the pool in use: no other could begin with it.
+            self._pool = torch.cuda.graph_pool_handle()
+            raise
         task = Task(
             lambda _: replay(),
             shortest_s=GPU_SAMPLE_S / count,

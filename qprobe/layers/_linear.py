@@ -257,6 +257,8 @@ def _first(tensors: dict[str, Tensor]) -> Tensor:
 
 
 def is_exporting() -> bool:
-    """Whether torch.export traces now. Older versions of torch cannot tell."""
-    ask = getattr(torch.compiler, "is_exporting", None)
-    return bool(ask()) if ask is not None else False
+    """Whether torch.export traces now. Older versions of torch cannot tell.
+
+    The flag itself: `is_exporting()` is true in whatever torch 2.11 compiles.
+    """
+    return bool(getattr(torch.compiler, "_is_exporting_flag", False))

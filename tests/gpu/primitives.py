@@ -16,8 +16,10 @@ import torch
 
 from qprobe.documents import arch
 from qprobe.kernels.cuda import driver
+from qprobe.kernels.cuda.builds import builds
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.launch import Call
+from qprobe.kernels.cuda.manifest import read_manifest
 from qprobe.kernels.cuda.portfolio import Source, read_source
 from qprobe.kernels.sources import find_sources
 
@@ -86,8 +88,13 @@ def copy_sources(folder: Path) -> dict[str, Source]:
     """Name of the primitive → the kernel that it is a build of, in the folder beside the headers that it includes."""
     for header in find_sources().glob("*.cuh"):
         shutil.copy(header, folder)
-    read = [read_source(Path(shutil.copy(path, folder))) for path in SOURCES]
-    return {build: source for source in read for build in source.builds}
+    found = {}
+    for path in SOURCES:
+        for build in builds(read_manifest(path)):
+            # A file for each: one that crashes is no other's fault.
+            own = shutil.copy(path, folder / f"{path.stem}_{build.name}.cu")
+            found[build.name] = read_source(Path(own))
+    return found
 
 
 def lacks(source: Source, name: str, card: Card) -> str:

@@ -80,7 +80,7 @@ def run_once() -> int:
         try:
             run()
         except CrashError as error:
-            print(error, flush=True)
+            print(f"{name}: {error}", flush=True)
             return CRASHED
         except Exception as error:  # The tests say so in full.
             print(f"{name}: {' '.join(str(error).split()):.200}", flush=True)
