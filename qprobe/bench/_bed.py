@@ -124,6 +124,7 @@ class Gpu:
         with torch.cuda.device(self.device):
             self.clock = EventClock()
             self._pool = torch.cuda.graph_pool_handle()
+        self._last: Callable[[], None] | None = None
 
     def cache_bytes(self) -> int:
         return torch.cuda.get_device_properties(self.device).L2_cache_size
@@ -142,7 +143,8 @@ class Gpu:
         calls = [lambda i=i: layers[i % len(layers)](xs[i % len(xs)]) for i in range(count)]
         host_s = host_seconds(calls)
         try:
-            replay = capture(calls, self._pool)
+            # Kept until the next: a pool that no graph uses any more is gone, and no capture can begin with it.
+            replay = self._last = capture(calls, self._pool)
         except RuntimeError:
             # A capture that failed leaves the pool in use: no other could begin with it.
             self._pool = torch.cuda.graph_pool_handle()
