@@ -269,14 +269,6 @@ QP_DEVICE void qp_copy_async16(void* shared, const void* global, int bytes = 16)
                :: "r"(qp_shared_address(shared)), "l"(global), "r"(bytes) : "memory");
 }
 
-// As qp_copy_async16, of bytes that are read once: L2 lets go of them first.
-QP_DEVICE void qp_copy_async16_once(void* shared, const void* global, int bytes = 16) {
-  uint64_t policy;
-  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;"
-               :: "r"(qp_shared_address(shared)), "l"(global), "r"(bytes), "l"(policy) : "memory");
-}
-
 // 4 bytes, of which the last 4 − `bytes` are zeros that are not read.
 QP_DEVICE void qp_copy_async4(void* shared, const void* global, int bytes = 4) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
@@ -299,9 +291,6 @@ QP_DEVICE void qp_copy_async16(void* shared, const void* global, int bytes = 16)
     for (int i = 0; i < 16; i++)
       static_cast<uint8_t*>(shared)[i] = i < bytes ? static_cast<const uint8_t*>(global)[i] : 0;
   }
-}
-QP_DEVICE void qp_copy_async16_once(void* shared, const void* global, int bytes = 16) {
-  qp_copy_async16(shared, global, bytes);
 }
 QP_DEVICE void qp_copy_async4(void* shared, const void* global, int bytes = 4) {
   for (int i = 0; i < 4; i++)

@@ -143,9 +143,6 @@ QP_EMULATED_PAIRS(bfloat162)
 QP_DEVICE void qp_copy_async16(void* shared, const void* global, int bytes = 16) {
   qp_emulator::copy_async(shared, global, 16, bytes, QP_HAS_ASYNC_COPY);
 }
-QP_DEVICE void qp_copy_async16_once(void* shared, const void* global, int bytes = 16) {
-  qp_emulator::copy_async(shared, global, 16, bytes, QP_HAS_ASYNC_COPY);
-}
 QP_DEVICE void qp_copy_async4(void* shared, const void* global, int bytes = 4) {
   qp_emulator::copy_async(shared, global, 4, bytes, QP_HAS_ASYNC_COPY);
 }

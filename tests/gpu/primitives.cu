@@ -17,7 +17,6 @@
 //: copies = { defines = { QP_PRIMITIVE = 4 } }
 //: memory = { defines = { QP_PRIMITIVE = 7 } }
 //: counting = { defines = { QP_PRIMITIVE = 8 } }
-//: copies_once = { defines = { QP_PRIMITIVE = 9 } }
 //: bfloat162 = { defines = { QP_PRIMITIVE = 5 }, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: ldmatrix = { defines = { QP_PRIMITIVE = 6 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: transposes = { defines = { QP_PRIMITIVE = 18 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
@@ -151,14 +150,6 @@ primitives(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int 
   out[3] = qp_float_to_bits(qp_load_fresh(reinterpret_cast<const float*>(y) + 7));
   out[4] = lane;
   if (lane != 0) out[5] = out[6] = out[7] = in[1];
-#elif QP_PRIMITIVE == 9
-  QP_SHARED_DYNAMIC(shared);
-  qp_copy_async16_once(shared + lane * 16, in, lane % 17);
-  qp_copy_commit();
-  qp_copy_wait<0>();
-  qp_sync_warp();
-  const uint4 once = qp_load16_shared(shared + (lane ^ 5) * 16);
-  out[0] = once.x, out[1] = once.y, out[2] = once.z, out[3] = once.w;
 #elif QP_PRIMITIVE == 10
   QP_SMALL_PRODUCT(qp_mma_s8_8x8x16)
 #elif QP_PRIMITIVE == 11
