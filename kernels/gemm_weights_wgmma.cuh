@@ -1,10 +1,14 @@
 // y = x · Wᵀ + b for many rows by wgmma, the weights its first operand, expanded in registers: 9.0 alone.
 //
-// A block computes 128 rows of x and eight strips of 32 features, one tile after another. One thread starts copies, of a box of
+// A block computes 64 or 128 rows of x and eight strips of 32 features, one tile after another. One thread starts copies, of a box of
 // x and of the words of each strip; each of eight warps multiplies a strip. Four of them are a warpgroup, whose products
 // have 64 features: those of the first half of each strip, then those of the second. A lane holds 8 weights along K of four
 // features; the four lanes of a quad exchange them, so that each has what wgmma wants of all 32. Scales of groups are
 // applied to the weights, which are rounded to the type of x then, as qprobe's dequantization does.
+//
+// A warpgroup keeps the products of one tile of 32 along K going while it expands the next into registers of its own: that
+// takes it as long as its products, some 256 clocks, beside which those of the other warpgroup take as long again. Where
+// tiles of y are fewer than multiprocessors, K is split among blocks; the last of a tile adds up what all have written.
 
 #pragma once
 
@@ -22,26 +26,36 @@ constexpr int kSums = QP_TILE_M / 2;
 // Of 168 that each thread begins with.
 constexpr int kRegisters = 232, kRegistersOfCopies = 40;
 
-static_assert(QP_TILE_M == 128 && QP_TILE_K == 64, "rows of x of 128 bytes, as many as a product has columns");
+static_assert((QP_TILE_M == 64 || QP_TILE_M == 128) && QP_TILE_K == 64, "rows of x of 128 bytes, the columns of a product");
 static_assert(QP_THREADS == kWarps * 32 + 128 && kWarps % 4 == 0, "one warpgroup more, whose first thread copies");
 static_assert(kStageBytes % 1024 == 0, "each stage begins where the swizzle does");
 static_assert(QP_SHARED_BYTES == QP_STAGES * kStageBytes, "shared memory holds the stages and no more");
 static_assert(QP_WEIGHTS != QP_NF4, "codes that 16 bits hold exactly");
 
+// Of the stages along K those that a block adds up: all, or a part.
+struct qp_share {
+  int first, last;
+};
+
+QP_DEVICE qp_share qp_find_share(int k, int split, int part) {
+  const int stages = (k + QP_TILE_K - 1) / QP_TILE_K, each = (stages + split - 1) / split;
+  return {min(stages, part * each), min(stages, (part + 1) * each)};
+}
+
 // Copies the stages of a tile: x, and the words of each strip that is there.
 QP_DEVICE void qp_copy_tile(const qp_tensor_map& x_map, const uint4* packed, const qp_ring& ring, qp_turn& turn,
-                            qp_tile at, int strips, int k) {
+                            qp_tile at, qp_share share, int strips, int k) {
   const int first = at.n / kStrip, own = min(kWarps, strips - first);
-  for (int from = 0; from < k; from += QP_TILE_K) {
+  for (int index = share.first; index < share.last; index++) {
     qp_wait_until_emptied(ring, turn);
     unsigned char* stage = ring.memory + turn.stage * kStageBytes;
     uint64_t* filled = ring.filled + turn.stage;
     qp_arrive_and_expect(filled, kXBytes + own * kStripBytes);
-    qp_copy_box(stage, x_map, from * 2, at.m, filled);
+    qp_copy_box(stage, x_map, index * QP_TILE_K * 2, at.m, filled);
 #pragma unroll 1
     for (int i = 0; i < own; i++)
       qp_copy_bulk(stage + kXBytes + i * kStripBytes,
-                   qp_lane_weights(packed, first + i, qp_tiles(k), from / kTile, 0), kStripBytes, filled);
+                   qp_lane_weights(packed, first + i, qp_tiles(k), index * kSteps, 0), kStripBytes, filled);
     qp_advance(turn);
   }
 }
@@ -53,20 +67,35 @@ struct qp_group {
 };
 
 #if QP_WEIGHTS == QP_INT4
-struct qp_raw_group {
-  uint2 scales;
-  uint32_t zeros;
+// The groups of a lane along K, one after another; each is fetched while the one before is used.
+struct qp_groups {
+  const uint2* scales;
+  const uint32_t* zeros;
+  size_t first;
+  int last;
+  uint2 next_scales;
+  uint32_t next_zeros;
 };
 
-QP_DEVICE qp_raw_group qp_fetch_group(const uint2* scales, const uint32_t* zeros, size_t at) {
-  return {qp_load8(scales + at), zeros ? qp_load4(zeros + at) : 0x08080808u};
+QP_DEVICE void qp_fetch_group(qp_groups& of, int index) {
+  const size_t at = of.first + min(index, of.last) * (kStrip / kFeatures);
+  of.next_scales = qp_load8(of.scales + at);
+  of.next_zeros = of.zeros ? qp_load4(of.zeros + at) : 0x08080808u;
 }
 
-QP_DEVICE qp_group qp_open_group(const qp_raw_group& raw) {
-  qp_group group;
+QP_DEVICE qp_groups qp_make_groups(const void* scales, const uint32_t* zeros, int strip, int tile, int k) {
+  const int count = qp_tiles(k) / kGroupTiles;
+  const size_t first = qp_group_at(strip, count, 0) / kFeatures + (threadIdx.x & 31) / 4;
+  qp_groups groups = {static_cast<const uint2*>(scales), zeros, first, count - 1};
+  qp_fetch_group(groups, tile / kGroupTiles);
+  return groups;
+}
+
+// Goes on to the group that was fetched, which a tile belongs to.
+QP_DEVICE void qp_open_group(qp_group& group, qp_groups& of, int tile) {
 #pragma unroll
   for (int j = 0; j < kFeatures; j++) {
-    const uint32_t pair = j < 2 ? raw.scales.x : raw.scales.y;
+    const uint32_t pair = j < 2 ? of.next_scales.x : of.next_scales.y;
 #if QP_ACT == QP_BFLOAT16
     group.scale[j] = qp_prmt(pair, 0, j % 2 ? 0x3232u : 0x1010u);
 #else
@@ -74,8 +103,8 @@ QP_DEVICE qp_group qp_open_group(const qp_raw_group& raw) {
     group.scale[j] = qp_floats_to_half2(scale, scale);
 #endif
   }
-  group.zeros = raw.zeros;
-  return group;
+  group.zeros = of.next_zeros;
+  qp_fetch_group(of, tile / kGroupTiles + 1);
 }
 #endif
 
@@ -124,62 +153,104 @@ QP_DEVICE void qp_expand_half(qp_operands& to, const uint4 (&loads)[kTileLoads],
   }
 }
 
-QP_DEVICE void qp_multiply_half(float (&sums)[kSums], const qp_operands& a, const unsigned char* x) {
+typedef qp_operands qp_tile_operands[kHalves];
+
+// A warp's words of a tile, as operands.
+QP_DEVICE void qp_expand_tile(qp_tile_operands& to, const unsigned char* words, const qp_group& group) {
+  uint4 loads[kTileLoads];
+#pragma unroll
+  for (int i = 0; i < kTileLoads; i++) loads[i] = qp_load16_shared(words + i * 512);
+#pragma unroll
+  for (int half = 0; half < kHalves; half++) qp_expand_half(to[half], loads, half, group);
+}
+
+QP_DEVICE void qp_start_products(float (&sums)[kHalves][kSums], const qp_tile_operands& a, const unsigned char* x) {
   qp_wgmma_fence();
 #pragma unroll
-  for (int i = 0; i < 2; i++) qp_wgmma_act_64x128x16(sums, a[i], qp_wgmma_descriptor(x + i * 32));
+  for (int half = 0; half < kHalves; half++)
+#pragma unroll
+    for (int i = 0; i < 2; i++) qp_wgmma_act(sums[half], a[half][i], qp_wgmma_descriptor(x + i * 32));
   qp_wgmma_commit();
 }
 
-// The sums of a strip and 128 rows over K. While half a strip is multiplied, the other half is expanded.
-QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], const void* scales, const uint32_t* zeros,
-                         const qp_ring& ring, qp_turn& turn, int strip, int k) {
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+// The sums of a strip and the rows of x over some stages. While a tile is multiplied, the next one is expanded.
+QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], [[maybe_unused]] const void* scales,
+                         [[maybe_unused]] const uint32_t* zeros, const qp_ring& ring, qp_turn& turn, qp_share share,
+                         [[maybe_unused]] int strip, [[maybe_unused]] int k) {
+  const int lane = threadIdx.x & 31, own = kXBytes + (threadIdx.x >> 5) * kStripBytes + lane * 16;
 #pragma unroll
   for (int half = 0; half < kHalves; half++)
 #pragma unroll
     for (int i = 0; i < kSums; i++) sums[half][i] = 0;
+  if (share.first == share.last) return;
+
+  qp_tile_operands a[kSteps];
   qp_group group = {};
 #if QP_WEIGHTS == QP_INT4
-  const int groups = qp_tiles(k) / kGroupTiles;
-  const uint2* from = static_cast<const uint2*>(scales);
-  const size_t first = qp_group_at(strip, groups, 0) / kFeatures + lane / 4;
-  qp_raw_group next = qp_fetch_group(from, zeros, first);
+  qp_groups groups = qp_make_groups(scales, zeros, strip, share.first * kSteps, k);
+  qp_open_group(group, groups, share.first * kSteps);
 #endif
-  qp_operands a[kHalves];
+  qp_wait_until_filled(ring, turn);
+  qp_expand_tile(a[0], ring.memory + turn.stage * kStageBytes + own, group);
   uint64_t* before = ring.emptied;
-  for (int at = 0; at < k; at += QP_TILE_K) {
-    qp_wait_until_filled(ring, turn);
+#pragma unroll 1
+  for (int index = share.first; index < share.last; index++) {
     const unsigned char* stage = ring.memory + turn.stage * kStageBytes;
-    const unsigned char* words = stage + kXBytes + warp * kStripBytes;
+    uint64_t* emptied = ring.emptied + turn.stage;
+    qp_advance(turn);
 #pragma unroll
     for (int tile = 0; tile < kSteps; tile++) {
+      qp_start_products(sums, a[tile], stage + tile * kTile * 2);
+      // While they go on, those before are through with their operands, and with their stage.
+      qp_wgmma_wait<1>();
+      if (tile == 0 && index > share.first) qp_let_go(before);
+      const bool is_next_stage = tile + 1 == kSteps;
+      if (is_next_stage && index + 1 == share.last) break;
 #if QP_WEIGHTS == QP_INT4
-      if ((at / kTile + tile) % kGroupTiles == 0) {
-        group = qp_open_group(next);
-        const int following = min((at / kTile + tile) / kGroupTiles + 1, groups - 1);
-        next = qp_fetch_group(from, zeros, first + following * (kStrip / kFeatures));
-      }
+      const int next = index * kSteps + tile + 1;
+      if (next % kGroupTiles == 0) qp_open_group(group, groups, next);
 #endif
-      uint4 loads[kTileLoads];
-#pragma unroll
-      for (int i = 0; i < kTileLoads; i++)
-        loads[i] = qp_load16_shared(words + (tile * kTileLoads + i) * 512 + lane * 16);
-#pragma unroll
-      for (int half = 0; half < kHalves; half++) {
-        qp_expand_half(a[half], loads, half, group);
-        qp_multiply_half(sums[half], a[half], stage + tile * kTile * 2);
-        // While this product goes on, the one before it is through with its operands, and with its stage.
-        qp_wgmma_wait<1>();
-        if (tile == 0 && half == 0 && at > 0 && lane == 0) qp_arrive(before);
-      }
+      if (is_next_stage) qp_wait_until_filled(ring, turn);
+      const unsigned char* from = is_next_stage ? ring.memory + turn.stage * kStageBytes : stage;
+      qp_expand_tile(a[(tile + 1) % kSteps], from + own + (tile + 1) % kSteps * kTileLoads * 512, group);
     }
-    before = ring.emptied + turn.stage;
-    qp_advance(turn);
+    before = emptied;
   }
 #pragma unroll
   for (int half = 0; half < kHalves; half++) qp_wgmma_finish(sums[half]);
-  if (lane == 0) qp_arrive(before);
+  qp_let_go(before);
+}
+
+// The sums of all parts of K, in the block that arrives last; false in the others.
+QP_DEVICE bool qp_add_parts(float (&sums)[kHalves][kSums], float* scratch, uint32_t* counters, int tile, int split,
+                            int part) {
+  if (split == 1) return true;
+  constexpr int kThreads = kWarps * 32, kPart = kThreads * kHalves * kSums;
+  float* parts = scratch + static_cast<size_t>(tile) * split * kPart + threadIdx.x * 4;
+  float* mine = parts + static_cast<size_t>(part) * kPart;
+#pragma unroll
+  for (int half = 0; half < kHalves; half++)
+#pragma unroll
+    for (int i = 0; i < kSums; i += 4)
+      qp_store16(mine + (half * kSums + i) * kThreads,
+                 make_uint4(qp_float_to_bits(sums[half][i]), qp_float_to_bits(sums[half][i + 1]),
+                            qp_float_to_bits(sums[half][i + 2]), qp_float_to_bits(sums[half][i + 3])));
+  if (!qp_is_last_block<kThreads>(counters + tile, split)) return false;
+#pragma unroll
+  for (int half = 0; half < kHalves; half++)
+#pragma unroll
+    for (int i = 0; i < kSums; i++) sums[half][i] = 0;
+#pragma unroll 1
+  for (int index = 0; index < split; index++)
+#pragma unroll
+    for (int half = 0; half < kHalves; half++)
+#pragma unroll
+      for (int i = 0; i < kSums; i += 4) {
+        const uint4 four = qp_load16_fresh(parts + static_cast<size_t>(index) * kPart + (half * kSums + i) * kThreads);
+#pragma unroll
+        for (int c = 0; c < 4; c++) sums[half][i + c] += qp_bits_to_float(qp_word(four, c));
+      }
+  return true;
 }
 
 // Writes the strip's part of y. A lane holds two neighbouring rows of four features; matrices of 8 × 8 are transposed, and
@@ -217,25 +288,29 @@ QP_DEVICE void qp_write(const float (&sums)[kHalves][kSums], [[maybe_unused]] co
 }
 
 QP_DEVICE void qp_gemm_wgmma(const qp_tensor_map& x_map, const uint4* packed, const void* scales, const uint32_t* zeros,
-                             const qp_act* bias, qp_act* y, int m, int n, int k) {
+                             const qp_act* bias, qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k,
+                             int split) {
   QP_SHARED_DYNAMIC(shared);
   const qp_ring ring = qp_make_ring(shared, kWarps);
   const int strips = qp_round_up(n, kStrip) / kStrip, warp = threadIdx.x >> 5;
   const int tiles_n = (strips + kWarps - 1) / kWarps, tiles_m = (m + QP_TILE_M - 1) / QP_TILE_M;
+  const int count = tiles_n * tiles_m * split;
   qp_turn turn = {0, 0};
   if (warp >= kWarps) {
     qp_give_registers<kRegistersOfCopies>();
     if (threadIdx.x > kWarps * 32) return;  // One thread starts the copies of all.
-    for (int id = blockIdx.x; id < tiles_n * tiles_m; id += gridDim.x)
-      qp_copy_tile(x_map, packed, ring, turn, qp_find_tile(id, tiles_n, tiles_m), strips, k);
+    for (int id = blockIdx.x; id < count; id += gridDim.x)
+      qp_copy_tile(x_map, packed, ring, turn, qp_find_tile(id / split, tiles_n, tiles_m),
+                   qp_find_share(k, split, id % split), strips, k);
   } else {
     qp_take_registers<kRegisters>();
     float sums[kHalves][kSums];
-    for (int id = blockIdx.x; id < tiles_n * tiles_m; id += gridDim.x) {
-      const qp_tile at = qp_find_tile(id, tiles_n, tiles_m);
+    for (int id = blockIdx.x; id < count; id += gridDim.x) {
+      const qp_tile at = qp_find_tile(id / split, tiles_n, tiles_m);
       const int strip = at.n / kStrip + warp;
       // A strip that is not there is multiplied with what the stage holds, and not written.
-      qp_add_up(sums, scales, zeros, ring, turn, min(strip, strips - 1), k);
+      qp_add_up(sums, scales, zeros, ring, turn, qp_find_share(k, split, id % split), min(strip, strips - 1), k);
+      if (!qp_add_parts(sums, scratch, counters, id / split, split, id % split)) continue;
       if (strip < strips) qp_write(sums, scales, bias, y, at.m, strip, m, n);
     }
   }

@@ -103,6 +103,11 @@ QP_DEVICE void qp_store16_shared(void* address, uint4 v) { *reinterpret_cast<uin
 // ---- Synchronization ----
 
 QP_DEVICE void qp_sync() { __syncthreads(); }
+
+// Of the first threads of the block alone, a multiple of 32.
+template <int kThreads>
+QP_DEVICE void qp_sync_first() { asm volatile("bar.sync 1, %0;" :: "n"(kThreads) : "memory"); }
+
 QP_DEVICE void qp_sync_warp() { __syncwarp(); }
 QP_DEVICE void qp_fence_device() { __threadfence(); }
 
@@ -335,25 +340,32 @@ QP_DEVICE void qp_arrive_and_expect(uint64_t* barrier, int bytes) {
                :: "r"(qp_shared_address(barrier)), "r"(bytes) : "memory");
 }
 
+#define QP_IS_OVER(scope)                                                                  \
+  asm volatile(                                                                            \
+      "{\n"                                                                                \
+      ".reg .pred p;\n"                                                                    \
+      "mbarrier.try_wait.parity.acquire." scope ".shared::cta.b64 p, [%1], %2;\n"          \
+      "selp.u32 %0, 1, 0, p;\n"                                                            \
+      "}"                                                                                  \
+      : "=r"(is_over) : "r"(qp_shared_address(barrier)), "r"(parity) : "memory")
+
+// Behind it, what was done before those arrivals that are of threads of this block, or of its cluster, is visible.
+template <bool kOfCluster = false>
 QP_DEVICE bool qp_is_over(uint64_t* barrier, uint32_t parity) {
   uint32_t is_over;
-  asm volatile(
-      "{\n"
-      ".reg .pred p;\n"
-      "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-      "selp.u32 %0, 1, 0, p;\n"
-      "}"
-      : "=r"(is_over) : "r"(qp_shared_address(barrier)), "r"(parity) : "memory");
+  if constexpr (kOfCluster) QP_IS_OVER("cluster");
+  else QP_IS_OVER("cta");
   return is_over;
 }
 
 // Waits for the end of the current phase if it has this parity; else the phase before it had, and is over. What does
 // not come in ten seconds never will: the launch fails then, which is better than a card that hangs.
+template <bool kOfCluster = false>
 QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) {
-  if (qp_is_over(barrier, parity)) return;
+  if (qp_is_over<kOfCluster>(barrier, parity)) return;
   uint64_t start, now;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(start));
-  while (!qp_is_over(barrier, parity)) {
+  while (!qp_is_over<kOfCluster>(barrier, parity)) {
     asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
     if (now - start > 10000000000ull) asm volatile("trap;");
   }
@@ -372,6 +384,33 @@ QP_DEVICE void qp_copy_box(void* shared, const qp_tensor_map& map, int byte, int
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
       :: "r"(qp_shared_address(shared)), "l"(&map), "r"(byte), "r"(row), "r"(qp_shared_address(barrier)) : "memory");
+}
+
+// ---- Clusters: two blocks on neighbouring multiprocessors, each of which reaches the shared memory of the other ----
+
+// Of all threads of both.
+QP_DEVICE void qp_sync_cluster() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+// Arrives at the barrier that the block of that rank, blockIdx.x % 2, has where this one has its own.
+QP_DEVICE void qp_arrive_at(uint64_t* barrier, uint32_t rank) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+      "}"
+      :: "r"(qp_shared_address(barrier)), "r"(rank) : "memory");
+}
+
+// As qp_copy_box, to the same place in both blocks, of which each is told by its own barrier.
+QP_DEVICE void qp_copy_box_to_both(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+      "[%0], [%1, {%2, %3}], [%4], %5;"
+      :: "r"(qp_shared_address(shared)), "l"(&map), "r"(byte), "r"(row), "r"(qp_shared_address(barrier)),
+         "h"(static_cast<uint16_t>(3)) : "memory");
 }
 #endif
 
@@ -537,7 +576,8 @@ QP_DEVICE void qp_fence_async_proxy() { asm volatile("fence.proxy.async.shared::
 
 #define QP_D4(c, i) "+" c(d[i]), "+" c(d[i + 1]), "+" c(d[i + 2]), "+" c(d[i + 3])
 #define QP_D16(c, i) QP_D4(c, i), QP_D4(c, i + 4), QP_D4(c, i + 8), QP_D4(c, i + 12)
-#define QP_D64(c, i) QP_D16(c, i), QP_D16(c, i + 16), QP_D16(c, i + 32), QP_D16(c, i + 48)
+#define QP_D32(c, i) QP_D16(c, i), QP_D16(c, i + 16)
+#define QP_D64(c, i) QP_D32(c, i), QP_D32(c, i + 32)
 
 QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) {
   asm volatile(
@@ -567,7 +607,15 @@ QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) {
 
 // The first operand in registers, which must not change until the product is waited for: of row 16·w + lane/4 the elements
 // 2·(lane%4) and the next one, the same of the row 8 below, and both again 8 further along k.
-#define QP_WGMMA_128_OF_REGISTERS(kind)                                                                        \
+#define QP_WGMMA_OF_REGISTERS(kind)                                                                            \
+  QP_DEVICE void qp_wgmma_##kind##_64x64x16(float (&d)[32], const uint32_t (&a)[4], uint64_t b) {              \
+    asm volatile(                                                                                              \
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32." #kind "." #kind " {"                                     \
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                               \
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"                       \
+        "}, {%32, %33, %34, %35}, %36, 1, 1, 1, 0;"                                                            \
+        : QP_D32("f", 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                \
+  }                                                                                                            \
   QP_DEVICE void qp_wgmma_##kind##_64x128x16(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {             \
     asm volatile(                                                                                              \
         "wgmma.mma_async.sync.aligned.m64n128k16.f32." #kind "." #kind " {"                                    \
@@ -578,8 +626,8 @@ QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) {
         "}, {%64, %65, %66, %67}, %68, 1, 1, 1, 0;"                                                            \
         : QP_D64("f", 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                \
   }
-QP_WGMMA_128_OF_REGISTERS(f16)
-QP_WGMMA_128_OF_REGISTERS(bf16)
+QP_WGMMA_OF_REGISTERS(f16)
+QP_WGMMA_OF_REGISTERS(bf16)
 
 QP_DEVICE void qp_wgmma_s8_64x256x32(int (&d)[128], uint64_t a, uint64_t b) {
   QP_WGMMA_256("m64n256k32.s32.s8.s8", "r", "");
@@ -641,13 +689,18 @@ QP_DEVICE void qp_transpose_quad(uint32_t (&v)[4]) {
 
 // Whether this block is the last of `blocks` to arrive at `counter`, which is 0 before the first and after the last.
 // What every block wrote before is visible to the last one, read by qp_load_fresh or qp_load16_fresh. All threads of
-// the block call it and get the same answer.
+// the block, or its first kThreads, call it and get the same answer.
+template <int kThreads = 0>
 QP_DEVICE bool qp_is_last_block(uint32_t* counter, uint32_t blocks) {
   QP_SHARED(uint32_t, arrived, [1]);
+  const auto sync = [] {
+    if constexpr (kThreads > 0) qp_sync_first<kThreads>();
+    else qp_sync();
+  };
   qp_fence_device();
-  qp_sync();
+  sync();
   if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) arrived[0] = qp_atomic_increment(counter, blocks - 1);
-  qp_sync();
+  sync();
   const bool is_last = arrived[0] == blocks - 1;
   if (is_last) qp_fence_device();
   return is_last;
@@ -672,9 +725,8 @@ QP_DEVICE void qp_mma_act_16x8x16(float (&d)[4], const uint32_t (&a)[4], const u
 }
 #endif
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-QP_DEVICE void qp_wgmma_act_64x128x16(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {
-  qp_wgmma_f16_64x128x16(d, a, b);
-}
+QP_DEVICE void qp_wgmma_act(float (&d)[64], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_f16_64x128x16(d, a, b); }
+QP_DEVICE void qp_wgmma_act(float (&d)[32], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_f16_64x64x16(d, a, b); }
 #endif
 #elif QP_ACT == QP_BFLOAT16
 typedef uint16_t qp_act;
@@ -688,9 +740,8 @@ QP_DEVICE void qp_mma_act_16x8x16(float (&d)[4], const uint32_t (&a)[4], const u
 }
 #endif
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-QP_DEVICE void qp_wgmma_act_64x128x16(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {
-  qp_wgmma_bf16_64x128x16(d, a, b);
-}
+QP_DEVICE void qp_wgmma_act(float (&d)[64], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_bf16_64x128x16(d, a, b); }
+QP_DEVICE void qp_wgmma_act(float (&d)[32], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_bf16_64x64x16(d, a, b); }
 #endif
 #else
 #error "QP_ACT must be 0 (float32), 1 (bfloat16) or 2 (float16)"

@@ -1,4 +1,5 @@
-// Stages of shared memory that one thread has the copy engine fill, in turn, and that others read.
+// Stages of shared memory that one thread has the copy engine fill, in turn, and that others read; of two blocks, where they
+// are a cluster.
 
 #pragma once
 
@@ -22,26 +23,39 @@ QP_DEVICE void qp_advance(qp_turn& turn) {
   turn.parity ^= 1;
 }
 
-// Makes the barriers, for so many arrivals of readers. By all threads of the block.
+constexpr bool kIsCluster = QP_CLUSTER > 1;
+
+// Makes the barriers, for so many arrivals of readers of each block. By all threads.
 QP_DEVICE qp_ring qp_make_ring(unsigned char* memory, int readers) {
   QP_SHARED(uint64_t, filled, [QP_STAGES]);
   QP_SHARED(uint64_t, emptied, [QP_STAGES]);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < QP_STAGES; stage++) {
       qp_make_barrier(filled + stage, 1);
-      qp_make_barrier(emptied + stage, readers);
+      qp_make_barrier(emptied + stage, readers * QP_CLUSTER);
     }
     qp_fence_barriers();
   }
-  qp_sync();
+  if constexpr (kIsCluster) qp_sync_cluster();
+  else qp_sync();
   return {memory, filled, emptied};
 }
 
 // Waits until a stage may be filled. Nobody reads a new one: of its barrier, the phase before the first counts as over.
 QP_DEVICE void qp_wait_until_emptied(const qp_ring& ring, const qp_turn& turn) {
-  qp_wait(ring.emptied + turn.stage, turn.parity ^ 1);
+  qp_wait<kIsCluster>(ring.emptied + turn.stage, turn.parity ^ 1);
 }
 
 QP_DEVICE void qp_wait_until_filled(const qp_ring& ring, const qp_turn& turn) {
   qp_wait(ring.filled + turn.stage, turn.parity);
+}
+
+// Lets go of a stage. By all lanes of a reading warp.
+QP_DEVICE void qp_let_go(uint64_t* emptied) {
+  const uint32_t lane = threadIdx.x & 31;
+  if constexpr (kIsCluster) {
+    if (lane < QP_CLUSTER) qp_arrive_at(emptied, lane);
+  } else {
+    if (lane == 0) qp_arrive(emptied);
+  }
 }

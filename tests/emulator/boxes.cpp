@@ -51,6 +51,19 @@ void settle(const void* address, Barrier& barrier, bool somebody_waits) {
     if (each.waits == Waits::kForBarrier && each.awaited == address) each.waits = Waits::kForNothing;
 }
 
+// What is done while it lives is done in another block of the cluster.
+class Visit {
+ public:
+  explicit Visit(Block* other) : own_(block) {
+    if (!other->alive) fail("it reaches into the shared memory of a block that has ended");
+    block = other;
+  }
+  ~Visit() { block = own_; }
+
+ private:
+  Block* own_;
+};
+
 }  // namespace
 
 void make_barrier(void* address, int arrivals) {
@@ -79,8 +92,21 @@ void arrive(void* address, int bytes) {
   settle(address, barrier, barrier.waiting);
 }
 
-void wait_barrier(void* address, unsigned parity) {
+void arrive_at(void* address, unsigned rank) {
+  if (rank >= block->cluster.size()) fail("a cluster has no block of that rank");
+  Block* const other = block->cluster[rank];
+  void* const there = find_in(*other, address);
+  if (!there) fail("a barrier that the other block does not have yet");
+  const bool is_afar = other != block;
+  const Visit visit(other);
+  find(there).is_reached_from_afar |= is_afar;
+  arrive(there, 0);
+}
+
+void wait_barrier(void* address, unsigned parity, bool is_of_cluster) {
   Barrier& barrier = find(address);
+  if (barrier.is_reached_from_afar && !is_of_cluster)
+    fail("a wait for threads of another block that does not see what they did before");
   while (barrier.parity == parity) {
     settle(address, barrier, true);
     if (barrier.parity != parity) return;
@@ -108,6 +134,16 @@ void copy_box(void* shared, const void* map, int byte, int row, void* address) {
                            uint64_t(to - block->dynamic.start)});
   barrier.under_way += bytes;
   settle(address, barrier, barrier.waiting);
+}
+
+void copy_box_to_all(void* shared, const void* map, int byte, int row, void* address) {
+  for (Block* each : block->cluster) {
+    void* const there = find_in(*each, address);
+    if (!there) fail("a barrier that the other block does not have yet");
+    void* const to = find_in(*each, shared);
+    const Visit visit(each);
+    copy_box(to, map, byte, row, there);
+  }
 }
 
 void copy_bulk(void* shared, const void* global, int bytes, void* address) {

@@ -21,6 +21,7 @@
 #define __forceinline__ inline
 #define __restrict__ __restrict
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 #define __align__(bytes) alignas(bytes)
 
 // Under the sanitizers, a vector that is read where it must not lie is reported; else qp_load16 and the like do that.
@@ -67,6 +68,8 @@ void* shared_object(const void* identity, size_t bytes);
 unsigned char* shared_dynamic();
 
 void sync_block();
+void sync_first(unsigned threads);
+void sync_cluster();
 void pause();
 
 // Operations of a whole warp. `out` is the caller's own part of the result.
@@ -92,8 +95,10 @@ void copy_wait(int pending);
 void make_barrier(void* barrier, int arrivals);
 void fence_barriers();
 void arrive(void* barrier, int bytes);
-void wait_barrier(void* barrier, unsigned parity);
+void arrive_at(void* barrier, unsigned rank);
+void wait_barrier(void* barrier, unsigned parity, bool is_of_cluster);
 void copy_box(void* shared, const void* map, int byte, int row, void* barrier);
+void copy_box_to_all(void* shared, const void* map, int byte, int row, void* barrier);
 void copy_bulk(void* shared, const void* global, int bytes, void* barrier);
 
 // Products of a warpgroup.

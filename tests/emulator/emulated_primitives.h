@@ -18,6 +18,8 @@ QP_DEVICE uint2 qp_load8_shared(const void* address) { return qp_emulator::load<
 QP_DEVICE void qp_store16_shared(void* address, uint4 v) { qp_emulator::store(address, v); }
 
 QP_DEVICE void qp_sync() { qp_emulator::sync_block(); }
+template <int kThreads>
+QP_DEVICE void qp_sync_first() { qp_emulator::sync_first(kThreads); }
 QP_DEVICE void qp_sync_warp() { qp_emulator::sync_warp(); }
 QP_DEVICE void qp_fence_device() { qp_emulator::pause(); }
 QP_DEVICE void __syncthreads() { qp_emulator::sync_block(); }
@@ -187,12 +189,21 @@ QP_DEVICE void qp_arrive(uint64_t* barrier) {
   qp_emulator::pause();  // Who waited may be far ahead before this thread goes on.
 }
 QP_DEVICE void qp_arrive_and_expect(uint64_t* barrier, int bytes) { qp_emulator::arrive(barrier, bytes); }
-QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) { qp_emulator::wait_barrier(barrier, parity); }
+template <bool kOfCluster = false>
+QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) { qp_emulator::wait_barrier(barrier, parity, kOfCluster); }
 QP_DEVICE void qp_copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
   qp_emulator::copy_bulk(shared, global, bytes, barrier);
 }
 QP_DEVICE void qp_copy_box(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
   qp_emulator::copy_box(shared, &map, byte, row, barrier);
+}
+QP_DEVICE void qp_sync_cluster() { qp_emulator::sync_cluster(); }
+QP_DEVICE void qp_arrive_at(uint64_t* barrier, uint32_t rank) {
+  qp_emulator::arrive_at(barrier, rank);
+  qp_emulator::pause();
+}
+QP_DEVICE void qp_copy_box_to_both(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
+  qp_emulator::copy_box_to_all(shared, &map, byte, row, barrier);
 }
 #endif
 
@@ -211,12 +222,14 @@ QP_DEVICE void qp_fence_async_proxy() { qp_emulator::fence_async_proxy(); }
   QP_DEVICE void qp_wgmma_##kind##_64x##columns##x##depth(number (&d)[columns / 2], uint64_t a, uint64_t b) { \
     qp_emulator::wgmma_issue(d, qp_emulator::Numbers::kind, columns, a, b);                                   \
   }
-#define QP_EMULATED_WGMMA_OF_REGISTERS(kind)                                                                    \
-  QP_DEVICE void qp_wgmma_##kind##_64x128x16(float (&d)[64], const uint32_t (&a)[4], uint64_t b) {              \
-    qp_emulator::wgmma_issue(d, qp_emulator::Numbers::kind, 128, 0, b, a);                                      \
+#define QP_EMULATED_WGMMA_OF_REGISTERS(kind, columns)                                                                  \
+  QP_DEVICE void qp_wgmma_##kind##_64x##columns##x16(float (&d)[columns / 2], const uint32_t (&a)[4], uint64_t b) {    \
+    qp_emulator::wgmma_issue(d, qp_emulator::Numbers::kind, columns, 0, b, a);                                         \
   }
-QP_EMULATED_WGMMA_OF_REGISTERS(f16)
-QP_EMULATED_WGMMA_OF_REGISTERS(bf16)
+QP_EMULATED_WGMMA_OF_REGISTERS(f16, 64)
+QP_EMULATED_WGMMA_OF_REGISTERS(bf16, 64)
+QP_EMULATED_WGMMA_OF_REGISTERS(f16, 128)
+QP_EMULATED_WGMMA_OF_REGISTERS(bf16, 128)
 template <int kCount>
 QP_DEVICE void qp_give_registers() {}
 template <int kCount>

@@ -2,6 +2,7 @@
 
 #include "engine.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace qp_emulator {
@@ -21,11 +22,12 @@ constexpr Schedule kSchedules[] = {
     {"random", 3, false, false, true, false, true},
 };
 
-void start(Block& started, size_t number, size_t slot) {
+void start(Block& started, size_t number, size_t slot, const std::vector<Block*>& cluster) {
   const size_t index = schedule->is_reversed ? launch->blocks - 1 - number : number;
   const size_t plane = size_t{grid_extents.x} * grid_extents.y;
   started.index = {unsigned(index % grid_extents.x), unsigned(index % plane / grid_extents.x), unsigned(index / plane)};
-  started.arrived = 0;
+  started.cluster = cluster;
+  started.arrived = started.arrived_first = started.arrived_cluster = 0;
   started.alive = launch->threads;
   started.has_unfenced_writes = false;
   started.barriers.clear();
@@ -68,9 +70,11 @@ bool can_run(const Block& its_block, unsigned warp) {
 }
 
 std::string describe_deadlock(const Block& its_block) {
-  unsigned at_barrier = 0, at_warp = 0, at_group = 0, at_phase = 0, ended = 0;
+  unsigned at_barrier = 0, at_first = 0, at_cluster = 0, at_warp = 0, at_group = 0, at_phase = 0, ended = 0;
   for (const Fiber& each : its_block.fibers) {
     at_barrier += each.waits == Waits::kForBlock;
+    at_first += each.waits == Waits::kForFirst;
+    at_cluster += each.waits == Waits::kForCluster;
     at_warp += each.waits == Waits::kForWarp;
     at_group += each.waits == Waits::kForWarpgroup;
     at_phase += each.waits == Waits::kForBarrier;
@@ -81,40 +85,61 @@ std::string describe_deadlock(const Block& its_block) {
     if (warp.arrived) operation = warp.operation;
   char words[300];
   std::snprintf(words, sizeof words,
-                "block (%u, %u, %u): nobody can go on: %u threads wait in qp_sync, %u in an operation of their warp "
-                "(%s), %u in qp_wgmma_wait, %u in qp_wait, and %u have ended", its_block.index.x, its_block.index.y,
-                its_block.index.z, at_barrier, at_warp, operation, at_group, at_phase, ended);
+                "block (%u, %u, %u): nobody can go on: %u threads wait in qp_sync, %u in qp_sync_first, %u in "
+                "qp_sync_cluster, %u in an operation of their warp (%s), %u in qp_wgmma_wait, %u in qp_wait, and %u "
+                "have ended", its_block.index.x, its_block.index.y, its_block.index.z, at_barrier, at_first, at_cluster,
+                at_warp, operation, at_group, at_phase, ended);
   return words;
 }
 
-void run_blocks() {
-  std::vector<Block> blocks(min<size_t>(schedule->blocks_at_once, launch->blocks));
-  size_t running = 0;
-  for (Block& each : blocks) {
-    start(each, launch->started, running++);
-    launch->started++;
-  }
-  while (running && launch->failure.empty()) {
-    bool could = false;
-    for (Block& each : blocks) {
-      if (!each.alive) continue;
-      for (unsigned w = 0; w < each.warps.size() && launch->failure.empty(); w++) {
-        const unsigned warp = schedule->is_reversed ? each.warps.size() - 1 - w : w;
-        if (schedule->is_random && launch->random() % 4) {
-          could = could || can_run(each, warp);
-          continue;
-        }
-        while (run_warp(each, warp)) {
-          could = true;
-          if (!schedule->runs_warps_until_they_wait || !launch->failure.empty()) break;
-        }
-      }
-      if (each.alive || !launch->failure.empty()) continue;
-      if (launch->started < launch->blocks) start(each, launch->started++, &each - blocks.data());
-      else running--;
-      could = true;
+// Starts the blocks of a cluster in its slots.
+void start_cluster(std::vector<Block>& blocks, size_t first_slot) {
+  std::vector<Block*> cluster;
+  for (unsigned i = 0; i < launch->cluster; i++) cluster.push_back(&blocks[first_slot + i]);
+  if (schedule->is_reversed) std::reverse(cluster.begin(), cluster.end());
+  for (unsigned i = 0; i < launch->cluster; i++)
+    start(blocks[first_slot + i], launch->started++, first_slot + i, cluster);
+}
+
+// Lets the warps of a block run, in the schedule's order; says whether one could.
+bool run_block(Block& its_block) {
+  bool could = false;
+  for (unsigned w = 0; w < its_block.warps.size() && launch->failure.empty(); w++) {
+    const unsigned warp = schedule->is_reversed ? its_block.warps.size() - 1 - w : w;
+    if (schedule->is_random && launch->random() % 4) {
+      could = could || can_run(its_block, warp);
+      continue;
     }
-    if (could || !launch->failure.empty()) continue;
+    while (run_warp(its_block, warp)) {
+      could = true;
+      if (!schedule->runs_warps_until_they_wait || !launch->failure.empty()) break;
+    }
+  }
+  return could;
+}
+
+void run_blocks() {
+  const size_t size = launch->cluster, clusters = launch->blocks / size;
+  std::vector<Block> blocks(min<size_t>((schedule->blocks_at_once + size - 1) / size, clusters) * size);
+  for (size_t slot = 0; slot < blocks.size(); slot += size) start_cluster(blocks, slot);
+  bool is_running = true;
+  while (is_running && launch->failure.empty()) {
+    bool could = is_running = false;
+    for (size_t slot = 0; slot < blocks.size(); slot += size) {
+      bool is_alive = false;
+      for (size_t i = slot; i < slot + size && launch->failure.empty(); i++) {
+        if (!blocks[i].alive) continue;
+        could = run_block(blocks[i]) || could;
+        is_alive = is_alive || blocks[i].alive;
+      }
+      if (!launch->failure.empty()) return;
+      if (!is_alive && launch->started < launch->blocks) {
+        start_cluster(blocks, slot);
+        could = is_alive = true;
+      }
+      is_running = is_running || is_alive;
+    }
+    if (could || !is_running) continue;
     for (const Block& each : blocks)
       if (each.alive) launch->failure = describe_deadlock(each);
   }
@@ -127,9 +152,9 @@ void run_blocks() {
 // How often rows of ldmatrix had to wait for one another in the last launch.
 extern "C" unsigned qp_emulator_bank_conflicts() { return qp_emulator::bank_conflicts; }
 
-// Runs a launch. Returns 0, or 1 with what went wrong in `words`.
+// Runs a launch, whose blocks along x are in clusters of so many. Returns 0, or 1 with what went wrong in `words`.
 extern "C" int qp_emulator_launch(void (*call)(void**), const unsigned* grid, const unsigned* threads,
-                                  size_t dynamic_bytes, const char* schedule_name, unsigned seed, unsigned seconds,
+                                  unsigned cluster, size_t dynamic_bytes, const char* schedule_name, unsigned seed, unsigned seconds,
                                   void** arguments, char* words, size_t words_bytes) {
   using namespace qp_emulator;
   bank_conflicts = 0;
@@ -140,11 +165,16 @@ extern "C" int qp_emulator_launch(void (*call)(void**), const unsigned* grid, co
     std::snprintf(words, words_bytes, "there is no schedule %s", schedule_name);
     return 1;
   }
+  if (grid[0] % cluster) {
+    std::snprintf(words, words_bytes, "%u blocks along x are not whole clusters of %u", grid[0], cluster);
+    return 1;
+  }
   Launch launched{};
   launched.call = call;
   launched.arguments = arguments;
   launched.dynamic_bytes = dynamic_bytes;
   launched.threads = threads[0] * threads[1] * threads[2];
+  launched.cluster = cluster;
   launched.blocks = size_t{grid[0]} * grid[1] * grid[2];
   launched.random.seed(seed);
   launch = &launched;

@@ -19,7 +19,7 @@ constexpr unsigned kWarpgroup = 128;
 // Not a number in every floating type, and -1 in the integers.
 constexpr unsigned char kGarbage = 0xff;
 
-enum class Waits { kForNothing, kForBlock, kForWarp, kForWarpgroup, kForBarrier, kForever };
+enum class Waits { kForNothing, kForBlock, kForFirst, kForCluster, kForWarp, kForWarpgroup, kForBarrier, kForever };
 
 struct Copy {
   unsigned char* shared;
@@ -54,7 +54,7 @@ struct Bulk {
 struct Barrier {
   unsigned arrivals, pending, parity, waiting, maker;
   int64_t announced, under_way;
-  bool is_fenced;
+  bool is_fenced, is_reached_from_afar;
   std::vector<Box> boxes;
   std::vector<Bulk> bulks;
 };
@@ -107,10 +107,13 @@ struct Shared {
 
 struct Block {
   Extents index;
+  // The blocks of its cluster, by their rank: itself, and where it has one its neighbour.
+  std::vector<Block*> cluster;
+  unsigned arrived_cluster;  // Of all of them, counted at the first.
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
   std::vector<Warpgroup> warpgroups;
-  unsigned arrived, alive;
+  unsigned arrived, arrived_first, alive;
   bool has_unfenced_writes;
 
   Shared dynamic;
@@ -133,7 +136,7 @@ struct Launch {
   void (*call)(void**);
   void** arguments;
   size_t dynamic_bytes;
-  unsigned threads;
+  unsigned threads, cluster;
   size_t blocks, started;
   std::mt19937 random;
   std::string failure;
@@ -159,6 +162,8 @@ void wake(Waits what, unsigned first_thread, unsigned threads);
 
 // Memory of the block: whether all bytes are its own.
 bool is_shared(const void* address, size_t bytes);
+// Where another block has what is at an address of shared memory of this one; nullptr if it has nothing there.
+void* find_in(Block& other, const void* address);
 
 void start_memory(Block& started, size_t dynamic_bytes);
 void check_borders();

@@ -155,4 +155,22 @@ void sync_block() {
   wake(Waits::kForBlock, 0, block->fibers.size());
 }
 
+void sync_first(unsigned threads) {
+  if (fiber->thread >= threads) fail("a thread waits in qp_sync_first that is not among the first");
+  block->has_unfenced_writes |= fiber->has_unfenced_writes;
+  if (++block->arrived_first < threads) return wait(Waits::kForFirst);
+  block->arrived_first = 0;
+  wake(Waits::kForFirst, 0, threads);
+}
+
+void sync_cluster() {
+  block->has_unfenced_writes |= fiber->has_unfenced_writes;
+  Block& first = *block->cluster[0];
+  if (++first.arrived_cluster < block->cluster.size() * block->fibers.size()) return wait(Waits::kForCluster);
+  first.arrived_cluster = 0;
+  for (Block* each : block->cluster)
+    for (Fiber& other : each->fibers)
+      if (other.waits == Waits::kForCluster) other.waits = Waits::kForNothing;
+}
+
 }  // namespace qp_emulator

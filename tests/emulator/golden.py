@@ -14,7 +14,15 @@ from qprobe.kernels.cuda.builds import builds
 from qprobe.kernels.cuda.manifest import read_manifest
 from tests.emulator.floats import to_bits
 from tests.emulator.launch import run
-from tests.gpu.primitives import GOLDEN, MATRIX_BYTES, MATRIX_ROWS, SOURCES, as_vector, read_golden
+from tests.gpu.primitives import (
+    GOLDEN,
+    MATRIX_BYTES,
+    MATRIX_ROWS,
+    OF_MATRICES,
+    SOURCES,
+    as_vector,
+    read_golden,
+)
 
 BUILDS = {
     build.variant: (source, build) for source in SOURCES for build in builds(read_manifest(source))
@@ -31,7 +39,10 @@ WORDS_OUT = {
     "ldmatrix": 13,
     "boxes": 80,
     "bulk": 80,
+    "pair": 160,
     "transposes": 5,
+    "wgmma_f16_64x64x16": 32,
+    "wgmma_bf16_64x64x16": 32,
     "wgmma_f16_64x128x16": 64,
     "wgmma_bf16_64x128x16": 64,
     "mma_s8_8x8x16": 2,
@@ -64,7 +75,7 @@ def make_operands(name: str, generator: np.random.Generator) -> np.ndarray:
         if name in ("mma_s8_8x8x16", "mma_s4_8x8x32"):
             operands, sums = operands[:, :2], sums[:, :2]
         return np.concatenate([operands, sums], axis=1).reshape(-1)
-    if name in ("boxes", "bulk"):
+    if name in OF_MATRICES:
         return generator.integers(0, 2**32, MATRIX_ROWS * MATRIX_BYTES // 4, dtype=np.uint32)
     words = generator.integers(0, 2**32, (32, 8), dtype=np.uint32)
     if name == "arithmetic":
@@ -105,7 +116,7 @@ def answer(name: str, x: np.ndarray, capability: str = "") -> np.ndarray:
     source, build = BUILDS[name]
     y = np.zeros(build.threads * WORDS_OUT.get(name, 4), np.uint32)
     arguments = {"x": x, "y": y, **as_vector(name, x, y).counts}
-    run(source, name, None, arguments, (1, 1, 1), capability=capability)
+    run(source, name, None, arguments, (build.cluster, 1, 1), capability=capability)
     return y
 
 

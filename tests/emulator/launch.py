@@ -113,7 +113,8 @@ def run(
     counts = {name: value for name, value in arguments.items() if isinstance(value, int)}
     if grid is None:
         named = {name: counts.get(name, 1) for name in ("m", "n", "split")}
-        grid = count_blocks(build.tile, manifest.grid, **named, at_once=at_once)
+        more = {"at_once": at_once, "cluster": build.cluster}
+        grid = count_blocks(build.tile, manifest.grid, **named, **more)
     call = load_kernel(kernel, build, capability or default_capability(build))
     memory = {
         name: Memory(name, value)
@@ -134,6 +135,7 @@ def run(
         call,
         (ctypes.c_uint * 3)(*grid),
         (ctypes.c_uint * 3)(build.threads, 1, 1),
+        ctypes.c_uint(build.cluster),
         ctypes.c_size_t(build.shared_bytes),
         schedule.encode(),
         ctypes.c_uint(seed),

@@ -76,6 +76,17 @@ bool is_shared(const void* address, size_t bytes) {
   return false;
 }
 
+void* find_in(Block& other, const void* address) {
+  const auto* byte = static_cast<const unsigned char*>(address);
+  if (lies_in(block->dynamic, address, 1)) return other.dynamic.start + (byte - block->dynamic.start);
+  for (const auto& [identity, object] : block->objects) {
+    const auto found = other.objects.find(identity);
+    if (lies_in(object, address, 1) && found != other.objects.end())
+      return found->second.start + (byte - object.start);
+  }
+  return nullptr;
+}
+
 namespace {
 
 void land(const Copy& copy) {

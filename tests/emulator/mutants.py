@@ -53,8 +53,16 @@ def _wgmma(bug: str, old: str, new: str, words: str = "") -> Mutant:
     return Mutant("gemm_s8_wgmma", bug, old, new, "", words)
 
 
-def _tma(bug: str, old: str, new: str, words: str = "", source: str = "") -> Mutant:
+def _tma(
+    bug: str, old: str, new: str, words: str = "", source: str = "gemm_s8_wgmma_tma.cuh"
+) -> Mutant:
     return Mutant("gemm_s8_wgmma_tma", bug, old, new, source, words)
+
+
+def _pair(
+    bug: str, old: str, new: str, words: str = "", source: str = "gemm_s8_wgmma_tma.cuh"
+) -> Mutant:
+    return Mutant("gemm_s8_wgmma_pair", bug, old, new, source, words)
 
 
 def _ring(bug: str, old: str, new: str, words: str = "") -> Mutant:
@@ -119,17 +127,17 @@ MUTANTS = (
     _tma("does not wait until a buffer is free", "    qp_wait_until_emptied(ring, turn);\n", ""),
     _ring("waits until a new buffer is free", "turn.parity ^ 1);", "turn.parity);", "in qp_wait"),
     _ring("the parity stays", "  turn.parity ^= 1;\n", ""),
-    _tma("lets go of the buffer that is read", "    qp_wgmma_wait<1>();\n    if (step > 0 && lane == 0) qp_arrive(before);\n    before = ring.emptied + turn.stage;", "    before = ring.emptied + turn.stage;\n    qp_wgmma_wait<1>();\n    if (step + 1 < steps && lane == 0) qp_arrive(before);"),
+    _tma("lets go of the buffer that is read", "    qp_wgmma_wait<1>();\n    if (step > 0) qp_let_go(before);\n    before = ring.emptied + turn.stage;", "    before = ring.emptied + turn.stage;\n    qp_wgmma_wait<1>();\n    if (step + 1 < steps) qp_let_go(before);"),
     _tma("waits for one product too few", "qp_wgmma_wait<1>", "qp_wgmma_wait<2>"),
-    _tma("keeps the last buffer", "  if (lane == 0) qp_arrive(before);\n", "", "in qp_wait"),
-    _tma("lets go with every lane", "  if (lane == 0) qp_arrive(before);\n", "  qp_arrive(before);\n"),
+    _tma("keeps the last buffer", "  qp_let_go(before);\n", "", "in qp_wait"),
+    _ring("lets go with every lane", "if (lane == 0) qp_arrive(emptied);", "qp_arrive(emptied);"),
     _tma("announces too few bytes", "qp_arrive_and_expect(filled, kStageBytes)", "qp_arrive_and_expect(filled, kStageBytes - 128)", "in qp_wait"),
     _tma("announces nothing", "qp_arrive_and_expect(filled, kStageBytes)", "qp_arrive(filled)", "in qp_wait"),
     _ring("no fence of new barriers", "    qp_fence_barriers();\n", "", "without qp_fence_barriers"),
-    _ring("no barrier behind new barriers", "  qp_sync();\n", "", "that nobody has made"),
-    _ring("a buffer is free when one warp has read it", "qp_make_barrier(emptied + stage, readers)", "qp_make_barrier(emptied + stage, 1)"),
-    _tma("every lane copies", "  if (threadIdx.x > kWarps * 32) return;", ""),
-    _tma("copies weights over x", "qp_copy_box(stage + QP_TILE_M * QP_TILE_K, packed_map", "qp_copy_box(stage, packed_map"),
+    _ring("no barrier behind new barriers", "  else qp_sync();\n", "", "that nobody has made"),
+    _ring("a buffer is free when one warp has read it", "qp_make_barrier(emptied + stage, readers * QP_CLUSTER)", "qp_make_barrier(emptied + stage, 1)"),
+    _tma("every lane copies", "threadIdx.x > kWarps * 32 ? count : blockIdx.x", "blockIdx.x"),
+    _tma("copies weights over x", "weights = stage + QP_TILE_M * QP_TILE_K", "weights = stage"),
     _tma("copies the rows of another tile", "step * QP_TILE_K, tile.m, filled", "step * QP_TILE_K, tile.n, filled"),
     _tma("copies the same part of K", "x_map, step * QP_TILE_K", "x_map, step % 2 * QP_TILE_K"),
     _tma("no fence of the registers", "    qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
@@ -141,6 +149,16 @@ MUTANTS = (
     _tma("sends what the other has", "is_odd ? low : high, 1", "is_odd ? high : low, 1"),
     _tma("takes neighbours for one another", "neighbours[i] = is_odd ? other : low;", "neighbours[i] = is_odd ? low : other;"),
     _tma("writes rows beyond M", "if (is_inside[half] && column < n)", "if (column < n)", "behind y"),
+    _pair("lets go of its own stage alone", "if (lane < QP_CLUSTER) qp_arrive_at(emptied, lane);", "if (lane == 0) qp_arrive_at(emptied, blockIdx.x % 2);", "in qp_wait", "ring.cuh"),
+    _pair("waits for half of the readers", "readers * QP_CLUSTER", "readers", source="ring.cuh"),
+    _pair("does not wait for barriers of the other", "  if constexpr (kIsCluster) qp_sync_cluster();\n  else ", "  ", "does not have yet", "ring.cuh"),
+    _pair("does not see what the other did", "qp_wait<kIsCluster>", "qp_wait<false>", "does not see", "ring.cuh"),
+    _pair("ends while the other goes on", "    qp_sync_cluster();\n", "", "that has ended"),
+    _pair("keeps its half of the weights", "qp_copy_box_to_both(", "qp_copy_box(", "in qp_wait"),
+    _pair("copies the same half of the weights", "tile.n + half, filled", "tile.n, filled"),
+    _pair("copies half of the weights over the other", "weights + half * QP_TILE_K", "weights"),
+    _pair("both compute one tile", "static_cast<int>(blockIdx.x % QP_CLUSTER) * QP_TILE_M", "0"),
+    _pair("leaves a tile out where rows are odd", "(m + kTogether - 1) / kTogether", "m / kTogether"),
     _rate("does not wait for the last products", "  qp_wgmma_finish(sums);\n", "", "before a wgmma"),
     _rate("no fence of the registers", "    qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
     _rate("no fence of what was stored", "  qp_fence_async_proxy();\n", "", "without qp_fence_async_proxy"),

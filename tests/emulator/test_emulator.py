@@ -48,7 +48,9 @@ qp_sync();
 """
 
 WRONG = {
-    "a barrier that some do not reach": ("if (thread < 40) qp_sync();", "nobody can go on: 40 threads wait in qp_sync, 0 in"),
+    "a barrier that some do not reach": ("if (thread < 40) qp_sync();", "nobody can go on: 40 threads wait in qp_sync, 0 in qp_sync_first"),
+    "a barrier of others": ("qp_sync_first<32>();", "that is not among the first"),
+    "a barrier of the first that one does not reach": ("if (thread < 31) qp_sync_first<32>();", "0 threads wait in qp_sync, 31 in qp_sync_first"),
     "an exit before a barrier": ("if (thread == 3) return; qp_sync();", "and 1 have ended"),
     "a warp that divides": ("if (lane < 7) qp_shuffle_xor(1, 1); else qp_sync_warp();", "its warp is divided: it came to"),
     "a warp operation that some do not reach": ("if (lane) qp_sync_warp();", "62 in an operation of their warp (qp_sync_warp)"),

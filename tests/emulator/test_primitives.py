@@ -15,10 +15,11 @@ GOLDEN = read_golden()
 WITHIN_OTHERS = {
     # What qp_act is made of is asked by its own name.
     *("qp_act_to_float", "qp_act_from_float", "qp_act2_from_floats", "qp_act2_mul"),
-    *("qp_mma_act_16x8x16", "qp_wgmma_act_64x128x16"),
+    *("qp_mma_act_16x8x16", "qp_wgmma_act"),
     "qp_shared_address",  # an operand of ldmatrix, of copies and of wgmma
     "qp_wgmma_wait",  # by qp_wgmma_finish
     "qp_is_over",  # by qp_wait
+    "qp_sync_first",  # by qp_is_last_block
     *("qp_give_registers", "qp_take_registers"),  # what is computed with them does not change
 }
 """Primitives that have no result of their own, or none but another's."""
@@ -70,15 +71,26 @@ def test_products_are_those_of_matrices(name):
 def test_boxes_are_swizzled_rows_with_zeros_beyond_the_matrix():
     """By the pattern of 128 bytes that CUDA's guide prescribes, written once more, in other words."""
     x = GOLDEN["boxes"].x.view(np.uint8).reshape(MATRIX_ROWS, MATRIX_BYTES)
+    _check_boxes(x, GOLDEN["boxes"].y.view(np.uint8).reshape(2, 40, 8, 16))
+
+
+def test_boxes_for_both_blocks_are_in_both():
+    x = GOLDEN["pair"].x.view(np.uint8).reshape(MATRIX_ROWS, MATRIX_BYTES)
+    for boxes in GOLDEN["pair"].y.view(np.uint8).reshape(2, 2, 40, 8, 16):
+        _check_boxes(x, boxes)
+
+
+def _check_boxes(x, boxes):
     padded = np.pad(x, ((0, 64), (0, 256)))
-    boxes = GOLDEN["boxes"].y.view(np.uint8).reshape(2, 40, 8, 16)
     for box, (row, byte) in zip(boxes, ((8, 128), (0, 16)), strict=True):
         chunks = padded[row : row + 40, byte : byte + 128].reshape(40, 8, 16)
         for i in range(40):
             assert np.array_equal(box[i], chunks[i, np.arange(8) ^ i % 8])
 
 
-@pytest.mark.parametrize("name", ["wgmma_f16_64x128x16", "wgmma_f16_64x256x16"])
+@pytest.mark.parametrize(
+    "name", ["wgmma_f16_64x64x16", "wgmma_f16_64x128x16", "wgmma_f16_64x256x16"]
+)
 def test_products_of_warpgroups_are_those_of_matrices(name):
     """Whether a is in shared memory or in registers, by the layout of the PTX ISA."""
     columns = int(name.split("x")[1])

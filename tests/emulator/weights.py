@@ -12,8 +12,8 @@ from torch import Tensor
 
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels._kernel import LayerSpec
+from qprobe.kernels.cuda._heuristics import count_tiles
 from qprobe.kernels.cuda.builds import Build, builds
-from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.manifest import find_kernels, read_manifest
 from qprobe.kernels.cuda.packing import mma_w4, mma_w8
 from qprobe.quantize.scheme import dequantize_weight, quantize_weight
@@ -116,10 +116,11 @@ def multiply(
     m, k = x.shape
     activation = case.build.activation
     y = to_bits(np.full((m, n), np.nan), activation)
-    gx, gy, _ = count_blocks(case.build.tile, read_manifest(case.path).grid, m, n, split)
-    size = gx * gy * split * case.build.tile.m * case.build.tile.n if split > 1 else 0
+    tile = case.build.tile
+    tiles = count_tiles(tile, m, n)
+    size = tiles * split * tile.m * tile.n if split > 1 else 0
     scratch = np.full(size, GARBAGE, np.int32) if size else None
-    counters = np.zeros(gx * gy, np.uint32) if size else None
+    counters = np.zeros(tiles, np.uint32) if size else None
     arguments = pack(case, n, k) | {
         "x": x_address or to_bits(x, activation),
         "bias": None if bias is None else to_bits(bias, activation),
@@ -135,8 +136,7 @@ def multiply(
     if "split" not in manifest.arguments:
         for name in ("scratch", "counters", "split"):
             del arguments[name]
-    grid = None if "tile" in manifest.grid else (gx, gy, split)
-    run(case.path, case.build.variant, activation, arguments, grid, **how)
+    run(case.path, case.build.variant, activation, arguments, **how)
     if counters is not None and counters.any():
         raise AssertionError("the next launch needs the counters at 0")
     return from_bits(y, activation)

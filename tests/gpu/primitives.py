@@ -25,12 +25,14 @@ from qprobe.kernels.sources import find_sources
 
 SOURCES = tuple(
     Path(__file__).with_name(f"{name}.cu")
-    for name in ("primitives", "primitives_wgmma", "primitives_boxes")
+    for name in ("primitives", "primitives_wgmma", "primitives_boxes", "primitives_pair")
 )
 """Between them, a build for each primitive."""
 GOLDEN = Path(__file__).parent / "golden" / "primitives.npz"
 MATRIX_ROWS, MATRIX_BYTES = 36, 208
 """Of the matrix that boxes are copied of."""
+OF_MATRICES = ("boxes", "bulk", "pair")
+"""Builds whose x is that."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def read_golden() -> dict[str, Vector]:
 
 def as_vector(name: str, x: np.ndarray, y: np.ndarray) -> Vector:
     """The arrays with what the build is to know of them."""
-    if name in ("boxes", "bulk"):
+    if name in OF_MATRICES:
         return Vector(x, y, {"m": MATRIX_ROWS, "k": MATRIX_BYTES})
     threads = 128 if name.startswith("wgmma") else 32
     # What wgmma reads is in shared memory, no thread's own.
@@ -72,7 +74,10 @@ FEATURES = {
     "mma_e4m3_16x8x32": "qmma_16832_fp8",
     "boxes": "cp_async_bulk",
     "bulk": "cp_async_bulk",
+    "pair": "cp_async_bulk",
     "transposes": "ldmatrix",  # as old as it
+    "wgmma_f16_64x64x16": "wgmma",
+    "wgmma_bf16_64x64x16": "wgmma",
     "wgmma_f16_64x128x16": "wgmma",
     "wgmma_bf16_64x128x16": "wgmma",
     "wgmma_s8_64x128x32": "wgmma",

@@ -16,6 +16,8 @@
 //: wgmma_bf16_64x256x16 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 2 }, shared_bytes = 40960 }
 //: wgmma_f16_64x128x16 = { defines = { QP_COLUMNS = 128, QP_NUMBERS = 1 }, shared_bytes = 24576 }
 //: wgmma_bf16_64x128x16 = { defines = { QP_COLUMNS = 128, QP_NUMBERS = 2 }, shared_bytes = 24576 }
+//: wgmma_f16_64x64x16 = { defines = { QP_COLUMNS = 64, QP_NUMBERS = 1 }, shared_bytes = 16384 }
+//: wgmma_bf16_64x64x16 = { defines = { QP_COLUMNS = 64, QP_NUMBERS = 2 }, shared_bytes = 16384 }
 //: wgmma_e4m3_64x256x32 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 3 }, shared_bytes = 40960 }
 
 #include "prims.cuh"
@@ -42,12 +44,16 @@ primitives_wgmma(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n
   for (int i = 0; i < QP_COLUMNS / 2; i++) d[i] = static_cast<number>(i);
   qp_wgmma_fence();
   const uint64_t a = qp_wgmma_descriptor(shared + 32), b = qp_wgmma_descriptor(shared + 64 * 128 + 32);
-#if QP_COLUMNS == 128 && QP_NUMBERS > 0
+#if QP_COLUMNS < 256 && QP_NUMBERS > 0
   // Of a in registers: rows of 8 words, whose first and second half are 8 elements along k.
   const uint32_t* row = x + (threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4) * 8 + threadIdx.x % 4;
   const uint32_t own[4] = {row[0], row[8 * 8], row[4], row[8 * 8 + 4]};
 #endif
-#if QP_COLUMNS == 128 && QP_NUMBERS == 1
+#if QP_COLUMNS == 64 && QP_NUMBERS == 1
+  qp_wgmma_f16_64x64x16(d, own, b);
+#elif QP_COLUMNS == 64 && QP_NUMBERS == 2
+  qp_wgmma_bf16_64x64x16(d, own, b);
+#elif QP_COLUMNS == 128 && QP_NUMBERS == 1
   qp_wgmma_f16_64x128x16(d, own, b);
 #elif QP_COLUMNS == 128 && QP_NUMBERS == 2
   qp_wgmma_bf16_64x128x16(d, own, b);

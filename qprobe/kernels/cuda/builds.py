@@ -28,6 +28,8 @@ class Build:
     threads: int
     blocks: int
     """On a multiprocessor at a time."""
+    cluster: int
+    """Blocks that share the tiles of N which they compute."""
     shared_bytes: int
     defines: dict[str, int]
     sass: MachineCode | dict[str, MachineCode]
@@ -45,6 +47,7 @@ class Build:
             "QP_TILE_K": self.tile.k,
             "QP_THREADS": self.threads,
             "QP_BLOCKS": self.blocks,
+            "QP_CLUSTER": self.cluster,
             "QP_SHARED_BYTES": self.shared_bytes,
         }
         if self.activation is not None:
@@ -52,9 +55,12 @@ class Build:
         return tuple(f"-D{name}={value}" for name, value in sorted((own | self.defines).items()))
 
     def boxes(self, tensor_map: str, counts: Mapping[str, int], item_bytes: int) -> Boxes:
-        """What the argument of that name tells of a matrix: its size, and a tile of it as a box."""
+        """What the argument of that name tells of a matrix: its size, and a tile of it as a box.
+
+        Of the weights each block of a cluster copies its part, to all.
+        """
         axis = ARGUMENTS[tensor_map].axis
-        height = self.tile.m if axis == "m" else self.tile.n
+        height = self.tile.m if axis == "m" else self.tile.n // self.cluster
         return Boxes(counts[axis], counts["k"] * item_bytes, height, self.tile.k * item_bytes)
 
     def machine_code(self, target: str) -> MachineCode:
@@ -74,6 +80,7 @@ def builds(manifest: Manifest) -> tuple[Build, ...]:
             tile=_first(variant.tile, manifest.tile),
             threads=_first(variant.threads, manifest.threads),
             blocks=_first(variant.blocks, manifest.blocks),
+            cluster=_first(variant.cluster, manifest.cluster),
             shared_bytes=_first(variant.shared_bytes, manifest.shared_bytes),
             defines=dict(variant.defines),
             sass=_first(variant.sass, manifest.sass),

@@ -13,15 +13,23 @@ LIMITS = (INT32_MAX, 65535, 65535)
 
 
 def count_blocks(
-    tile: Tile, axes: Sequence[Axis], m: int = 1, n: int = 1, split: int = 1, at_once: int = 1
+    tile: Tile,
+    axes: Sequence[Axis],
+    m: int = 1,
+    n: int = 1,
+    split: int = 1,
+    at_once: int = 1,
+    cluster: int = 1,
 ) -> tuple[int, int, int]:
     """Blocks along x, y and z for M rows, N output features and K in `split` parts.
 
     `at_once` is how many the card holds: those that take one tile after another are no more than that.
-    Raises InputError where there would be none, or more than a launch can have.
+    Of a `cluster` there are always as many as it has. Raises InputError where there would be none, or
+    more than a launch can have.
     """
     tiles_m, tiles_n = -(-m // tile.m), -(-n // tile.n)
-    counts = {"m": tiles_m, "n": tiles_n, "split": split, "tile": min(tiles_m * tiles_n, at_once)}
+    clusters = min(-(-tiles_m // cluster) * tiles_n * split, max(1, at_once // cluster))
+    counts = {"m": tiles_m, "n": tiles_n, "split": split, "tile": clusters * cluster}
     blocks = [counts[axis] for axis in axes] + [1] * (3 - len(axes))
     for axis, count, limit in zip((*axes, "", ""), blocks, LIMITS, strict=False):
         if not 1 <= count <= limit:

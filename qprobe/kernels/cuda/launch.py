@@ -69,7 +69,9 @@ class Call:
         self._address = ctypes.addressof(self._table)
         sizes = {axis: counts[axis] for axis in ("m", "n", "split") if axis in counts}
         at_once = build.blocks * driver.find_card(index).sm_count
-        self._blocks = count_blocks(build.tile, manifest.grid, **sizes, at_once=at_once)
+        self._blocks = count_blocks(
+            build.tile, manifest.grid, **sizes, at_once=at_once, cluster=build.cluster
+        )
         self._launch = driver.current().load(source, build_name, index)
 
     def run(self, *tensors: Tensor) -> None:

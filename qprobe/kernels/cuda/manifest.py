@@ -27,6 +27,7 @@ Integer = Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)]
 Shared = Annotated[int, Field(ge=0, le=max(arch.SHARED_BYTES.values()), strict=True)]
 Threads = Annotated[int, Field(ge=32, le=arch.THREADS_PER_BLOCK, multiple_of=32, strict=True)]
 Blocks = Annotated[int, Field(ge=1, le=arch.BLOCKS_PER_SM, strict=True)]
+Cluster = Annotated[int, Field(ge=1, le=2, strict=True)]
 Registers = Annotated[int, Field(ge=16, le=arch.REGISTERS_PER_THREAD, strict=True)]
 
 
@@ -71,6 +72,7 @@ class Variant(Document):
     tile: Tile | None = None
     threads: Threads | None = None
     blocks: Blocks | None = None
+    cluster: Cluster | None = None
     shared_bytes: Shared | None = None
     sass: Sass | None = None
 
@@ -100,6 +102,8 @@ class Manifest(Document):
     threads: Threads
     blocks: Blocks = 1
     """How many of them a multiprocessor is to hold at a time: what `__launch_bounds__` keeps registers free for."""
+    cluster: Cluster = 1
+    """Neighbouring blocks that reach each other's shared memory, and compute tiles one below the other."""
     shared_bytes: Shared = 0
     """Dynamic shared memory."""
     arguments: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -116,6 +120,10 @@ class Manifest(Document):
         _refuse_twice("axis of the grid", self.grid)
         if "tile" in self.grid and len(self.grid) > 1:
             raise ValueError('grid = ["tile"] counts whole tiles: no other axis stands beside it')
+        if self.grid != ("tile",) and any((part.cluster or 1) > 1 for _, part in listed):
+            raise ValueError(
+                'blocks of a cluster take one tile after another: they want grid = ["tile"]'
+            )
         for who, part in listed:
             _refuse("scheme", part.schemes or (), SCHEMES)
             for target in part.architectures or ():

@@ -72,7 +72,7 @@ def encode(boxes: Boxes, address: int) -> ctypes.Array[ctypes.c_char]:
         raise UnavailableError(
             f"the driver encodes no tensor map (error {status}) of {boxes.rows} rows of {boxes.row_bytes} bytes "
             f"at {address:#x}, in boxes of {boxes.box_rows} × {boxes.box_bytes}",
-            "update the driver; until then a plan without cuda.gemm_s8_wgmma_tma avoids it",
+            "update the driver; until then a plan without the kernels that take such maps avoids it",
         )
     return made
 

@@ -68,6 +68,7 @@ class EmulatedDriver:
                 call,
                 (ctypes.c_uint * 3)(*blocks),
                 (ctypes.c_uint * 3)(build.threads, 1, 1),
+                ctypes.c_uint(build.cluster),
                 ctypes.c_size_t(build.shared_bytes),
                 self.schedule.encode(),
                 ctypes.c_uint(0),

@@ -92,6 +92,19 @@ def test_blocks_that_take_tiles_in_turn_are_no_more_than_there_are_tiles_or_room
     assert most_along(tile, ("tile",), "m") == most_along(tile, ("tile",), "n") == 2**31 - 1
 
 
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 400))
+def test_clusters_are_whole_and_cover_the_tiles_that_they_share(m, n, at_once):
+    tile = Tile(m=128, n=256)
+    blocks, *_ = count_blocks(tile, ("tile",), m, n, at_once=at_once, cluster=2)
+    shared = -(-m // 256) * -(-n // 256)
+    assert blocks % 2 == 0
+    assert blocks // 2 == min(shared, max(1, at_once // 2))
+
+
+def test_blocks_that_take_tiles_in_turn_take_their_parts_of_k():
+    assert count_blocks(Tile(m=128, n=256), ("tile",), 100, 500, split=4, at_once=132) == (8, 1, 1)
+
+
 @pytest.mark.parametrize(("m", "n"), [(0, 1), (1, 0), (65536, 1), (1, 2**31)])
 def test_launches_that_cannot_be_are_refused(m, n):
     with pytest.raises(InputError, match="a launch has 1 to"):

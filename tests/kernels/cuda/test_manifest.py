@@ -87,6 +87,8 @@ WRONG = {
     "a macro of somebody else": ("QP_GROUP = 128", "NDEBUG = 1", "variants.g128.defines.NDEBUG"),
     "a variant beyond the kernel": ('["W4A16_G64"]', '["NF4"]', "'NF4' is no member of the kernel's schemes, in variant 'g64'"),
     "more blocks than a multiprocessor holds": ("threads = 128", "threads = 128\n//: blocks = 33", "line 12: `blocks`"),
+    "a cluster that takes no tiles": ("threads = 128", "threads = 128\n//: cluster = 2", 'they want grid = ["tile"]'),
+    "a cluster that no card has": ("threads = 128", 'threads = 128\n//: grid = ["tile"]\n//: cluster = 3', "`cluster`: Input should be less than or equal to 2"),
     "tiles beside another axis": ("threads = 128", 'threads = 128\n//: grid = ["tile", "m"]', "no other axis stands beside it"),
     "a box of too many rows": ('n = 64, k = 64 }\n//: threads = 128\n//: arguments = ["x", "packed"',
         'n = 257, k = 64 }\n//: threads = 128\n//: arguments = ["x", "packed_map"', "the kernel is no box of a tensor map"),
@@ -107,7 +109,7 @@ def test_a_kernel_is_read_as_it_describes_itself():
     found = {build.name: build for build in builds(manifest)}
     assert list(found) == ["g128, float16", "g128, bfloat16", "g64, float16"]
     assert found["g128, bfloat16"].macros() == (
-        "-DQP_ACT=1", "-DQP_BLOCKS=1", "-DQP_GROUP=128", "-DQP_SHARED_BYTES=0", "-DQP_THREADS=128",
+        "-DQP_ACT=1", "-DQP_BLOCKS=1", "-DQP_CLUSTER=1", "-DQP_GROUP=128", "-DQP_SHARED_BYTES=0", "-DQP_THREADS=128",
         "-DQP_TILE_K=64", "-DQP_TILE_M=16", "-DQP_TILE_N=64",
     )  # fmt: skip
     small = found["g64, float16"]

@@ -1,0 +1,142 @@
+// y = x · Wᵀ of int8 codes by wgmma, fed by the copy engine: 9.0 alone.
+//
+// One warp does nothing but start copies: for each stage one of x and one of the weights, as soon as all have read what
+// was there. The others multiply, 64 rows a warpgroup. A block takes one tile after another, so that stages are filled
+// for the next while results of this one are written.
+//
+// For every 1024 clocks that its products take, a block of 128 × 256 reads 48 KiB: on 132 multiprocessors that is as much as
+// L2 gives. The two blocks of a cluster compute tiles of the same columns, one below the other, and each copies half of the
+// weights to both: 32 KiB.
+
+#pragma once
+
+#include "gemm_s8.cuh"
+#include "ring.cuh"
+
+constexpr int kGroups = QP_TILE_M / 64, kWarps = kGroups * 4;
+constexpr int kStageBytes = (QP_TILE_M + QP_TILE_N) * QP_TILE_K;
+constexpr int kSums = QP_TILE_N / 2;
+constexpr int kColumns = 4;
+
+static_assert(QP_THREADS == (kWarps + 1) * 32, "a warpgroup computes 64 rows, and one warp more copies");
+static_assert(QP_TILE_K == 128, "rows of 128 bytes are what the descriptor says");
+static_assert(QP_SHARED_BYTES == QP_STAGES * kStageBytes, "shared memory holds the stages and no more");
+
+// Copies a tile of x and one of the weights to each stage, `steps` times; of a cluster each block its half of the weights,
+// to both.
+QP_DEVICE void qp_copy_rows(const qp_tensor_map& x_map, const qp_tensor_map& packed_map, const qp_ring& ring, qp_turn& turn,
+                         qp_tile tile, int steps) {
+  for (int step = 0; step < steps; step++) {
+    qp_wait_until_emptied(ring, turn);
+    unsigned char* stage = ring.memory + turn.stage * kStageBytes;
+    uint64_t* filled = ring.filled + turn.stage;
+    qp_arrive_and_expect(filled, kStageBytes);
+    qp_copy_box(stage, x_map, step * QP_TILE_K, tile.m, filled);
+    unsigned char* weights = stage + QP_TILE_M * QP_TILE_K;
+    if constexpr (kIsCluster) {
+      const int half = (blockIdx.x % QP_CLUSTER) * (QP_TILE_N / QP_CLUSTER);
+      qp_copy_box_to_both(weights + half * QP_TILE_K, packed_map, step * QP_TILE_K, tile.n + half, filled);
+    } else {
+      qp_copy_box(weights, packed_map, step * QP_TILE_K, tile.n, filled);
+    }
+    qp_advance(turn);
+  }
+}
+
+QP_DEVICE void qp_multiply(int (&sums)[kSums], const unsigned char* x, const unsigned char* w) {
+#pragma unroll
+  for (int at = 0; at < QP_TILE_K; at += 32) {
+    const uint64_t a = qp_wgmma_descriptor(x + at), b = qp_wgmma_descriptor(w + at);
+#if QP_TILE_N == 256
+    qp_wgmma_s8_64x256x32(sums, a, b);
+#else
+    qp_wgmma_s8_64x128x32(sums, a, b);
+#endif
+  }
+}
+
+// The sums of a tile over `steps` stages, each of which the warp lets go of.
+QP_DEVICE void qp_add_up(int (&sums)[kSums], const qp_ring& ring, qp_turn& turn, int steps) {
+  const int group = threadIdx.x / 128;
+#pragma unroll
+  for (int i = 0; i < kSums; i++) sums[i] = 0;
+  uint64_t* before = ring.emptied;
+  for (int step = 0; step < steps; step++) {
+    qp_wait_until_filled(ring, turn);
+    const unsigned char* stage = ring.memory + turn.stage * kStageBytes;
+    qp_wgmma_fence();
+    qp_multiply(sums, stage + group * 64 * QP_TILE_K, stage + QP_TILE_M * QP_TILE_K);
+    qp_wgmma_commit();
+    // While this product goes on, the one before it is through with its stage.
+    qp_wgmma_wait<1>();
+    if (step > 0) qp_let_go(before);
+    before = ring.emptied + turn.stage;
+    qp_advance(turn);
+  }
+  qp_wgmma_finish(sums);
+  qp_let_go(before);
+}
+
+// Writes the thread's part of a tile of y. Of 16 columns two neighbouring lanes hold two of each 8, and exchange them for
+// four of one: what a quad writes at once is then whole sectors of memory.
+QP_DEVICE void qp_write_tile(const int (&sums)[kSums], const float* x_scale, const float* scales, const qp_act* bias, qp_act* y,
+                      qp_tile tile, int m, int n) {
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const bool is_odd = lane & 1;
+  const int row = tile.m + warp * 16 + (lane >> 2), from_column = tile.n + (lane & 1) * 8 + (lane & 2) * 2;
+  const bool is_inside[2] = {row < m, row + 8 < m};
+  const float scale[2] = {is_inside[0] ? x_scale[row] : 0.0f, is_inside[1] ? x_scale[row + 8] : 0.0f};
+#pragma unroll
+  for (int part = 0; part < QP_TILE_N / 16; part++) {
+    const int column = from_column + part * 16;
+    const qp_columns<kColumns> columns = qp_load_columns<kColumns>(scales, bias, column, n);
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      int neighbours[kColumns];
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        const int low = sums[part * 8 + half * 2 + i], high = sums[part * 8 + 4 + half * 2 + i];
+        const int other = qp_shuffle_xor(is_odd ? low : high, 1);
+        neighbours[i] = is_odd ? other : low;
+        neighbours[2 + i] = is_odd ? high : other;
+      }
+      if (is_inside[half] && column < n) qp_store_row(columns, y, row + half * 8, n, scale[half], neighbours);
+    }
+  }
+}
+
+// The tile of this block. The blocks of a cluster take tiles one below the other, of which the second may not be there;
+// `tiles_m` counts the first ones.
+QP_DEVICE qp_tile qp_find_own_tile(int id, int tiles_n, int tiles_m) {
+  qp_tile tile = qp_find_tile(id / QP_CLUSTER, tiles_n, tiles_m);
+  if constexpr (kIsCluster) tile.m = tile.m * QP_CLUSTER + static_cast<int>(blockIdx.x % QP_CLUSTER) * QP_TILE_M;
+  return tile;
+}
+
+QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& packed_map, const float* x_scale,
+                              const float* scales, const qp_act* bias, qp_act* y, int m, int n, int k) {
+  QP_SHARED_DYNAMIC(shared);
+  const qp_ring ring = qp_make_ring(shared, kWarps);
+  constexpr int kTogether = QP_TILE_M * QP_CLUSTER;
+  const int tiles_n = (n + QP_TILE_N - 1) / QP_TILE_N, tiles_m = (m + kTogether - 1) / kTogether;
+  const int count = tiles_n * tiles_m * QP_CLUSTER, steps = (k + QP_TILE_K - 1) / QP_TILE_K;
+  const bool copies = threadIdx.x >= kWarps * 32;
+  // One thread starts the copies of all.
+  const int first = threadIdx.x > kWarps * 32 ? count : blockIdx.x;
+  qp_turn turn = {0, 0};
+  int sums[kSums];
+  for (int id = first; id < count; id += gridDim.x) {
+    const qp_tile tile = qp_find_own_tile(id, tiles_n, tiles_m);
+    if (copies) {
+      qp_copy_rows(x_map, packed_map, ring, turn, tile, steps);
+    } else {
+      qp_add_up(sums, ring, turn, steps);
+      qp_write_tile(sums, x_scale, scales, bias, y, tile, m, n);
+    }
+  }
+  // The shared memory of a block that has ended is no longer there for the other.
+  if constexpr (kIsCluster) {
+    qp_sync_warp();
+    qp_sync_cluster();
+  }
+}
