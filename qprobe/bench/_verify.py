@@ -11,7 +11,10 @@ from qprobe.layers._linear import PlannedLinear
 
 CHECKED_ROWS = 64
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
-"""Relative error ‖y−ŷ‖/‖y‖ that rounding alone explains, by the least precise type involved."""
+"""Relative error ‖y−ŷ‖/‖y‖ that rounding alone explains, by the least precise type involved.
+
+A kernel whose hardware is known to add up less precisely says so: `Kernel.sum_error`.
+"""
 
 
 def check_layer(candidate: Candidate, layer: nn.Linear, x: Tensor, y: Tensor) -> str:
@@ -32,7 +35,8 @@ def check_layer(candidate: Candidate, layer: nn.Linear, x: Tensor, y: Tensor) ->
     if layer.bias is not None:
         exact += layer.bias.double()
     error = relative_error(exact, y[rows])
-    limit = max(TOLERANCE.get(t, 0.0) for t in (candidate.dtype, layer.weight.dtype))
+    types = (candidate.dtype, layer.weight.dtype)
+    limit = max(*(TOLERANCE.get(t, 0.0) for t in types), candidate.kernel.sum_error)
     if error <= limit:
         return ""
     return (

@@ -67,6 +67,8 @@ class Kernel:
     run: Run
     max_rows: int | None = None
     """The largest M that it is meant for, right as it is beyond; None: any."""
+    sum_error: float = 0.0
+    """‖y−ŷ‖/‖y‖ that its hardware explains, where that adds products up with fewer bits than float32 has."""
     warm_up: Callable[[LayerSpec], object] = lambda _: None
     """Has ready what the first call would otherwise wait for, such as a compiler; it may be in a CUDA graph,
     where nothing can be loaded."""

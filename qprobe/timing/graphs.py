@@ -14,7 +14,7 @@ WARM_UP = 2
 
 
 def capture(calls: Sequence[Callable[[], object]], pool: Any = None) -> Callable[[], None]:
-    """All calls in a row as one CUDA graph on the current GPU; what comes back replays it.
+    """All calls in a row as one CUDA graph on the current GPU; what comes back replays it, and keeps the calls.
 
     Graphs that are given one `pool` share their memory: none may keep what it computes. Raises
     RuntimeError where a call does what a graph cannot.
@@ -34,7 +34,11 @@ def capture(calls: Sequence[Callable[[], object]], pool: Any = None) -> Callable
         finally:
             graph.capture_end()
     torch.cuda.current_stream().wait_stream(side)
-    replay: Callable[[], None] = graph.replay
+
+    def replay(_kept: object = tuple(calls)) -> None:
+        # The graph reads what the calls do, and does not hold it.
+        graph.replay()
+
     return replay
 
 

@@ -47,6 +47,7 @@ PLAN: tuple[tuple[tuple[int, int, int], tuple[str, ...]], ...] = (
     ((1, 4096, 4096), EVERYTHING),
     ((128, 8192, 8192), EVERYTHING),
     ((8192, 8192, 8192), EIGHT_BITS),
+    ((1, 16384, 16384), (*FOUR_BITS, "W8A16")),
     ((4, 8192, 8192), EVERYTHING),
     ((8, 8192, 8192), EVERYTHING),
     ((2, 4096, 4096), FOUR_BITS),

@@ -13,6 +13,8 @@ LAUNCH_LIMIT_S = 5e-6
 FEW_ROWS = 16
 UNITS = {"wgmma": ("peak_wgmma", 0.7), "mma": ("peak_imma", 0.6)}
 """How an int8 product multiplies → the peak that it is held against, and the share asked of it."""
+LARGE = 4096
+"""From so many rows, features and inputs on, an int8 product is held against them."""
 
 
 def list_marks(report: GpuReport) -> Iterator[str]:
@@ -27,8 +29,8 @@ def list_marks(report: GpuReport) -> Iterator[str]:
         if cell.m == 1:
             yield from _copy_marks(report, ours, where)
         yield from _four_bit_marks(cell, ours, where)
-        if min(cell.m, cell.n, cell.k) >= 4096:
-            yield from _int8_marks(report, cell, ours, where)
+        if is_large(cell.m, cell.n, cell.k):
+            yield from _int8_marks(report, cell, where)
     if report.launch is not None:
         over = report.launch.layer_s - report.launch.bare_s
         yield (
@@ -36,6 +38,16 @@ def list_marks(report: GpuReport) -> Iterator[str]:
             f"{'reached' if over <= LAUNCH_LIMIT_S else 'missed'} (≤ {LAUNCH_LIMIT_S * 1e6:.0f} µs) |"
         )
     yield ""
+
+
+def is_large(m: int, n: int, k: int) -> bool:
+    """Whether the int8 products of a shape are held against what the card can do."""
+    return min(m, n, k) >= LARGE
+
+
+def find_unit(label: str) -> str:
+    """How a kernel of ours multiplies, a key of `UNITS`; "" where it is held against no peak."""
+    return next((kind for kind in UNITS if kind in label.split("_")), "")
 
 
 def find_baseline(cell: GpuCell, row: GpuRow) -> GpuRow | None:
@@ -67,21 +79,34 @@ def _four_bit_marks(cell: GpuCell, ours: list[GpuRow], where: str) -> Iterator[s
             yield _not_slower(f"{what}: {row.label} over 16 bits", ratio)
 
 
-def _int8_marks(report: GpuReport, cell: GpuCell, ours: list[GpuRow], where: str) -> Iterator[str]:
-    """Each way to multiply by its own peak; the fastest beside torch's."""
-    int8 = [row for row in ours if row.scheme == "W8A8" and "s8" in row.label]
+def _int8_marks(report: GpuReport, cell: GpuCell, where: str) -> Iterator[str]:
+    """Each way to multiply by its own peak, and the fastest beside torch's: the products alone.
+
+    For comparison, the layers, which quantize x as well.
+    """
+    layers = [row for row in cell.rows if row.scheme == "W8A8" and row.seconds]
+    ours = [row for row in layers if row.kind == "bundled" and "s8" in row.label]
+    alone = [row for row in cell.products if row.kind == "bundled" and row.seconds]
+    if not alone and any(find_unit(row.label) for row in ours):
+        yield f"| int8 at {where}, product alone | – | not measured |"
     operations = 2 * cell.m * cell.n * cell.k
     for kind, (unit, limit) in UNITS.items():
-        own = [row for row in int8 if kind in row.label.split("_")]
+        own = [row for row in alone if find_unit(row.label) == kind]
         if own and unit in report.peaks:
-            row = min(own, key=lambda row: row.median_s)
+            row = _fastest(own)
             share = _share(operations / report.peaks[unit].ops_per_s, row)
-            yield _mark(f"{row.label} at {where}: share of {unit}", share, limit)
-    theirs = [row for row in cell.rows if row.label == "cuda.int_mm" and row.seconds]
-    if int8 and theirs:
-        row, best = (min(rows, key=lambda row: row.median_s) for rows in (int8, theirs))
-        ratio = ratio_of(best.samples, row.samples)
-        yield _mark(f"{row.label} at {where}: speed over torch._int_mm", ratio, 0.9)
+            yield _mark(f"{row.label} at {where}, product alone: share of {unit}", share, limit)
+    theirs = [row for row in cell.products if row.kind == "torch" and row.seconds]
+    if alone and theirs:
+        row = _fastest(alone)
+        ratio = ratio_of(_fastest(theirs).samples, row.samples)
+        yield _mark(f"{row.label} at {where}, product alone: speed over torch._int_mm", ratio, 0.9)
+    theirs = [row for row in layers if row.label == "cuda.int_mm"]
+    if ours and theirs:
+        row = _fastest(ours)
+        ratio = ratio_of(_fastest(theirs).samples, row.samples)
+        what = f"{row.label} at {where}, layer with its quantizer: speed over cuda.int_mm's"
+        yield _line(what, ratio, "nothing was asked")
 
 
 def _share(least_s: float, row: GpuRow) -> Ratio:
@@ -101,6 +126,10 @@ def _not_slower(what: str, ratio: Ratio) -> str:
 
 def _line(what: str, ratio: Ratio, words: str) -> str:
     return f"| {what} | {ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f}) | {words} |"
+
+
+def _fastest(rows: list[GpuRow]) -> GpuRow:
+    return min(rows, key=lambda row: row.median_s)
 
 
 def _best_of_each(rows: Iterable[GpuRow]) -> list[GpuRow]:

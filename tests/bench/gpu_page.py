@@ -74,13 +74,37 @@ def _cells(report: GpuReport) -> Iterator[str]:
                 f"| {share:.0%} | {host} | {error} |"
             )
         yield ""
+        yield from _products(cell)
         yield from _failures(cell)
 
 
+def _products(cell: GpuCell) -> Iterator[str]:
+    """A table of the int8 products alone, beside the layers that they are part of."""
+    timed = [row for row in cell.products if row.seconds]
+    if not timed:
+        return
+    yield "Products alone, of int8 codes that were made before; `torch._int_mm` gives sums without scales."
+    yield ""
+    yield "| product alone | type of y | µs | TOP/s | µs of the layer with its quantizer | error |"
+    yield "|---|---|---:|---:|---:|---:|"
+    layers = {(row.label, row.scheme, row.dtype): row for row in cell.rows if row.seconds}
+    for row in sorted(timed, key=lambda row: row.median_s):
+        rate = 2 * cell.m * cell.n * cell.k / row.median_s
+        layer = layers.get((row.label, row.scheme, row.dtype))
+        whole = "–" if layer is None else f"{layer.median_s * 1e6:.2f}"
+        error = "–" if row.error is None else f"{row.error:.1e}"
+        yield (
+            f"| {row.label} | {row.dtype} | {row.median_s * 1e6:.2f} | {rate / 1e12:.0f} "
+            f"| {whole} | {error} |"
+        )
+    yield ""
+
+
 def _failures(cell: GpuCell) -> Iterator[str]:
-    for row in cell.rows:
-        if row.status == "failed":
-            yield f"- {row.label} {row.scheme} {row.dtype} was not timed: {row.reason}"
+    for rows, what in ((cell.rows, ""), (cell.products, ", product alone,")):
+        for row in rows:
+            if row.status == "failed":
+                yield f"- {row.label} {row.scheme} {row.dtype}{what} was not timed: {row.reason}"
     yield ""
 
 

@@ -17,7 +17,7 @@ Kind = Literal["baseline", "bundled", "torch", "peer"]
 
 
 class GpuRow(Document):
-    """One way to compute the layer, in one cell."""
+    """One way to compute the layer, or its product, in one cell."""
 
     kind: Kind
     label: str
@@ -54,6 +54,8 @@ class GpuCell(Document):
     copies: Positive
     """Of the weight in float32; narrower ones have more, beyond the L2 as well."""
     rows: tuple[GpuRow, ...]
+    products: tuple[GpuRow, ...] = ()
+    """The int8 products alone, timed in the same rounds: of x quantized before, which a layer does itself."""
 
     @property
     def is_measured(self) -> bool:

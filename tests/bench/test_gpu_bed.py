@@ -13,9 +13,10 @@ from qprobe.bench._bed import Gpu
 from qprobe.documents.files import load_document, save_document
 from qprobe.documents.machine import Fingerprint, GpuState
 from qprobe.documents.objective import Objective
-from qprobe.documents.profile import Peak, Profile
+from qprobe.documents.profile import Peak, Profile, Shape
 from qprobe.errors import CrashError
 from qprobe.kernels import gpus, registry
+from qprobe.kernels.activations import quantize_tokens
 from qprobe.kernels.cuda import _products, driver
 from qprobe.kernels.cuda.portfolio import sources_of
 from qprobe.kernels.cuda.probes import PeakProbe
@@ -24,6 +25,8 @@ from qprobe.policy import make_plan
 from qprobe.render.profile import profile_text
 from qprobe.timing import yardstick
 from tests import documents_factory as factory
+from tests.bench import gpu_marks, gpu_products
+from tests.bench.gpu_race import measure_cell
 from tests.kernels.cuda.emulated import EmulatedDriver
 from tests.kernels.torch_cuda.stand_ins import ALL
 from tests.render import samples
@@ -224,3 +227,43 @@ def test_an_unknown_card_is_refused(machine):
 
     with pytest.raises(InputError, match="knows no device cuda:1"):
         _run.empty_profile(machine, "cuda:1")
+
+
+def test_int8_products_are_timed_alone_beside_the_layers(machine, monkeypatch):
+    monkeypatch.setattr(gpu_marks, "LARGE", 17)
+    cell = measure_cell(Shape(m=17, n=32, k=128), Gpu(DEVICE), 0.01, ("W8A8", "W4A16"))
+    assert [row.reason for row in (*cell.rows, *cell.products) if row.status == "failed"] == []
+    layers = {(row.label, row.dtype): row for row in cell.rows}
+    alone = {(row.label, row.dtype): row for row in cell.products}
+    ours = [("cuda.gemm_s8_mma", dtype) for dtype in ("bfloat16", "float16")]
+    assert set(alone) == {*ours, ("torch._int_mm", "int32")}
+    for name in ours:
+        assert len(alone[name].seconds) == len(layers[name].seconds)
+        assert alone[name].error == layers[name].error
+    assert alone["torch._int_mm", "int32"].seconds
+    assert alone["torch._int_mm", "int32"].error is None
+
+
+def test_small_products_are_not_timed_alone(machine):
+    cell = measure_cell(Shape(m=17, n=32, k=128), Gpu(DEVICE), 0.01, ("W8A8",))
+    assert cell.is_measured
+    assert cell.products == ()
+
+
+def test_products_alone_are_verified_before_they_are_timed(machine, monkeypatch):
+    """What gives wrong sums, or drops the scales, has no time."""
+    monkeypatch.setattr(gpu_marks, "LARGE", 17)
+    right = _operators.int_mm
+    monkeypatch.setattr(_operators, "int_mm", lambda x, weight: right(x, weight) + 1)
+    monkeypatch.setattr(gpu_products, "quantize", _quantize_without_scales)
+    cell = measure_cell(Shape(m=17, n=32, k=128), Gpu(DEVICE), 0.01, ("W8A8",))
+    assert len(cell.products) == 3
+    for row in cell.products:
+        assert row.status == "failed"
+        assert row.reason.startswith("wrong numbers: ")
+        assert row.seconds == ()
+
+
+def _quantize_without_scales(x):
+    codes, scale = quantize_tokens(x, "int8")
+    return codes, torch.ones_like(scale)

@@ -16,8 +16,6 @@ from qprobe.quantize.scheme import dequantize_weight, quantize_weight
 
 LIMITS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
 """Of the error, over the size of the terms that are summed."""
-FLOAT8_LIMIT = 2e-3
-"""Tensor cores add products of float8 up with fewer bits than float32 has."""
 KERNELS = tuple(kernel for kernel in kernels_for("cuda") if kernel.id != "reference")
 PAIRS = [(kernel, scheme) for kernel in KERNELS for scheme in sorted(kernel.schemes)]
 IDS = [f"{kernel.id}-{scheme}" for kernel, scheme in PAIRS]
@@ -40,8 +38,7 @@ class Product:
     @property
     def limit(self):
         """What the error may be."""
-        limit = LIMITS[self.spec.activation_dtype]
-        return max(limit, FLOAT8_LIMIT) if self.kernel.input == "float8_e4m3fn" else limit
+        return max(LIMITS[self.spec.activation_dtype], self.kernel.sum_error)
 
     def run(self, packed=None):
         """y by the kernel."""

@@ -145,6 +145,10 @@ def test_compiled_it_is_one_graph(layer, device):
             assert close(layer, x, compiled(x))
 
 
+# Torch says so of its own code where inductor is first imported (torch/utils/mkldnn.py).
+@pytest.mark.filterwarnings(
+    r"ignore:`torch\.jit\.script_method` is:DeprecationWarning:torch\.jit\._script"
+)
 @pytest.mark.parametrize("kernel", ["cuda.gemv_w4a16", "cuda.gemm_s8_mma"])
 def test_compiled_by_inductor_into_cuda_graphs(device, kernel):
     found = get_kernel(kernel)

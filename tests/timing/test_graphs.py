@@ -1,5 +1,7 @@
 """How work is captured: warmed up on another stream, then recorded once, ended whatever happens."""
 
+import gc
+import weakref
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -44,3 +46,20 @@ def test_a_call_that_fails_ends_the_capture(log):
     with pytest.raises(RuntimeError, match="not while"):
         capture([fail])
     assert log[-1] == "end"
+
+
+@pytest.mark.usefixtures("log")
+def test_what_a_graph_reads_is_kept_as_long_as_it():
+    class Weight:
+        def __call__(self):
+            pass
+
+    weight = Weight()
+    gone = weakref.ref(weight)
+    replay = capture([weight])
+    del weight
+    gc.collect()
+    assert gone() is not None
+    del replay
+    gc.collect()
+    assert gone() is None
