@@ -52,8 +52,9 @@ QP_DEVICE qp_columns<kCount> qp_load_columns(const float* scales, const qp_act* 
   return columns;
 }
 
-// Writes the results of a row at those columns; all at once where rows of y are aligned to them.
-template <int kCount>
+// Writes the results of a row at those columns; all at once where rows of y are aligned to them, which kIsAligned says if
+// all columns are there.
+template <bool kIsAligned = false, int kCount>
 QP_DEVICE void qp_store_row(const qp_columns<kCount>& columns, qp_act* y, int64_t row, int n, float x_scale,
                             const int (&sums)[kCount]) {
   float results[kCount];
@@ -61,7 +62,7 @@ QP_DEVICE void qp_store_row(const qp_columns<kCount>& columns, qp_act* y, int64_
   for (int i = 0; i < kCount; i++)
     results[i] = static_cast<float>(sums[i]) * (x_scale * columns.scale[i]) + columns.bias[i];
   qp_act* to = y + row * n + columns.first;
-  if (columns.count == kCount && n % kCount == 0) {
+  if (kIsAligned || (columns.count == kCount && n % kCount == 0)) {
     qp_store_neighbours(to, results);
   } else {
 #pragma unroll

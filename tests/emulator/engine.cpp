@@ -13,8 +13,8 @@ unsigned bank_conflicts;
 
 namespace {
 
-// Each is bad in its own way. In turn: all warps advance together, two blocks at a time. Eager: the first warps are
-// far ahead. Reversed: the last ones are. Random: anything, with lanes out of step.
+// Each is bad in its own way. In turn: all warps advance together, two blocks at a time. Eager: others run only when the first
+// cannot. Reversed: when the last cannot. Random: anything, with lanes out of step.
 constexpr Schedule kSchedules[] = {
     {"in_turn", 2, false, false, false, true, false},
     {"eager", 1, true, false, false, false, true},
@@ -101,45 +101,58 @@ void start_cluster(std::vector<Block>& blocks, size_t first_slot) {
     start(blocks[first_slot + i], launch->started++, first_slot + i, cluster);
 }
 
-// Lets the warps of a block run, in the schedule's order; says whether one could.
-bool run_block(Block& its_block) {
-  bool could = false;
-  for (unsigned w = 0; w < its_block.warps.size() && launch->failure.empty(); w++) {
+// The first warp of a block that can run, in the schedule's order, runs until it waits; says whether there was one.
+bool run_first(Block& its_block) {
+  for (unsigned w = 0; w < its_block.warps.size(); w++) {
     const unsigned warp = schedule->is_reversed ? its_block.warps.size() - 1 - w : w;
-    if (schedule->is_random && launch->random() % 4) {
-      could = could || can_run(its_block, warp);
-      continue;
-    }
-    while (run_warp(its_block, warp)) {
-      could = true;
-      if (!schedule->runs_warps_until_they_wait || !launch->failure.empty()) break;
-    }
+    if (!can_run(its_block, warp)) continue;
+    while (launch->failure.empty() && run_warp(its_block, warp)) {}
+    return true;
+  }
+  return false;
+}
+
+// Lets each warp of a block run, or one in four; says whether one could.
+bool run_each(Block& its_block) {
+  bool could = false;
+  for (unsigned warp = 0; warp < its_block.warps.size() && launch->failure.empty(); warp++) {
+    const bool is_left_out = schedule->is_random && launch->random() % 4;
+    if (is_left_out ? can_run(its_block, warp) : run_warp(its_block, warp)) could = true;
   }
   return could;
+}
+
+// Lets the blocks of a cluster run; says whether one could.
+bool run_cluster(Block* blocks) {
+  bool could = false;
+  for (unsigned i = 0; i < launch->cluster && launch->failure.empty(); i++) {
+    if (!blocks[i].alive) continue;
+    if (!schedule->runs_first_warps_first) could = run_each(blocks[i]) || could;
+    else while (launch->failure.empty() && run_first(blocks[i])) could = true;
+    // Those behind it run when it cannot.
+    if (could && schedule->runs_first_warps_first) break;
+  }
+  return could;
+}
+
+bool is_alive(const Block* blocks) {
+  for (unsigned i = 0; i < launch->cluster; i++)
+    if (blocks[i].alive) return true;
+  return false;
 }
 
 void run_blocks() {
   const size_t size = launch->cluster, clusters = launch->blocks / size;
   std::vector<Block> blocks(min<size_t>((schedule->blocks_at_once + size - 1) / size, clusters) * size);
   for (size_t slot = 0; slot < blocks.size(); slot += size) start_cluster(blocks, slot);
-  bool is_running = true;
-  while (is_running && launch->failure.empty()) {
+  for (bool is_running = true; is_running && launch->failure.empty();) {
     bool could = is_running = false;
-    for (size_t slot = 0; slot < blocks.size(); slot += size) {
-      bool is_alive = false;
-      for (size_t i = slot; i < slot + size && launch->failure.empty(); i++) {
-        if (!blocks[i].alive) continue;
-        could = run_block(blocks[i]) || could;
-        is_alive = is_alive || blocks[i].alive;
-      }
-      if (!launch->failure.empty()) return;
-      if (!is_alive && launch->started < launch->blocks) {
-        start_cluster(blocks, slot);
-        could = is_alive = true;
-      }
-      is_running = is_running || is_alive;
+    for (size_t slot = 0; slot < blocks.size() && launch->failure.empty(); slot += size) {
+      could = run_cluster(&blocks[slot]) || could;
+      if (!is_alive(&blocks[slot]) && launch->started < launch->blocks) start_cluster(blocks, slot);
+      is_running = is_running || is_alive(&blocks[slot]);
     }
-    if (could || !is_running) continue;
+    if (could || !is_running || !launch->failure.empty()) continue;
     for (const Block& each : blocks)
       if (each.alive) launch->failure = describe_deadlock(each);
   }

@@ -124,7 +124,7 @@ struct Block {
 struct Schedule {
   const char* name;
   unsigned blocks_at_once;
-  bool runs_warps_until_they_wait;
+  bool runs_first_warps_first;
   bool is_reversed;
   bool is_random;
   bool reads_wgmma_operands_late;

@@ -54,9 +54,14 @@ def _wgmma(bug: str, old: str, new: str, words: str = "") -> Mutant:
 
 
 def _tma(
-    bug: str, old: str, new: str, words: str = "", source: str = "gemm_s8_wgmma_tma.cuh"
+    bug: str,
+    old: str,
+    new: str,
+    words: str = "",
+    source: str = "gemm_s8_wgmma_tma.cuh",
+    sanitized: bool = False,
 ) -> Mutant:
-    return Mutant("gemm_s8_wgmma_tma", bug, old, new, source, words)
+    return Mutant("gemm_s8_wgmma_tma", bug, old, new, source, words, sanitized)
 
 
 def _pair(
@@ -148,7 +153,14 @@ MUTANTS = (
     _tma("exchanges with another lane", "qp_shuffle_xor(is_odd ? low : high, 1)", "qp_shuffle_xor(is_odd ? low : high, 2)"),
     _tma("sends what the other has", "is_odd ? low : high, 1", "is_odd ? high : low, 1"),
     _tma("takes neighbours for one another", "neighbours[i] = is_odd ? other : low;", "neighbours[i] = is_odd ? low : other;"),
-    _tma("writes rows beyond M", "if (is_inside[half] && column < n)", "if (column < n)", "behind y"),
+    _tma("writes rows beyond M", "if (is_inside[half] && columns.count > 0)", "if (columns.count > 0)", "behind y"),
+    _tma("no barrier before scales are read", "      qp_sync_first<kWarps * 32>();\n", ""),
+    _tma("one place for the scales of two tiles", "id / gridDim.x & 1", "0"),
+    _tma("the scales of the first tile", "scales, bias, tile.n, n)", "scales, bias, 0, n)"),
+    _tma("scales of the columns beside", "of_tile.scale[turn] + within", "of_tile.scale[turn] + part * 16"),
+    _tma("forgets the bias", "column < n && bias ?", "column < n && !bias ?"),
+    _tma("rows that are not aligned as if they were", "if (n % kColumns == 0)", "if (true)"),
+    _tma("reads scales beyond N", "column < n ? scales[column]", "true ? scales[column]", sanitized=True),
     _pair("lets go of its own stage alone", "if (lane < QP_CLUSTER) qp_arrive_at(emptied, lane);", "if (lane == 0) qp_arrive_at(emptied, blockIdx.x % 2);", "in qp_wait", "ring.cuh"),
     _pair("waits for half of the readers", "readers * QP_CLUSTER", "readers", source="ring.cuh"),
     _pair("does not wait for barriers of the other", "  if constexpr (kIsCluster) qp_sync_cluster();\n  else ", "  ", "does not have yet", "ring.cuh"),

@@ -17,7 +17,7 @@ from tests.emulator.int8 import make_product, multiply
 from tests.emulator.launch import SCHEDULES, run
 
 Trial = Callable[[Path, Build, str], bool]
-SHAPES = ((70, 72, 640), (7, 61, 272))
+SHAPES = ((70, 72, 640), (7, 61, 272), (70, 61, 272))
 MANY_TILES = (300, 140, 528)
 """For blocks that take one tile after another: some take more than one."""
 PARTS = 3
