@@ -11,18 +11,21 @@
 //: grid = ["m", "n", "split"]
 //: threads = 256
 //: arguments = ["x", "packed", "scales", "bias", "y", "scratch", "counters", "m", "n", "k", "split"]
-//: sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 128 }
+//: sass = { needs = ["HMMA.16816", "LDGSTS.128", "LDS.128"], at_least = 4, max_registers = 128 }
 //: [variants]
-//: m8 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 8, n = 128, k = 128 }, shared_bytes = 10240, architectures = ["8.0", "9.0"] }
-//: m16 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 16, n = 128, k = 128 }, shared_bytes = 20480, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
-//: m32 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 32, n = 128, k = 128 }, shared_bytes = 40960, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 255 } }
-//: m64 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 3 }, schemes = ["W8A16", "W8A8"], tile = { m = 64, n = 128, k = 128 }, shared_bytes = 61440, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDG.128", "LDGSTS.128"], at_least = 2, max_registers = 255 } }
+//: m1 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 1, n = 32, k = 512 }, shared_bytes = 69632, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: m4 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 4, n = 64, k = 256 }, shared_bytes = 73728, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: m8 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 8, n = 64, k = 256 }, shared_bytes = 81920, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: m16 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 16, n = 128, k = 128 }, shared_bytes = 81920, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: m32 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 32, n = 128, k = 128 }, shared_bytes = 98304, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDGSTS.128", "LDS.128"], at_least = 2, max_registers = 255 } }
+//: m64 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 3 }, schemes = ["W8A16", "W8A8"], tile = { m = 64, n = 128, k = 128 }, shared_bytes = 98304, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDGSTS.128", "LDS.128"], at_least = 2, max_registers = 255 } }
 //: m128 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 128, n = 128, k = 64 }, shared_bytes = 98304, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"], sass = { needs = ["HMMA.16816", "LDGSTS.128"], at_least = 12, max_registers = 255 } }
-//: m8_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 8, n = 128, k = 128 }, shared_bytes = 5120, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDG.128"], at_least = 4, max_registers = 128 } }
-//: m16_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 16, n = 128, k = 128 }, shared_bytes = 10240, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDG.128"], at_least = 4, max_registers = 128 } }
-//: m32_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 32, n = 128, k = 128 }, shared_bytes = 20480, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDG.128"], at_least = 4, max_registers = 255 } }
-//: m64_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 64, n = 128, k = 128 }, shared_bytes = 40960, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDG.128"], at_least = 4, max_registers = 255 } }
-//: m128_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 128, n = 128, k = 64 }, shared_bytes = 49152, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDG.128"], at_least = 4, max_registers = 255 } }
+//: m1_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 3 }, schemes = ["W8A16", "W8A8"], tile = { m = 1, n = 32, k = 256 }, shared_bytes = 26112, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 128 } }
+//: m8_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 8, n = 64, k = 128 }, shared_bytes = 20480, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 128 } }
+//: m16_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 3 }, schemes = ["W8A16", "W8A8"], tile = { m = 16, n = 128, k = 64 }, shared_bytes = 30720, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 128 } }
+//: m32_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 32, n = 128, k = 128 }, shared_bytes = 49152, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 255 } }
+//: m64_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 3 }, schemes = ["W8A16", "W8A8"], tile = { m = 64, n = 128, k = 64 }, shared_bytes = 49152, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 255 } }
+//: m128_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 128, n = 128, k = 64 }, shared_bytes = 49152, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 255 } }
 
 #include "gemm_weights.cuh"
 

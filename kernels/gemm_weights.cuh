@@ -1,18 +1,22 @@
 // y = x · Wᵀ + b on tensor cores, for few to 128 rows: the weight is streamed in the order in which it is multiplied, once for
 // QP_TILE_M rows, 128 at most. Beyond, blocks of the same strips are neighbours in the grid: the second finds it in L2.
 //
-// A block computes QP_TILE_M rows of four strips. Up to 64 rows, four of its warps take a strip each, over one half of each
-// stage of QP_TILE_K along K, four over the other; the halves are added at the end. The weights are the first operand of
-// MMAs of 16 features, 8 rows of x and 16 along K: a lane's 16 bytes are its part of four of them, and 16 bytes of a row of
-// x, as they lie, its part of both on the other side. Weights go from memory to registers, each tile when its predecessor
-// is used up; x and the scales come through a ring of stages in shared memory, copied asynchronously. Codes are integers,
-// exact in 16 bits; scales are applied to the float32 sums of a group.
+// A block computes QP_TILE_M rows of QP_TILE_N / 32 strips. Weights, scales and x come through a ring of stages of
+// QP_TILE_K along K in shared memory, copied asynchronously: what is on its way is bounded by the ring, not by
+// registers, and up to 16 rows two blocks have some 96 KB of weights on their way to a multiprocessor. Each strip has as
+// many warps as every other, and these share each stage: each takes a slice of it along K, and the sums of the slices are
+// added at the end, in their order. So blocks for few rows can be narrow, and are enough to fill a card without cutting K.
+//
+// The weights are the first operand of MMAs of 16 features, 8 rows of x and 16 along K: a lane's 16 bytes are its part of
+// four of them, and 16 bytes of a row of x, as they lie, its part of both on the other side. With fewer than 8 rows, the
+// last stands for those that are not there; what is computed of them is not written. Codes are integers, exact in 16 bits;
+// scales are applied to the float32 sums of a group.
 //
 // The sums of 128 rows would not fit the registers of four warps, twice as they are there: of the group and of all. So four
-// warps take 64 rows each over the whole stage, and four the others; the weights come through the ring as x does, read
-// from memory once by the block and expanded by both warps of a strip. That costs each of them some 36 instructions for 32
-// MMAs, which keep a scheduler's tensor core busy for 4 to 8 clocks each. A warp for 16 features of all rows would expand
-// once, but read 256 bytes of x for each MMA where this one reads 128: as many as shared memory gives in the time.
+// warps take 64 rows each over the whole stage, and four the others; weights are expanded by both warps of a strip. That
+// costs each of them some 36 instructions for 32 MMAs, which keep a scheduler's tensor core busy for 4 to 8 clocks each. A
+// warp for 16 features of all rows would expand once, but read 256 bytes of x for each MMA where this one reads 128: as
+// many as shared memory gives in the time.
 
 #pragma once
 
@@ -72,80 +76,110 @@ QP_DEVICE void qp_close_group(qp_totals& totals, const unsigned char* scales) {
       }
 }
 
-QP_DEVICE void qp_load_tile(uint4 (&words)[kLoads], const uint4* from, int tile) {
-#pragma unroll
-  for (int i = tile * kTileLoads; i < (tile + 1) * kTileLoads; i++) words[i] = qp_load16_once(from + i * 32);
+// Where a lane reads its part of a stage in shared memory: kept from stage to stage and moved on.
+struct qp_reader {
+  int x[2], scales, zeros, words;  // `x` is where the even tiles are, and the odd ones.
+};
+
+QP_DEVICE qp_reader qp_read_first(const qp_place& at) {
+  const int row = at.upper * kRows + min(at.lane / 4, kRows - 1), flip = row % 2 * kFlip;
+  const int x = row * kRowBytes + (at.slice * kSlice + at.lane % 4 * kAlong) * 2;
+  const int group = at.slice * kSlice / kGroup * kStrip + at.lane / 4 * kFeatures;
+  return {{x ^ flip, x + kTile * 2 ^ flip},
+          kXBytes + at.strip * kStripScaleBytes + group * kScaleBytes,
+          kZerosAt + at.strip * kStripZeroBytes + group,
+          kWordsAt + at.strip * kStripWordBytes + at.slice * kSliceTiles * kTileBytes + at.lane * 16};
 }
 
-// A warp's part of a stage; loads the words of the next one, if there are any and they do not come with the stage.
-QP_DEVICE void qp_multiply_stage(qp_totals& totals, uint4 (&words)[kLoads], const uint4* next, bool has_next,
-                                 const unsigned char* stage, const unsigned char* table, const qp_place& at) {
-  const int first = at.half * kChunk, row = at.upper * kRows + at.lane / 4;
-  const unsigned char* x = stage + row * kRowBytes + (first + at.lane % 4 * kAlong) * 2;
-  const unsigned char* scales = stage + kXBytes + at.strip * kStripScaleBytes + at.lane / 4 * kFeatures * kScaleBytes;
-  const unsigned char* zeros = stage + kZerosAt + at.strip * kStripZeroBytes + at.lane / 4 * kFeatures;
-  const unsigned char* shared = stage + kWordsAt + at.strip * kStripWordBytes + at.lane * 16;
+QP_DEVICE void qp_read_next(qp_reader& from, int step) {
+  from.x[0] += step, from.x[1] += step, from.scales += step, from.zeros += step, from.words += step;
+}
+
+// A warp's slice of a stage.
+QP_DEVICE void qp_multiply_stage(qp_totals& totals, const unsigned char* memory, const qp_reader& from, int lane) {
 #pragma unroll
-  for (int tile = 0; tile < kChunkTiles; tile++) {
-    const int k = first + tile * kTile, x_at = tile * kTile * 2 ^ row % 2 * kFlip;
+  for (int tile = 0; tile < kSliceTiles; tile++) {
+    const int group = tile / kGroupTiles * kStrip;
+    const unsigned char* x = memory + from.x[tile % 2] + tile / 2 * kTile * 4;
     uint4 loads[kTileLoads];
 #pragma unroll
     for (int i = 0; i < kTileLoads; i++)
-      loads[i] = kRowParts > 1 ? qp_load16_shared(shared + (tile * kTileLoads + i) * 512) : words[tile * kTileLoads + i];
+      loads[i] = qp_load16_shared(memory + from.words + tile * kTileBytes + i * 512);
 #if QP_WEIGHTS == QP_INT8
-    qp_multiply_tile(totals.whole, x + x_at, [&](uint32_t (&to)[4], int j) {
+    qp_multiply_tile(totals.whole, x, [&](uint32_t (&to)[4], int j) {
       qp_expand(to, qp_first_word(loads, j), qp_second_word(loads, j));
     });
 #elif QP_WEIGHTS == QP_NF4
-    qp_multiply_tile(totals.part, x + x_at, [&](uint32_t (&to)[4], int j) {
-      qp_expand(to, qp_first_word(loads, j), table, at.lane * 4);
+    qp_multiply_tile(totals.part, x, [&](uint32_t (&to)[4], int j) {
+      qp_expand(to, qp_first_word(loads, j), memory + kTableAt, lane * 4);
     });
 #else
-    const uint32_t points =
-        QP_ASYMMETRIC ? *reinterpret_cast<const uint32_t*>(zeros + k / kGroup * kStrip) : 0x08080808u;
-    qp_multiply_tile(totals.part, x + x_at, [&](uint32_t (&to)[4], int j) {
-      qp_expand(to, qp_first_word(loads, j), qp_prepare_zero(points, j));
+#if QP_ASYMMETRIC
+    const uint32_t points = *reinterpret_cast<const uint32_t*>(memory + from.zeros + group);
+    const auto zero = [&](int j) { return qp_prepare_zero(points, j); };
+#else
+    const auto zero = [](int) { return qp_make_zero(0x00080008u); };
+#endif
+    qp_multiply_tile(totals.part, x, [&](uint32_t (&to)[4], int j) {
+      qp_expand(to, qp_first_word(loads, j), zero(j));
     });
 #endif
-    if (kRowParts == 1 && has_next) qp_load_tile(words, next, tile);
-    if (kHasGroups && ((tile + 1) % kGroupTiles == 0 || tile + 1 == kChunkTiles))
-      qp_close_group(totals, scales + k / kGroup * kStrip * kScaleBytes);
+    if (kHasGroups && ((tile + 1) % kGroupTiles == 0 || tile + 1 == kSliceTiles))
+      qp_close_group(totals, memory + from.scales + group * kScaleBytes);
   }
 }
 
 // ---- The ends ----
 
-// The sums of both halves, in the warps of the first.
-QP_DEVICE void qp_add_halves(float (&sums)[kSums], unsigned char* memory, const qp_place& at) {
-  float* mine = reinterpret_cast<float*>(memory) + at.strip * kSums * 32 + at.lane;
+// Of a lane's sums, where that of its row i and feature j is, and which of the block's tile these are.
+QP_DEVICE constexpr int qp_sum_at(int i, int j) { return (i / 2 * kPairs + j / 2) * 4 + j % 2 * 2 + i % 2; }
+QP_DEVICE int qp_row_of(int i, const qp_place& at) { return at.upper * kRows + i / 2 * 8 + at.lane % 4 * 2 + i % 2; }
+QP_DEVICE int qp_feature_of(int j, const qp_place& at) { return at.strip * kStrip + j * 8 + at.lane / 4; }
+
+// The sums of all slices, in the warps of the first.
+QP_DEVICE void qp_add_slices(float (&sums)[kSums], unsigned char* memory, const qp_place& at) {
+  constexpr int kOfSlice = kStrips * kSums * 32;
+  float* others = reinterpret_cast<float*>(memory) + at.strip * kSums * 32 + at.lane;
   qp_sync();
-  if (at.half == 1)
+  if (at.slice > 0)
 #pragma unroll
-    for (int i = 0; i < kSums; i++) mine[i * 32] = sums[i];
+    for (int i = 0; i < kSums; i++) others[(at.slice - 1) * kOfSlice + i * 32] = sums[i];
   qp_sync();
-  if (at.half == 0)
+  if (at.slice == 0)
 #pragma unroll
-    for (int i = 0; i < kSums; i++) sums[i] += mine[i * 32];
+    for (int slice = 1; slice < kSlices; slice++)
+#pragma unroll
+      for (int i = 0; i < kSums; i++) sums[i] += others[(slice - 1) * kOfSlice + i * 32];
+}
+
+// Calls `take` with each of a lane's sums that the tile has, and with its place in the tile.
+template <class Take>
+QP_DEVICE void qp_each_sum(float (&sums)[kSums], const qp_place& at, Take take) {
+#pragma unroll
+  for (int i = 0; i < 2 * kColumns; i++)
+#pragma unroll
+    for (int j = 0; j < kFeatures; j++)
+      if (qp_row_of(i, at) < QP_TILE_M)
+        take(sums[qp_sum_at(i, j)], qp_row_of(i, at) * QP_TILE_N + qp_feature_of(j, at));
 }
 
 // The sums of all parts of K, in the block that arrives last; false in the others.
 QP_DEVICE bool qp_add_parts(float (&sums)[kSums], float* scratch, uint32_t* counters, int split, const qp_place& at) {
   if (split == 1) return true;
+  constexpr int kPart = QP_TILE_M * QP_TILE_N;
   const int tile = blockIdx.y * gridDim.x + blockIdx.x;
-  constexpr int kPart = kRowParts * kStrips * kSums * 32;
-  float* parts = scratch + static_cast<size_t>(tile) * split * kPart + (at.upper * kStrips + at.strip) * kSums * 32 + at.lane;
-  if (at.half == 0)
-#pragma unroll
-    for (int i = 0; i < kSums; i++) parts[static_cast<size_t>(blockIdx.z) * kPart + i * 32] = sums[i];
+  float* parts = scratch + static_cast<size_t>(tile) * split * kPart;
+  float* mine = parts + static_cast<size_t>(blockIdx.z) * kPart;
+  if (at.slice == 0) qp_each_sum(sums, at, [&](float& sum, int place) { mine[place] = sum; });
   if (!qp_is_last_block(counters + tile, split)) return false;
-  if (at.half == 0) {
+  if (at.slice > 0) return true;
 #pragma unroll
-    for (int i = 0; i < kSums; i++) sums[i] = 0;
+  for (int i = 0; i < kSums; i++) sums[i] = 0;
 #pragma unroll 1
-    for (int part = 0; part < split; part++)
-#pragma unroll
-      for (int i = 0; i < kSums; i++) sums[i] += qp_load_fresh(parts + static_cast<size_t>(part) * kPart + i * 32);
-  }
+  for (int part = 0; part < split; part++)
+    qp_each_sum(sums, at, [&](float& sum, int place) {
+      sum += qp_load_fresh(parts + static_cast<size_t>(part) * kPart + place);
+    });
   return true;
 }
 
@@ -153,15 +187,16 @@ QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_problem& of, const 
                         const qp_place& at) {
 #pragma unroll
   for (int j = 0; j < kFeatures; j++) {
-    const int feature = (blockIdx.y * kStrips + at.strip) * kStrip + j * 8 + at.lane / 4;
+    const int feature = blockIdx.y * QP_TILE_N + qp_feature_of(j, at);
     if (feature >= of.n) continue;
     const float scale = kHasGroups ? 1 : reinterpret_cast<const float*>(of.scales)[feature];
     const float add = bias ? qp_act_to_float(bias[feature]) : 0;
 #pragma unroll
     for (int i = 0; i < 2 * kColumns; i++) {
-      const int row = blockIdx.x * QP_TILE_M + at.upper * kRows + i / 2 * 8 + at.lane % 4 * 2 + i % 2;
-      const float sum = sums[(i / 2 * kPairs + j / 2) * 4 + j % 2 * 2 + i % 2];
-      if (row < of.m) y[static_cast<size_t>(row) * of.n + feature] = qp_act_from_float(sum * scale + add);
+      if (qp_row_of(i, at) >= QP_TILE_M) continue;
+      const int row = blockIdx.x * QP_TILE_M + qp_row_of(i, at);
+      const float value = sums[qp_sum_at(i, j)] * scale + add;
+      if (row < of.m) y[static_cast<size_t>(row) * of.n + feature] = qp_act_from_float(value);
     }
   }
 }
@@ -170,51 +205,36 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
                        qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k, int split) {
   QP_SHARED_DYNAMIC(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, pass = warp / kStrips;
-  const qp_place at = {warp % kStrips, kHalves > 1 ? pass : 0, kRowParts > 1 ? pass : 0, lane};
-  const int strip = blockIdx.y * kStrips + at.strip;
+  const qp_place at = {warp % kStrips, kSlices > 1 ? pass : 0, kRowParts > 1 ? pass : 0, lane};
   const qp_problem of = {x, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
                          reinterpret_cast<const unsigned char*>(packed), m, n, k, qp_tiles(k), (n + kStrip - 1) / kStrip,
                          (reinterpret_cast<size_t>(x) | k * sizeof(qp_act)) % 16 == 0};
   const int stages = (of.tiles * kTile + kStage - 1) / kStage, share = (stages + split - 1) / split;
   const int first = min(stages, static_cast<int>(blockIdx.z) * share), last = min(stages, first + share);
 
-  // This warp's words, stage by stage: the last stage may have none for the second half.
-  const int first_tile = (first * kHalves + at.half) * kChunkTiles, last_tile = min(of.tiles, last * kHalves * kChunkTiles);
-  const int tiles_left = kRowParts == 1 && strip < of.strips ? last_tile - first_tile : 0;
-  const uint4* next = qp_lane_weights(packed, tiles_left > 0 ? strip : 0, of.tiles, tiles_left > 0 ? first_tile : 0, lane);
-  uint4 words[kLoads] = {};
-  if (tiles_left > 0)
+  qp_writer next = qp_open(memory, of, first, last);
 #pragma unroll
-    for (int tile = 0; tile < kChunkTiles; tile++) qp_load_tile(words, next, tile);
-  int to_load = tiles_left - kHalves * kChunkTiles;
-
-#pragma unroll
-  for (int i = 0; i < kStages - 1; i++) {
-    if (first + i < last) qp_copy_stage(memory + i * kStageBytes, of, first + i);
-    qp_copy_commit();
-  }
+  for (int i = 0; i < kStages - 1; i++) qp_copy_stage(memory, next, of, first + i, i);
 #if QP_WEIGHTS == QP_NF4
   qp_fill_pairs(memory + kTableAt);
 #endif
   qp_totals totals = {};
+  qp_reader from = qp_read_first(at);
   int slot = 0;
 #pragma unroll 1
   for (int stage = first; stage < last; stage++) {
     qp_copy_wait<kStages - 2>();
     qp_sync();
-    const int ahead = stage + kStages - 1, free = slot == 0 ? kStages - 1 : slot - 1;
-    if (ahead < last) qp_copy_stage(memory + free * kStageBytes, of, ahead);
-    qp_copy_commit();
-    next += kHalves * kLoads * 32;
-    qp_multiply_stage(totals, words, next, to_load > 0, memory + slot * kStageBytes, memory + kTableAt, at);
-    to_load -= kHalves * kChunkTiles;
+    qp_copy_stage(memory, next, of, stage + kStages - 1, slot == 0 ? kStages - 1 : slot - 1);
+    qp_multiply_stage(totals, memory, from, lane);
+    qp_read_next(from, qp_step(slot));
     slot = slot + 1 == kStages ? 0 : slot + 1;
   }
   qp_copy_wait<0>();
   float sums[kSums];
 #pragma unroll
   for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];
-  if constexpr (kHalves > 1) qp_add_halves(sums, memory, at);
+  if constexpr (kSlices > 1) qp_add_slices(sums, memory, at);
   if (!qp_add_parts(sums, scratch, counters, split, at)) return;
-  if (at.half == 0) qp_write(sums, of, bias, y, at);
+  if (at.slice == 0) qp_write(sums, of, bias, y, at);
 }

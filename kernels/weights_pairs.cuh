@@ -14,14 +14,15 @@ constexpr int kPairTableBytes = QP_WEIGHTS == QP_NF4 ? 256 * 32 * 4 : 0;
 // The zero point as a number that is subtracted: from a pair as masked, and from one whose codes stand 4 bits higher.
 struct qp_zero { uint32_t low, high; };
 
-QP_DEVICE qp_zero qp_prepare_zero(uint32_t zeros, int j) {
-  const uint32_t both = qp_prmt(zeros, 0, 0x4040u | j << 8 | j);
+QP_DEVICE constexpr qp_zero qp_make_zero(uint32_t both) {
 #if QP_ACT == QP_FLOAT16
   return {both | 0x64006400u, both << 4 | 0xd400d400u};  // 1024 + zero, −(64 + zero)
 #else
   return {both | 0xc300c300u, 0};  // −(128 + zero)
 #endif
 }
+
+QP_DEVICE qp_zero qp_prepare_zero(uint32_t zeros, int j) { return qp_make_zero(qp_prmt(zeros, 0, 0x4040u | j << 8 | j)); }
 
 QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const qp_zero& zero) {
 #if QP_ACT == QP_FLOAT16

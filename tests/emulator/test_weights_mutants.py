@@ -42,38 +42,53 @@ _floats = _plant("gemv_w4a16", "weights.cuh", "nf4_m1", "float16")
 _bytes = _plant("gemv_w8a16", "weights.cuh", "m1", "float16")
 _rows = _plant("gemv_w8a16", "gemv.cuh", "m1", "float16")
 _gemm = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m16", "float16")
-_small = _plant("gemm_w4a16", "gemm_weights.cuh", "g32_m8", "bfloat16")
+_zeros = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m4", "float16")
+_few = _plant("gemm_w4a16", "gemm_weights.cuh", "g128_m1", "float16")
+_small = _plant("gemm_w4a16", "gemm_weights.cuh", "g32_m4", "bfloat16")
 _turing = _plant("gemm_w4a16", "gemm_weights.cuh", "g64_m16_turing", "float16")
 _shared = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m128", "bfloat16")
 _octets = _plant("gemm_w8a16", "gemm_weights.cuh", "m32", "bfloat16")
 _copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m16", "float16")
-_small_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g32_m8", "bfloat16")
+_row_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128_m16", "float16")
+_few_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128_m1", "float16")
+_small_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g32_m4", "bfloat16")
 _shared_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m128", "bfloat16")
 _points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m16", "float16")
 _pairs = _plant("gemm_w4a16", "weights_pairs.cuh", "nf4_m8", "bfloat16")
 _excess = _plant("gemm_w8a16", "weights_pairs.cuh", "m32", "bfloat16")
 _many = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g128", "float16")
 _scales = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g32", "bfloat16")
-_many8 = _plant("gemm_w8a16_wgmma", "gemm_weights_wgmma.cuh", "all", "float16")
+_many8 = _plant("gemm_w8a16_wgmma", "gemm_weights_wgmma.cuh", "m128", "float16")
 _whole = _plant("dequantize_w4", "dequantize.cuh", "g32", "float16")
 _lookup = _plant("dequantize_w4", "dequantize.cuh", "nf4", "float16")
 _whole8 = _plant("dequantize_w8", "dequantize.cuh", "int8", "float16")
 
 PLANTED = (
-    _many("does not wait for what is copied", "    qp_wait_until_filled(ring, turn);\n", ""),
+    _many("does not wait for what is copied first", "  qp_wait_until_filled(ring, turn);\n  qp_expand", "  qp_expand"),
+    _many("does not wait for what is copied next", "if (is_next_stage) qp_wait_until_filled(ring, turn);", ""),
     _many("does not wait until a stage is free", "    qp_wait_until_emptied(ring, turn);\n", ""),
-    _many("lets go of the stage that is read", "if (tile == 0 && half == 0 && at > 0 && lane == 0) qp_arrive(before);", "if (tile == 0 && half == 0 && lane == 0) qp_arrive(ring.emptied + turn.stage);"),
-    _many("keeps the last stage", "  if (lane == 0) qp_arrive(before);\n", "", "in qp_wait"),
+    _many("lets go of the stage that is read", "if (tile == 0 && index > share.first) qp_let_go(before);", "if (tile == 0) qp_let_go(emptied);"),
+    _many("keeps the last stage", "  qp_let_go(before);\n", "", "in qp_wait"),
     _many("waits for one product too few", "qp_wgmma_wait<1>", "qp_wgmma_wait<2>"),
-    _many("one set of operands for both halves", "a[half], loads, half, group);\n        qp_multiply_half(sums[half], a[half]", "a[0], loads, half, group);\n        qp_multiply_half(sums[half], a[0]"),
+    _many("one set of operands for both halves", "qp_expand_half(to[half], loads", "qp_expand_half(to[0], loads"),
+    _many("one set of operands for both tiles", "qp_expand_tile(a[(tile + 1) % kSteps]", "qp_expand_tile(a[tile]"),
+    _many("expands the tile that is multiplied", "from + own + (tile + 1) % kSteps", "from + own + tile % kSteps"),
+    _many("stays in a group", "if (next % kGroupTiles == 0)", "if (next < 0)"),
+    _many("a part begins with the first group", "qp_fetch_group(groups, tile / kGroupTiles);", "qp_fetch_group(groups, 0);"),
+    _many("parts begin with one stage", "min(stages, part * each)", "0 * part"),
+    _many("a part of its own alone", "index < split; index++", "index < 1; index++"),
+    _many("adds to its own sums", "sums[half][i] = 0;\n#pragma unroll 1\n  for (int index = 0; index < split", "sums[half][i] *= 1;\n#pragma unroll 1\n  for (int index = 0; index < split"),
+    _many("counts one block too few", "counters + tile, split)", "counters + tile, split - 1)"),
+    _many("another tile's sums", "static_cast<size_t>(tile) * split * kPart", "static_cast<size_t>(0) * split * kPart"),
+    _many("another part's sums", "static_cast<size_t>(part) * kPart", "static_cast<size_t>(0) * kPart"),
     _many("no fence of the registers", "  qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
     _many("does not wait for the last products", "  for (int half = 0; half < kHalves; half++) qp_wgmma_finish(sums[half]);\n", "  for (int half = 0; half < 0; half++) {}\n", "before a wgmma"),
     _many("announces x alone", "kXBytes + own * kStripBytes)", "kXBytes)", "in qp_wait"),
     _many("the strips of the first tile", "qp_lane_weights(packed, first + i", "qp_lane_weights(packed, i"),
-    _many("the rows of the first tile", "from * 2, at.m, filled", "from * 2, 0, filled"),
-    _many("counts elements of x for bytes", "from * 2, at.m", "from, at.m"),
+    _many("the rows of the first tile", "QP_TILE_K * 2, at.m, filled", "QP_TILE_K * 2, 0, filled"),
+    _many("counts elements of x for bytes", "index * QP_TILE_K * 2", "index * QP_TILE_K"),
     _many("a strip beyond the last", "own = min(kWarps, strips - first);", "own = kWarps;", sanitized=True),
-    _many("another strip's words", "kXBytes + warp * kStripBytes;", "kXBytes + (warp ^ 1) * kStripBytes;"),
+    _many("another strip's words", "(threadIdx.x >> 5) * kStripBytes", "(threadIdx.x >> 5 ^ 1) * kStripBytes"),
     _many("pairs of lanes exchange the wrong nibbles", "is_odd ? 0xf0f0f0f0u : 0x0f0f0f0fu", "is_odd ? 0x0f0f0f0fu : 0xf0f0f0f0u"),
     _many("nibbles do not move", "is_odd ? other >> 4 : other << 4", "other"),
     _many("halves of a quad exchange the wrong bytes", "& 2 ? 0x3715u : 0x6240u", "& 2 ? 0x6240u : 0x3715u"),
@@ -82,7 +97,7 @@ PLANTED = (
     _many("another feature's zero point", "qp_prepare_zero(group.zeros, j)", "qp_prepare_zero(group.zeros, 0)"),
     _many("no scales", "    for (int c = 0; c < 4; c++) pairs[c] = qp_act2_mul(pairs[c], group.scale[j]);\n", "    for (int c = 0; c < 0; c++) {}\n"),
     _scales("another feature's scale", "j % 2 ? 0x3232u : 0x1010u", "0x1010u"),
-    _scales("the scale of the group before", "kGroupTiles + 1, groups - 1)", "kGroupTiles, groups - 1)"),
+    _scales("the scale of the group before", "qp_fetch_group(of, tile / kGroupTiles + 1)", "qp_fetch_group(of, tile / kGroupTiles)"),
     _scales("writes rows beyond M", "if (row >= m || column >= n)", "if (column >= n)", "behind y"),
     _scales("writes features beyond N", "        if (column + c < n) to[c]", "        to[c]"),
     _scales("16 bytes where rows are not aligned", "if (n % 8 == 0) {", "if (true) {", "not aligned"),
@@ -121,41 +136,56 @@ PLANTED = (
     _bytes("features for one another", "j % 2 * 2 + 1)", "j % 2 + 1)"),
     _rows("another feature's scale", "(scales)[feature]", "(scales)[threadIdx.x % kStrip]"),
     _rows("reads x beyond its end", "      if (k + i < end) v[i]", "      v[i]", sanitized=True),
-    _gemm("no barrier in the loop", "    qp_sync();\n    const int ahead", "    const int ahead"),
+    _gemm("no barrier in the loop", "    qp_sync();\n    qp_copy_stage(", "    qp_copy_stage("),
     _gemm("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
     _gemm("does not wait for copies", "    qp_copy_wait<kStages - 2>();\n", ""),
-    _gemm("copies to the stage that is read", "free = slot == 0 ? kStages - 1 : slot - 1", "free = slot"),
-    _gemm("no barrier before halves are added", "  qp_sync();\n  if (at.half == 1)", "  if (at.half == 1)"),
-    _gemm("no barrier between halves", "  qp_sync();\n  if (at.half == 0)", "  if (at.half == 0)"),
+    _gemm("takes the slot that is read for the free one", "slot == 0 ? kStages - 1 : slot - 1", "slot"),
+    _gemm("no barrier before slices are added", "  qp_sync();\n  if (at.slice > 0)", "  if (at.slice > 0)"),
+    _gemm("no barrier between slices", "  qp_sync();\n  if (at.slice == 0)", "  if (at.slice == 0)"),
     _gemm("operands in another order", "{upper[0], lower[0], upper[1], lower[1]}", "{upper[0], upper[1], lower[0], lower[1]}"),
     _gemm("multiplies in half a warp", "    qp_multiply_stage(", "    if (lane < 16) qp_multiply_stage("),
     _gemm("another feature's scale", "scale[2 * j + c / 2]", "scale[2 * j + c % 2]"),
     _points("another feature's zero point", "0x4040u | j << 8 | j", "0x4040u"),
-    _gemm("the zero points of the first group", "(zeros + k / kGroup * kStrip)", "(zeros)"),
+    _zeros("the zero points of the first slice", "* kStripZeroBytes + group,", "* kStripZeroBytes + at.lane / 4 * kFeatures,"),
     _gemm("rows for columns", "lane % 4 * 2 + i % 2;", "lane % 4 + i % 2 * 4;"),
     _gemm("writes rows beyond M", "if (row < of.m) y[", "y[", "behind y"),
     _gemm("writes features beyond N", "    if (feature >= of.n) continue;\n", ""),
-    _gemm("every part of K from the start", "(first * kHalves + at.half) * kChunkTiles", "at.half * kChunkTiles"),
-    _gemm("a scratch for one tile", "static_cast<size_t>(tile) * split * kPart + (at", "(at"),
-    _copies("reads rows of x beyond M", "row < of.m && column < of.k;\n    qp_copy", "column < of.k;\n    qp_copy", sanitized=True),
-    _gemm("reads words beyond the end", "next, to_load > 0, memory", "next, true, memory", sanitized=True),
-    _small("the scales of the first half for both", "scales + k / kGroup", "scales + (k - first) / kGroup"),
+    _gemm("every part of K from the start", "qp_open(memory, of, first, last)", "qp_open(memory, of, 0, last)"),
+    _gemm("a scratch for one tile", "scratch + static_cast<size_t>(tile) * split * kPart;", "scratch;"),
+    _copies("reads rows of x beyond M", "row < of.m ? min(of.k", "true ? min(of.k", sanitized=True),
+    _row_copies("reads later rows of x beyond M", "(i == 0 || x.rows > i)", "true", sanitized=True),
+    _copies("rows that are stored as they are not read", "(byte ^ row % 2 * kFlip)", "byte"),
+    _few("reads the words of the first slice", " + at.slice * kSliceTiles * kTileBytes", ""),
+    _few("reads the x of the first slice", "(at.slice * kSlice + at.lane", "(at.lane"),
+    _few("even tiles for odd ones", "from.x[tile % 2]", "from.x[0]"),
+    _few("does not move on in x", "from.x[1] += step, ", ""),
+    _few("adds the first slices alone", "slice = 1; slice < kSlices;", "slice = 1; slice < kSlices - 1;"),
+    _few("slices one further", "others[(at.slice - 1) * kOfSlice", "others[at.slice * kOfSlice"),
+    _few("no barrier between slices", "  qp_sync();\n  if (at.slice == 0)", "  if (at.slice == 0)"),
+    _few("parts of rows that are not there", "if (qp_row_of(i, at) < QP_TILE_M)", "if (true)"),
+    _few("writes rows of the next block", "      if (qp_row_of(i, at) >= QP_TILE_M) continue;\n", ""),
+    _few_copies("a ring of a stage less", "(1 - kStages) * kStageBytes", "(2 - kStages) * kStageBytes"),
+    _few_copies("stays in x", "next.x.from += kStage, ", ""),
+    _few_copies("does not end at the last stage", "min(of.k, last * kStage)", "of.k + 8", sanitized=True),
+    _few_copies("reads words beyond the end", "const int end = min(whole, ", "const int end = (", sanitized=True),
+    _small("the scales of the first slice", "at.slice * kSlice / kGroup * kStrip + at.lane / 4 * kFeatures", "at.lane / 4 * kFeatures"),
     _small("closes half as many groups", "(tile + 1) % kGroupTiles == 0", "(tile + 1) % (2 * kGroupTiles) == 0"),
-    _small_copies("scales beyond the weight", "at < whole;", "true;", sanitized=True),
+    _small("parts of rows that are not there", "if (qp_row_of(i, at) < QP_TILE_M)", "if (true)"),
+    _small_copies("another strip's threads", "own * kStripBytes + offset", "(own ^ 1) * kStripBytes + offset"),
     _pairs("pairs for one another", "kNormalFloat[i / 32 >> 4], kNormalFloat[i / 32 & 15]", "kNormalFloat[i / 32 & 15], kNormalFloat[i / 32 >> 4]"),
-    _shared("no barrier in the loop", "    qp_sync();\n    const int ahead", "    const int ahead"),
+    _shared("no barrier in the loop", "    qp_sync();\n    qp_copy_stage(", "    qp_copy_stage("),
     _shared("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
-    _shared_copies("the words of the first stage for all", "<kStripWordBytes>(to + kWordsAt, of.words, of, stage)", "<kStripWordBytes>(to + kWordsAt, of.words, of, 0)"),
+    _shared_copies("the words of the first stage for all", "move(next.words, kStripWordBytes)", "move(next.words, 0)"),
     _shared("another strip's words", "kWordsAt + at.strip * kStripWordBytes", "kWordsAt + (at.strip ^ 1) * kStripWordBytes"),
-    _shared("the same rows for all warps", "row = at.upper * kRows + at.lane / 4", "row = at.lane / 4"),
-    _shared("writes the same rows from all warps", "QP_TILE_M + at.upper * kRows + i / 2", "QP_TILE_M + i / 2"),
-    _shared("rows that are read as they are not stored", "x_at = tile * kTile * 2 ^ row % 2 * kFlip", "x_at = tile * kTile * 2"),
-    _shared_copies("the scales of another stage", "(stage / kRepeats) * kStripBytes", "(stage) * kStripBytes"),
-    _shared("a scratch for half the rows", "(at.upper * kStrips + at.strip) * kSums", "at.strip * kSums"),
-    _shared_copies("reads words beyond the last strip", "strip < of.strips && at < whole;", "at < whole;", sanitized=True),
-    _turing("no barrier in the loop", "    qp_sync();\n    const int ahead", "    const int ahead"),
+    _shared("the same rows for all warps", "row = at.upper * kRows + min(", "row = min("),
+    _shared("writes the same rows from all warps", "return at.upper * kRows + i / 2", "return i / 2"),
+    _shared("rows that are read as they are not stored", "flip = row % 2 * kFlip", "flip = 0"),
+    _shared_copies("the scales of another stage", "is_new = (stage + 1) % kGroupStages == 0", "is_new = true"),
+    _shared_copies("the scales of another part", "begin = first / kRepeats", "begin = first"),
+    _shared_copies("reads words beyond the last strip", "strip < of.strips ? end - begin : 0", "end - begin", sanitized=True),
+    _turing("no barrier in the loop", "    qp_sync();\n    qp_copy_stage(", "    qp_copy_stage("),
     _excess("the wrong excess", "0x43804380u", "0x43004300u"),
-    _octets("no scale", "sum * scale + add", "sum + add"),
+    _octets("no scale", "(i, j)] * scale + add", "(i, j)] + add"),
     _whole("the scales of the first group", "group = (tile0 + tile) / kGroupTiles", "group = tile0 / kGroupTiles"),
     _whole("writes beyond N", "lane / 4 < n && column < k", "column < k"),
     _whole("writes beyond K", "lane / 4 < n && column < k", "lane / 4 < n"),

@@ -11,6 +11,7 @@ from tests.emulator.build import compile_all
 from tests.emulator.floats import EPSILON, round_to, to_bits
 from tests.emulator.launch import SCHEDULES, default_capability
 from tests.emulator.weights import exact_weight, find_cases, make_x, multiply, step_sizes
+from tests.emulator.weights_trials import around_the_ring, make_fitting_x
 
 CASES = find_cases("gemv", "gemm")
 all_cases = pytest.mark.parametrize("case", CASES, ids=str)
@@ -38,7 +39,7 @@ def compiled(request):
 
 
 def awkward_shapes(case):
-    """Of one, odd, one less and more than a tile, K of one group, of several, and beyond a panel or stage."""
+    """Of one, odd, one less and more than a tile, K of one group, of several, beyond a stage, and around all stages."""
     tile, group = case.build.tile, case.group
     return [
         (1, 1, group),
@@ -47,6 +48,7 @@ def awkward_shapes(case):
         (tile.m // 2 + 1, tile.n + 33, 3 * group),
         (tile.m + 1, tile.n - 1, 5 * group),
         (2 * tile.m + 1, 8, 128),
+        (3, 34, around_the_ring(case)),
         (9, tile.n + 2, 2 * group),
     ]
 
@@ -74,7 +76,7 @@ def allowed(case, x, weight, bias, exact):
 
 def check(case, m, n, k, *, has_bias=True, **how):
     activation = case.build.activation
-    x, weight = make_x(m, k, activation), exact_weight(case.scheme, n, k)
+    x, weight = make_fitting_x(m, k, activation), exact_weight(case.scheme, n, k)
     bias = None
     if has_bias:
         bias = round_to(np.random.default_rng(n).standard_normal(n), activation)

@@ -14,8 +14,10 @@ TALL = 32
 WIDE = 512
 """Threads of blocks that keep as much of memory on its way as two others do: for tiles that are fewer than
 multiprocessors, where two others would be two parts of K."""
+DEEP = 48 * 1024
+"""Shared memory of blocks that keep as much of memory on its way, for their ring holds it in advance."""
 LEAST_K: dict[Role, int] = {"gemv": 1024, "gemm": 512}
-"""Weights along K of a part: with fewer, filling the pipeline costs more than is won."""
+"""Weights along K of a part, and of a product at least a stage: with fewer, filling the pipeline costs more than is won."""
 MOST_PARTS = 16
 """Each part writes and reads its sums once more."""
 
@@ -53,13 +55,14 @@ def choose_split(build: Build, role: Role, sm_count: int, m: int, n: int, k: int
     """The parts of K for an M × N product; 1 where its blocks fill the card.
 
     Products that stream the weight want several blocks on each multiprocessor; those bound by
-    arithmetic, and those of tall or wide blocks, want one on each, because every part costs its sums in memory.
+    arithmetic, and those of tall, wide or deep blocks, want one on each, because every part costs its sums in memory.
     """
-    is_shared = build.max_rows is not None and build.tile.m < TALL and build.threads < WIDE
-    wanted = (WAVES if is_shared else 1) * sm_count
+    is_light = build.tile.m < TALL and build.threads < WIDE and build.shared_bytes < DEEP
+    wanted = (WAVES if build.max_rows is not None and is_light else 1) * sm_count
     blocks = count_tiles(build.tile, m, n)
     parts = wanted // blocks if blocks < sm_count else 1
-    return max(1, min(parts, k // LEAST_K.get(role, k + 1), MOST_PARTS))
+    least = max(LEAST_K.get(role, k + 1), build.tile.k if role == "gemm" else 1)
+    return max(1, min(parts, k // least, MOST_PARTS))
 
 
 def count_tiles(tile: Tile, m: int, n: int) -> int:

@@ -45,15 +45,28 @@ def test_builds_for_older_cards_are_left_to_them(capability, words):
 
 @pytest.mark.parametrize(
     ("m", "height"),
-    [(1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (33, 64), (64, 64), (65, 128), (128, 128)],
-)
+    [(1, 1), (2, 4), (4, 4), (5, 8), (8, 8), (9, 16), (16, 16), (17, 32), (33, 64), (64, 64), (65, 128), (128, 128)],
+)  # fmt: skip
 @pytest.mark.parametrize("capability", ["7.5", "8.0", "8.9", "9.0", "12.1"])
 @pytest.mark.parametrize("name", ["gemm_w4a16", "gemm_w8a16"])
 def test_up_to_128_rows_read_the_weight_once(name, capability, m, height):
     source = all_sources()[name]
     for scheme in source.manifest.schemes:
         builds = source.find_builds(scheme, torch.float16, capability)
+        if capability == "7.5" and height == 4:
+            height = 8
         assert choose_among(builds, 108, m, 4096).tile.m == height
+
+
+@pytest.mark.parametrize("name", ["gemm_w4a16", "gemm_w8a16"])
+def test_fewer_rows_take_narrower_blocks(name):
+    """Which are as many as multiprocessors without parts of K, where those of more rows are too few."""
+    source = all_sources()[name]
+    for scheme in source.manifest.schemes:
+        builds = source.find_builds(scheme, torch.float16, "9.0")
+        chosen = [choose_among(builds, 132, m, 8192) for m in (1, 4, 8, 16)]
+        assert [count_tiles(b.tile, b.tile.m, 8192) for b in chosen] == [256, 128, 128, 64]
+        assert [choose_split(b, "gemm", 132, b.tile.m, 8192, 8192) for b in chosen] == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -86,11 +99,23 @@ def test_what_is_bound_by_arithmetic_is_cut_only_where_half_the_card_would_idle(
     assert choose_split(build, "gemm", 132, 256, 1024, 4096) == 8  # 16 blocks
 
 
-@pytest.mark.parametrize(("variant", "parts"), [("m16", 8), ("m64", 4), ("m128", 4)])
-def test_tall_blocks_have_a_multiprocessor_to_themselves(variant, parts):
-    """4096 outputs are 32 blocks: of those of 16 rows two run side by side, of taller ones each alone."""
+@pytest.mark.parametrize("variant", ["m16", "m64", "m128"])
+def test_deep_and_tall_blocks_have_a_multiprocessor_to_themselves(variant):
+    """4096 outputs are 32 blocks: four parts fill 132 multiprocessors once."""
     build = find("gemm_w4a16", "W4A16", variant)
-    assert choose_split(build, "gemm", 132, build.tile.m, 4096, 8192) == parts
+    assert choose_split(build, "gemm", 132, build.tile.m, 4096, 8192) == 4
+
+
+def test_a_part_of_k_has_a_stage_at_least():
+    build = find("gemm_w4a16", "W4A16", "m1")
+    assert choose_split(build, "gemm", 132, 1, 32, 5 * build.tile.k) == 5
+    assert choose_split(build, "gemm", 132, 1, 32, build.tile.k - 1) == 1
+
+
+def test_what_streams_in_shallow_stages_wants_two_blocks_on_each_multiprocessor():
+    builds = all_sources()["gemm_w4a16"].find_builds("W4A16", torch.float16, "7.5")
+    build = choose_among(builds, 40, 16, 1024)
+    assert choose_split(build, "gemm", 40, 16, 1024, 8192) == 80 // 8
 
 
 @pytest.mark.parametrize(
