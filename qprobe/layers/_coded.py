@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from threading import get_ident
 from typing import Any, ClassVar
 
 from torch import Tensor
+from torch.compiler import is_compiling, is_dynamo_compiling
 
+from qprobe.kernels._kernel import Run
+from qprobe.kernels.cuda._products import Multiply, Product
 from qprobe.kernels.ops import QUANTIZE_TOKENS
+from qprobe.layers._bound import NO_BIAS, function_modes, is_plain
 from qprobe.layers._linear import PlannedLinear
 from qprobe.layers._sharing import SharedInput, quantize_shared
 
@@ -21,14 +27,42 @@ class CodedLinear(PlannedLinear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Take x (…, K) of any floating type, give y (…, N) of the same."""
+        if self._is_launched:
+            if is_dynamo_compiling():
+                return self._traced(x)
+            bias = self._parameters["bias"]  # `self.bias` is a search, ten times as long.
+            thread, fits, form, multiply = self._bound.recent
+            if (
+                thread == get_ident()
+                and fits(x, NO_BIAS if bias is None else bias)
+                and not function_modes()
+            ):
+                if form == "float":
+                    return multiply(x, None, bias)
+                return multiply(*quantize_shared(x, form, self, self.shared_input), bias)
+            return self._launch(x, bias)
         kernel = self._select(x)
         if self._through_operator(x):
             return self._traced(x)
-        bias = self._parameters["bias"]  # `self.bias` is a search, ten times as long.
+        bias = self._parameters["bias"]
         if kernel.input == "float":
             return kernel.run(x, None, self._packed, bias, x.dtype)
         codes, scale = quantize_shared(x, kernel.input, self, self.shared_input)
         return kernel.run(codes, scale, self._packed, bias, x.dtype)
+
+    def _launch(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """The same where kernels are launched, of an x of another kind than the last one."""
+        if is_compiling() or not is_plain(x, bias):
+            return self._traced(x)
+        # Asked for before the kernel: whoever packs anew meanwhile must not find an old one bound.
+        bound, other = self._bound, NO_BIAS if bias is None else bias
+        start = bound.find(x, other)
+        if start is None:
+            kernel = self._select(x)
+            start = bound.add(kernel.input, _bind(kernel.run, x, self._packed, bias), x, other)
+        if start.form == "float":
+            return start.multiply(x, None, bias)
+        return start.multiply(*quantize_shared(x, start.form, self, self.shared_input), bias)
 
     def _traced(self, x: Tensor) -> Tensor:
         kernel, packed = self._operands(self._select(x))
@@ -39,3 +73,11 @@ class CodedLinear(PlannedLinear):
         scheme, n = self.scheme.name, self.out_features
         y: Tensor = self.operator(x, codes, scale, packed, self.bias, scheme, n, kernel.id)
         return y
+
+
+def _bind(run: Run, x: Tensor, packed: Sequence[Tensor], bias: Tensor | None) -> Multiply:
+    """What a kernel computes of such an x with one packed weight."""
+    if isinstance(run, Product):
+        return run.bind(x, packed, bias)
+    dtype = x.dtype
+    return lambda x, x_scale, bias: run(x, x_scale, packed, bias, dtype)

@@ -14,8 +14,10 @@ from qprobe.documents.plan import KernelRange
 from qprobe.documents.scheme import Scheme
 from qprobe.errors import PlanMismatchError, UnavailableError
 from qprobe.kernels._kernel import Kernel, LayerSpec
+from qprobe.kernels.cuda._products import Launched
 from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.kernels.registry import get_kernel
+from qprobe.layers._bound import Bound
 from qprobe.quantize.scheme import canonical_names, dequantize_weight, shape_of
 
 logger = logging.getLogger("qprobe")
@@ -56,7 +58,6 @@ class PlannedLinear(nn.Linear):
         self.register_parameter("bias", frozen)
         self._canonical: dict[str, Tensor] | None = {k: v.detach() for k, v in tensors.items()}
         self._device = _first(tensors).device
-        self._packed: tuple[Tensor, ...] = ()
         self._pack()
 
     @property
@@ -111,7 +112,7 @@ class PlannedLinear(nn.Linear):
         self._device = _first(tensors).device
         if self._device.type == "meta":
             self._dispatch: tuple[tuple[int | None, Kernel], ...] = ((None, REFERENCE),)
-            self._packed = tuple(tensors.values())
+            self._hold(tuple(tensors.values()))
             return
         for kernel in kernels:
             if words := kernel.objection(self.spec):
@@ -122,7 +123,7 @@ class PlannedLinear(nn.Linear):
             (item.m_max, kernel) for item, kernel in zip(self.ranges, kernels, strict=True)
         )
         try:
-            self._packed = tuple(kernels[0].pack(tensors, self.spec))
+            self._hold(tuple(kernels[0].pack(tensors, self.spec)))
         except torch.OutOfMemoryError as error:
             raise UnavailableError(
                 f"no memory on {self._device} to pack a weight of {self.out_features} × "
@@ -132,6 +133,11 @@ class PlannedLinear(nn.Linear):
         for kernel in kernels:
             kernel.warm_up(self.spec)
         self._canonical = None
+
+    def _hold(self, packed: tuple[Tensor, ...]) -> None:
+        """Have this packing for these kernels; what was bound to the former serves no more."""
+        self._is_launched = any(isinstance(kernel.run, Launched) for _, kernel in self._dispatch)
+        self._packed, self._bound = packed, Bound()
 
     def _select(self, x: Tensor) -> Kernel:
         """The kernel for the rows of x (…, K); refuses what no kernel may see."""
@@ -235,8 +241,9 @@ class PlannedLinear(nn.Linear):
         return tensor.to(device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Canonical tensors travel; the packing stays."""
-        return self.__dict__ | {"_canonical": self.canonical(), "_packed": (), "_dispatch": ()}
+        """Canonical tensors travel; the packing and what is bound to it stay."""
+        stays = {"_packed": (), "_dispatch": (), "_bound": None}
+        return self.__dict__ | stays | {"_canonical": self.canonical()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from qprobe.documents.profile import Peak, Profile, Shape
 from qprobe.errors import CrashError
 from qprobe.kernels import gpus, registry
 from qprobe.kernels.activations import quantize_tokens
-from qprobe.kernels.cuda import _products, driver
+from qprobe.kernels.cuda import _ready, driver
 from qprobe.kernels.cuda.portfolio import sources_of
 from qprobe.kernels.cuda.probes import PeakProbe
 from qprobe.kernels.torch_cuda import _operators
@@ -51,7 +51,7 @@ def machine(monkeypatch, tmp_path):
     """A machine whose GPU computes in the emulator, at once by its own clock but for the copy."""
     emulated = EmulatedDriver()
     monkeypatch.setattr(driver, "current", lambda: emulated)
-    _products.forget()
+    _ready.forget()
 
     def begin(self, name):
         self.name, self.device, self.clock, self._pool = (
@@ -101,7 +101,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "all_kernels", lambda: everywhere)
     monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
     yield samples.machine().model_copy(update={"fingerprints": {DEVICE: CARD}})
-    _products.forget()
+    _ready.forget()
 
 
 def state(**changes):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from qprobe.documents import arch
-from qprobe.kernels.cuda import _products, suspects
+from qprobe.kernels.cuda import _ready, suspects
 from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.kernels import cuda_kernels
@@ -39,8 +39,8 @@ def run_build(kernel, source: Source, build: Build, device, monkeypatch) -> tupl
     scheme = (build.schemes or source.manifest.schemes)[0]
     with monkeypatch.context() as patch:
         patch.setattr(Source, "find_builds", find_builds)
-        _products.forget()
+        _ready.forget()
         product = make_product(kernel, scheme, getattr(torch, build.activation), *SHAPE, device)
         error = product.error(product.run())
-    _products.forget()
+    _ready.forget()
     return error, product.limit

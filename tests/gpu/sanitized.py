@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from qprobe.kernels.cuda import _products
+from qprobe.kernels.cuda import _ready
 from qprobe.kernels.cuda._stored import NAMES
 from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.cuda.portfolio import all_sources
@@ -41,7 +41,7 @@ def count_parts(kernel, scheme: str, shape: tuple[int, int, int], index: int = 0
         return 1
     m, n, k = shape
     number, thread = NAMES.index(scheme), threading.get_ident()
-    return _products._ready(source, number, DTYPE, m, n, k, index, 3, True, thread).parts
+    return _ready.make_ready(source, number, DTYPE, m, n, k, index, thread).parts
 
 
 def main() -> None:

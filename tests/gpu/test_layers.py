@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qprobe.errors import UnavailableError
-from qprobe.kernels.cuda import _products
+from qprobe.kernels.cuda import _ready
 from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.registry import get_kernel
 from tests.gpu.products import LIMITS, make_layer_of, make_product
@@ -187,8 +187,8 @@ def test_what_is_not_finite_stays_in_its_row(layer, device, value):
 
 
 def test_more_rows_than_one_launch_takes(layer, device, monkeypatch):
-    monkeypatch.setattr(_products, "most_rows", lambda *_: 7)
-    _products.forget()
+    monkeypatch.setattr(_ready, "most_rows", lambda *_: 7)
+    _ready.forget()
     x = torch.randn(200, 512, device=device, dtype=DTYPE)
     with torch.no_grad():
         assert close(layer, x, layer(x))

@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 
 from qprobe.kernels.cuda import driver
-from qprobe.kernels.cuda.arguments import ARGUMENTS, TensorMap, Value, addresses, pack_arguments
+from qprobe.kernels.cuda.arguments import ARGUMENTS, Value, addresses, pack_arguments
 from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.portfolio import Source
-from qprobe.kernels.cuda.tensor_maps import BYTES, Boxes
+from qprobe.kernels.cuda.tensor_maps import BYTES
 
 ALIGNMENT = 16
 """Bytes of the widest load."""
 ANYWHERE = 16
 """Stands for an address where only the counts matter yet."""
+address_of = Tensor.data_ptr
+"""A function, not a method found anew at each tensor."""
 
 
 class Call:
@@ -27,7 +29,7 @@ class Call:
     Running it neither allocates on the card nor synchronizes. One thread at a time may run it.
     """
 
-    __slots__ = ("_address", "_blocks", "_index", "_kept", "_launch", "_maps", "_slots", "_table")
+    __slots__ = ("_kept", "start")
 
     def __init__(
         self,
@@ -54,42 +56,51 @@ class Call:
                 if name not in tensors and not ARGUMENTS[name].optional:
                     raise TypeError(f"{source.name} needs {name}")
         packed = pack_arguments(names, values)
-        taken = dict(zip(names, packed, strict=True))
-        self._slots: list[Any] = [taken.get(name, ctypes.c_void_p()) for name in tensors]
-        self._maps = [
+        # Side by side, in the order in which they are given: they are set all at once.
+        places: Any = (ctypes.c_void_p * len(tensors))()
+        for place, name in enumerate(tensors):
+            if name in names:
+                packed[names.index(name)] = ctypes.c_void_p.from_buffer(
+                    places, place * ctypes.sizeof(ctypes.c_void_p)
+                )
+        maps = [
             (
                 names.index(name),
-                self._slots[tensors.index(ARGUMENTS[name].matrix)],
+                tensors.index(ARGUMENTS[name].matrix),
                 build.boxes(name, counts, manifest.item_bytes(build.activation)),
             )
             for name, kind in kinds.items()
             if kind == "tensor_map"
         ]
-        self._index, self._kept, self._table = index, packed, addresses(packed)
-        self._address = ctypes.addressof(self._table)
         sizes = {axis: counts[axis] for axis in ("m", "n", "split") if axis in counts}
         at_once = build.blocks * driver.find_card(index).sm_count
-        self._blocks = count_blocks(
+        blocks = count_blocks(
             build.tile, manifest.grid, **sizes, at_once=at_once, cluster=build.cluster
         )
-        self._launch = driver.current().load(source, build_name, index)
+        launch = driver.current().load(source, build_name, index)
+        table = addresses(packed)
+        arguments = ctypes.addressof(table)
+
+        # Functions of their own: what they need is nearer to them than attributes are.
+        def start(given: Sequence[int]) -> None:
+            places[:] = given
+            launch(blocks, arguments)
+
+        def start_with_maps(given: Sequence[int]) -> None:
+            places[:] = given
+            kept = [driver.current().encode(boxes, given[place], index) for _, place, boxes in maps]
+            for (slot, *_), made in zip(maps, kept, strict=True):
+                table[slot] = ctypes.addressof(made)
+            launch(blocks, arguments)
+            del kept  # The launch has copied them.
+
+        self._kept = packed, table
+        self.start = start_with_maps if maps else start
+        """Launch on these addresses, at which tensors stay until it returns."""
 
     def run(self, *tensors: Tensor) -> None:
         """Launch on these tensors, on the current stream of their device."""
-        for slot, tensor in zip(self._slots, tensors, strict=True):
-            slot.value = tensor.data_ptr()
-        if self._maps:
-            kept = [self._encode(place, slot.value, boxes) for place, slot, boxes in self._maps]
-            self._launch(self._blocks, self._address)
-            del kept  # The launch has copied them.
-        else:
-            self._launch(self._blocks, self._address)
-
-    def _encode(self, place: int, address: int, boxes: Boxes) -> TensorMap:
-        """Put the map of a matrix in its place among the arguments."""
-        made = driver.current().encode(boxes, address, self._index)
-        self._table[place] = ctypes.addressof(made)
-        return made
+        self.start([*map(address_of, tensors)])
 
 
 def launch(

@@ -46,11 +46,11 @@ def try_out(spec: LayerSpec) -> None:
 
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (…, K) int8 and scales (…, 1) float32 of x (…, K)."""
-    device = x.device
-    call, dtype = _ready(x.shape, x.dtype, device.index or 0, get_ident())
+    shape = x.shape
+    call, dtype = _ready(shape, x.dtype, x.device.index or 0, get_ident())
     x = align(x if x.dtype == dtype else x.to(dtype))
-    codes = torch.empty(*x.shape, dtype=torch.int8, device=device)
-    scales = torch.empty(*x.shape[:-1], 1, dtype=torch.float32, device=device)
+    codes = x.new_empty(*shape, dtype=torch.int8)
+    scales = x.new_empty(*shape[:-1], 1, dtype=torch.float32)
     call.run(x, codes, scales)
     return codes, scales
 

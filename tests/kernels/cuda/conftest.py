@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qprobe.kernels import registry
-from qprobe.kernels.cuda import _products, driver, quantizer
+from qprobe.kernels.cuda import _ready, driver, quantizer
 from qprobe.kernels.cuda.kernels import cuda_kernels
 from tests.kernels.cuda.emulated import EmulatedDriver
 
@@ -21,7 +21,7 @@ def emulated(monkeypatch):
 
 
 def forget():
-    _products.forget()
+    _ready.forget()
     quantizer.forget()
 
 

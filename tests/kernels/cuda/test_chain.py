@@ -7,7 +7,7 @@ from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels import registry
 from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
-from qprobe.kernels.cuda import _products
+from qprobe.kernels.cuda import _ready
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.kernels import cuda_kernels, lacks
@@ -118,7 +118,7 @@ def test_the_limit_of_rows_keeps_every_index_in_32_bits_and_every_grid_within_bo
     for source in SOURCES:
         if source.manifest.role == "dequantize":
             continue
-        rows = _products.most_rows(source, n, k)
+        rows = _ready.most_rows(source, n, k)
         assert rows * max(n, k) <= 2**31 - 1 or rows == 1
         assert rows >= min(65535, (2**31 - 1) // max(n, k))
         for build in source.builds.values():
@@ -127,7 +127,7 @@ def test_the_limit_of_rows_keeps_every_index_in_32_bits_and_every_grid_within_bo
 
 def test_tall_blocks_cover_more_rows_than_a_grid_has_blocks():
     source = all_sources()["gemm_s8_mma"]
-    assert _products.most_rows(source, 64, 128) == 65535 * 32
+    assert _ready.most_rows(source, 64, 128) == 65535 * 32
 
 
 def test_more_output_features_than_a_grid_covers_are_refused(emulated):

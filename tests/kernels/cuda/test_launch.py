@@ -27,6 +27,18 @@ def test_a_launch_reads_and_writes_the_tensors_it_is_given(emulated, n):
     assert emulated.launched == [("copy", "", (-(-n // 1024), 1, 1))] * 2
 
 
+def test_a_launch_takes_addresses_as_many_as_it_has_names_for(emulated):
+    call = Call(all_sources()["copy"], "", 0, {"n": 16}, ("y", "bias", "x"))
+    x = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
+    y = torch.zeros_like(x)
+    call.start([y.data_ptr(), 0, x.data_ptr()])
+    assert torch.equal(x, y)
+    for given in ([y.data_ptr(), x.data_ptr()], [y.data_ptr(), 0, x.data_ptr(), 0]):
+        with pytest.raises(ValueError, match="size"):
+            call.start(given)
+    assert len(emulated.launched) == 1
+
+
 def test_a_tensor_that_is_missing_is_named(emulated):
     with pytest.raises(TypeError, match="needs y"):
         launch(all_sources()["copy"], "", CPU, {"x": torch.zeros(16)}, n=1)

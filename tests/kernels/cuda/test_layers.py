@@ -10,7 +10,7 @@ from qprobe.documents.plan import KernelRange
 from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import UnavailableError
 from qprobe.kernels import registry
-from qprobe.kernels.cuda import _products
+from qprobe.kernels.cuda import _ready
 from qprobe.kernels.cuda.driver import Card
 from qprobe.layers import make_layer
 
@@ -90,8 +90,8 @@ def test_activations_of_another_type_are_computed_in_the_nearest(group_layer):
 def test_rows_beyond_what_one_launch_indexes_are_computed_in_parts(
     group_layer, on_processor, monkeypatch
 ):
-    monkeypatch.setattr(_products, "most_rows", lambda *_: 3)
-    _products.forget()
+    monkeypatch.setattr(_ready, "most_rows", lambda *_: 3)
+    _ready.forget()
     x = torch.randn(8, 256).to(torch.float16)
     with torch.no_grad():
         y = group_layer(x)
