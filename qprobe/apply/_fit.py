@@ -60,16 +60,17 @@ def _substitutes(spec: LayerSpec) -> tuple[KernelRange, ...]:
     possible = [kernel for kernel in kernels_for(spec.device) if not kernel.objection(spec)]
     if SCHEMES[spec.scheme].input_activations is not None:
         possible.sort(key=lambda kernel: kernel.input == "float")
-    last = next(kernel for kernel in possible if kernel.max_rows is None)
+    last = next(kernel for kernel in possible if kernel.most_rows(spec) is None)
     few = {
-        kernel.max_rows: kernel
+        rows: kernel
         for kernel in reversed(possible)
-        if kernel.max_rows is not None and kernel.packing == last.packing
+        if (rows := kernel.most_rows(spec)) is not None and kernel.packing == last.packing
     }
     found, m_min = [], 1
-    for kernel in (*(few[rows] for rows in sorted(few)), last):
-        found.append(KernelRange(kernel=kernel.id, m_min=m_min, m_max=kernel.max_rows))
-        m_min = (kernel.max_rows or 0) + 1
+    for rows in sorted(few):
+        found.append(KernelRange(kernel=few[rows].id, m_min=m_min, m_max=rows))
+        m_min = rows + 1
+    found.append(KernelRange(kernel=last.id, m_min=m_min, m_max=None))
     return tuple(found)
 
 

@@ -49,6 +49,7 @@ def _make(source: Source) -> Kernel:
         run=BY_ROLE[manifest.role](source),
         warm_up=lambda spec: _warm_up(source, spec),
         max_rows=manifest.max_rows,
+        max_rows_there=lambda spec: _most_rows(source, spec),
         trial=lambda spec: _trial(source, spec),
     )
 
@@ -98,6 +99,19 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
     if source.manifest.role != "dequantize" and spec.n > most:
         return f"its blocks cover {most} output features at most; N = {spec.n} is more"
     return ""
+
+
+def _most_rows(source: Source, spec: LayerSpec) -> int | None:
+    """More than one row are for tensor cores, where they take the same packing and type: reports/h200."""
+    own, card = source.manifest, driver.find_card(_index(spec.device))
+    on_tensor_cores = any(
+        other.manifest.packing == own.packing
+        and other.manifest.max_rows is not None
+        and not lacks(other, card)
+        and other.find_builds(spec.scheme, spec.activation_dtype, card.capability)
+        for other in sources_of("gemm")
+    )
+    return 1 if own.role == "gemv" and on_tensor_cores else own.max_rows
 
 
 def _refuse_rows(source: Source, spec: LayerSpec) -> str:
