@@ -24,5 +24,5 @@ QP_KERNEL __cluster_dims__(QP_CLUSTER, 1, 1) __launch_bounds__(QP_THREADS, QP_BL
 gemm_s8_wgmma_pair(QP_PARAMETER qp_tensor_map x_map, QP_PARAMETER qp_tensor_map packed_map,
                    const float* __restrict__ x_scale, const float* __restrict__ scales, const qp_act* __restrict__ bias,
                    qp_act* __restrict__ y, int m, int n, int k) {
-  qp_gemm_s8_tma(x_map, packed_map, x_scale, scales, bias, y, m, n, k);
+  qp_gemm_s8_tma(x_map, packed_map, x_scale, scales, bias, y, nullptr, nullptr, m, n, k, 1);
 }

@@ -10,25 +10,24 @@
 //: tile = { m = 128, n = 256, k = 128 }
 //: grid = ["tile"]
 //: threads = 288
-//: arguments = ["x_map", "packed_map", "x_scale", "scales", "bias", "y", "m", "n", "k"]
+//: arguments = ["x_map", "packed_map", "x_scale", "scales", "bias", "y", "scratch", "counters", "m", "n", "k", "split"]
 //: sass = { needs = ["IGMMA.64x256x32"], at_least = 4, max_registers = 224 }
 //:
 //: [variants.m128n256]
 //: shared_bytes = 196608
 //: defines = { QP_STAGES = 4 }
 //:
-//: [variants.m128n128] # two blocks an SM; for products with too few tiles of the larger size
+//: [variants.m128n128] # for products with too few tiles of the larger size
 //: tile = { m = 128, n = 128, k = 128 }
-//: blocks = 2
-//: shared_bytes = 98304
-//: defines = { QP_STAGES = 3 }
-//: sass = { needs = ["IGMMA.64x128x32"], at_least = 4, max_registers = 112 }
+//: shared_bytes = 196608
+//: defines = { QP_STAGES = 6 }
+//: sass = { needs = ["IGMMA.64x128x32"], at_least = 4, max_registers = 168 }
 
 #include "gemm_s8_wgmma_tma.cuh"
 
 QP_KERNEL __launch_bounds__(QP_THREADS, QP_BLOCKS)
 gemm_s8_wgmma_tma(QP_PARAMETER qp_tensor_map x_map, QP_PARAMETER qp_tensor_map packed_map,
                   const float* __restrict__ x_scale, const float* __restrict__ scales, const qp_act* __restrict__ bias,
-                  qp_act* __restrict__ y, int m, int n, int k) {
-  qp_gemm_s8_tma(x_map, packed_map, x_scale, scales, bias, y, m, n, k);
+                  qp_act* __restrict__ y, int* scratch, uint32_t* counters, int m, int n, int k, int split) {
+  qp_gemm_s8_tma(x_map, packed_map, x_scale, scales, bias, y, scratch, counters, m, n, k, split);
 }

@@ -7,6 +7,8 @@
 // For every 1024 clocks that its products take, a block of 128 × 256 reads 48 KiB: on 132 multiprocessors that is as much as
 // L2 gives. The two blocks of a cluster compute tiles of the same columns, one below the other, and each copies half of the
 // weights to both: 32 KiB.
+//
+// Where tiles of y are fewer than multiprocessors, K is split among blocks; the last of a tile adds up what all have.
 
 #pragma once
 
@@ -22,11 +24,20 @@ static_assert(QP_THREADS == (kWarps + 1) * 32, "a warpgroup computes 64 rows, an
 static_assert(QP_TILE_K == 128, "rows of 128 bytes are what the descriptor says");
 static_assert(QP_SHARED_BYTES == QP_STAGES * kStageBytes, "shared memory holds the stages and no more");
 
-// Copies a tile of x and one of the weights to each stage, `steps` times; of a cluster each block its half of the weights,
-// to both.
+// Of the stages along K those that a block adds up: all, or a part.
+struct qp_share {
+  int first, last;
+};
+
+QP_DEVICE qp_share qp_find_share(int k, int split, int part) {
+  const int steps = (k + QP_TILE_K - 1) / QP_TILE_K, each = (steps + split - 1) / split;
+  return {min(steps, part * each), min(steps, (part + 1) * each)};
+}
+
+// Copies a tile of x and one of the weights to each stage; of a cluster each block its half of the weights, to both.
 QP_DEVICE void qp_copy_rows(const qp_tensor_map& x_map, const qp_tensor_map& packed_map, const qp_ring& ring, qp_turn& turn,
-                         qp_tile tile, int steps) {
-  for (int step = 0; step < steps; step++) {
+                         qp_tile tile, qp_share share) {
+  for (int step = share.first; step < share.last; step++) {
     qp_wait_until_emptied(ring, turn);
     unsigned char* stage = ring.memory + turn.stage * kStageBytes;
     uint64_t* filled = ring.filled + turn.stage;
@@ -55,13 +66,14 @@ QP_DEVICE void qp_multiply(int (&sums)[kSums], const unsigned char* x, const uns
   }
 }
 
-// The sums of a tile over `steps` stages, each of which the warp lets go of.
-QP_DEVICE void qp_add_up(int (&sums)[kSums], const qp_ring& ring, qp_turn& turn, int steps) {
+// The sums of a tile over some stages, each of which the warp lets go of.
+QP_DEVICE void qp_add_up(int (&sums)[kSums], const qp_ring& ring, qp_turn& turn, qp_share share) {
   const int group = threadIdx.x / 128;
 #pragma unroll
   for (int i = 0; i < kSums; i++) sums[i] = 0;
+  if (share.first == share.last) return;
   uint64_t* before = ring.emptied;
-  for (int step = 0; step < steps; step++) {
+  for (int step = share.first; step < share.last; step++) {
     qp_wait_until_filled(ring, turn);
     const unsigned char* stage = ring.memory + turn.stage * kStageBytes;
     qp_wgmma_fence();
@@ -69,12 +81,36 @@ QP_DEVICE void qp_add_up(int (&sums)[kSums], const qp_ring& ring, qp_turn& turn,
     qp_wgmma_commit();
     // While this product goes on, the one before it is through with its stage.
     qp_wgmma_wait<1>();
-    if (step > 0) qp_let_go(before);
+    if (step > share.first) qp_let_go(before);
     before = ring.emptied + turn.stage;
     qp_advance(turn);
   }
   qp_wgmma_finish(sums);
   qp_let_go(before);
+}
+
+// The sums of all parts of K, in the block that arrives last; false in the others. Of rows that are there.
+QP_DEVICE bool qp_add_other_parts(int (&sums)[kSums], int* scratch, uint32_t* counters, int tile, int split, int part,
+                                  bool is_inside) {
+  if (split == 1) return true;
+  constexpr int kThreads = kWarps * 32, kPart = kThreads * kSums;
+  int* parts = scratch + static_cast<size_t>(tile) * split * kPart + threadIdx.x * 4;
+  int* mine = parts + static_cast<size_t>(part) * kPart;
+  if (is_inside)
+#pragma unroll
+    for (int i = 0; i < kSums; i += 4)
+      qp_store16(mine + i * kThreads, make_uint4(sums[i], sums[i + 1], sums[i + 2], sums[i + 3]));
+  if (!qp_is_last_block<kThreads>(counters + tile, split)) return false;
+#pragma unroll 1
+  for (int index = 0; index < split; index++) {
+    if (index == part || !is_inside) continue;
+#pragma unroll
+    for (int i = 0; i < kSums; i += 4) {
+      const uint4 more = qp_load16_fresh(parts + static_cast<size_t>(index) * kPart + i * kThreads);
+      sums[i] += more.x, sums[i + 1] += more.y, sums[i + 2] += more.z, sums[i + 3] += more.w;
+    }
+  }
+  return true;
 }
 
 // Scale and bias of a tile's columns, in shared memory; of two tiles in turn, so that one barrier a tile keeps them apart.
@@ -140,27 +176,31 @@ QP_DEVICE qp_tile qp_find_own_tile(int id, int tiles_n, int tiles_m) {
 }
 
 QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& packed_map, const float* x_scale,
-                              const float* scales, const qp_act* bias, qp_act* y, int m, int n, int k) {
+                              const float* scales, const qp_act* bias, qp_act* y, int* scratch, uint32_t* counters, int m,
+                              int n, int k, int split) {
   QP_SHARED_DYNAMIC(shared);
+  QP_SHARED(qp_tile_columns, columns, [1]);
   const qp_ring ring = qp_make_ring(shared, kWarps);
   constexpr int kTogether = QP_TILE_M * QP_CLUSTER;
   const int tiles_n = (n + QP_TILE_N - 1) / QP_TILE_N, tiles_m = (m + kTogether - 1) / kTogether;
-  const int count = tiles_n * tiles_m * QP_CLUSTER, steps = (k + QP_TILE_K - 1) / QP_TILE_K;
+  const int count = tiles_n * tiles_m * QP_CLUSTER * split;
   const bool copies = threadIdx.x >= kWarps * 32;
   // One thread starts the copies of all.
   const int first = threadIdx.x > kWarps * 32 ? count : blockIdx.x;
-  QP_SHARED(qp_tile_columns, columns, [1]);
   qp_turn turn = {0, 0};
   int sums[kSums];
   for (int id = first; id < count; id += gridDim.x) {
-    const qp_tile tile = qp_find_own_tile(id, tiles_n, tiles_m);
+    const qp_tile tile = qp_find_own_tile(id / split, tiles_n, tiles_m);
+    const qp_share share = qp_find_share(k, split, id % split);
     if (copies) {
-      qp_copy_rows(x_map, packed_map, ring, turn, tile, steps);
+      qp_copy_rows(x_map, packed_map, ring, turn, tile, share);
     } else {
       const int own = id / gridDim.x & 1;
       qp_bring_columns(columns[0], own, scales, bias, tile.n, n);
-      qp_add_up(sums, ring, turn, steps);
+      qp_add_up(sums, ring, turn, share);
       qp_sync_first<kWarps * 32>();
+      const bool is_inside = tile.m + static_cast<int>(threadIdx.x >> 5) * 16 + static_cast<int>(threadIdx.x & 31) / 4 < m;
+      if (!qp_add_other_parts(sums, scratch, counters, id / split, split, id % split, is_inside)) continue;
       if (n % kColumns == 0) qp_write_tile<true>(sums, x_scale, columns[0], own, y, tile, m, n);
       else qp_write_tile<false>(sums, x_scale, columns[0], own, y, tile, m, n);
     }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from qprobe.kernels.cuda._heuristics import count_tiles
 from qprobe.kernels.cuda.builds import Build, builds
-from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.manifest import find_kernels, read_manifest
 from tests.emulator.floats import from_bits, to_bits
 from tests.emulator.launch import run
@@ -91,10 +91,10 @@ def multiply(
     }
     counters = None
     if "split" in manifest.arguments:
-        gx, gy, _ = count_blocks(build.tile, manifest.grid, m, n, split)
-        size = gx * gy * split * build.tile.m * build.tile.n if split > 1 else 0
+        tiles = count_tiles(build.tile, m, n)
+        size = tiles * split * build.tile.m * build.tile.n if split > 1 else 0
         scratch = np.full(size, 0x7BADBAD, np.int32) if size else None
-        counters = np.zeros(gx * gy, np.uint32) if size else None
+        counters = np.zeros(tiles, np.uint32) if size else None
         arguments |= {"scratch": scratch, "counters": counters, "split": split}
     conflicts = run(path, build.variant, build.activation, arguments, **how)
     return Answer(from_bits(y, build.activation), counters, conflicts)

@@ -99,6 +99,20 @@ def test_what_is_bound_by_arithmetic_is_cut_only_where_half_the_card_would_idle(
     assert choose_split(build, "gemm", 132, 256, 1024, 4096) == 8  # 16 blocks
 
 
+@pytest.mark.parametrize(
+    ("name", "scheme"), [("gemm_s8_wgmma_tma", "W8A8"), ("gemm_w4a16_wgmma", "W4A16")]
+)
+@pytest.mark.parametrize(("m", "n", "parts"), [(16, 8192, 2), (128, 4096, 4), (512, 8192, 1)])
+def test_tiles_that_blocks_take_in_turn_are_cut_into_parts_that_fill_the_card_once(
+    name, scheme, m, n, parts
+):
+    builds = all_sources()[name].find_builds(scheme, torch.float16, "9.0")
+    build = choose_among(builds, 132, m, n)
+    split = choose_split(build, "gemm", 132, m, n, 8192)
+    assert 66 < count_tiles(build.tile, m, n) * split <= 132
+    assert split == parts * build.tile.n // 128 or split == 1 == parts
+
+
 @pytest.mark.parametrize("variant", ["m16", "m64", "m128"])
 def test_deep_and_tall_blocks_have_a_multiprocessor_to_themselves(variant):
     """4096 outputs are 32 blocks: four parts fill 132 multiprocessors once."""
