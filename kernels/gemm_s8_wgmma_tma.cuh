@@ -24,16 +24,6 @@ static_assert(QP_THREADS == (kWarps + 1) * 32, "a warpgroup computes 64 rows, an
 static_assert(QP_TILE_K == 128, "rows of 128 bytes are what the descriptor says");
 static_assert(QP_SHARED_BYTES == QP_STAGES * kStageBytes, "shared memory holds the stages and no more");
 
-// Of the stages along K those that a block adds up: all, or a part.
-struct qp_share {
-  int first, last;
-};
-
-QP_DEVICE qp_share qp_find_share(int k, int split, int part) {
-  const int steps = (k + QP_TILE_K - 1) / QP_TILE_K, each = (steps + split - 1) / split;
-  return {min(steps, part * each), min(steps, (part + 1) * each)};
-}
-
 // Copies a tile of x and one of the weights to each stage; of a cluster each block its half of the weights, to both.
 QP_DEVICE void qp_copy_rows(const qp_tensor_map& x_map, const qp_tensor_map& packed_map, const qp_ring& ring, qp_turn& turn,
                          qp_tile tile, qp_share share) {

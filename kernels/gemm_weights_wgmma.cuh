@@ -32,16 +32,6 @@ static_assert(kStageBytes % 1024 == 0, "each stage begins where the swizzle does
 static_assert(QP_SHARED_BYTES == QP_STAGES * kStageBytes, "shared memory holds the stages and no more");
 static_assert(QP_WEIGHTS != QP_NF4, "codes that 16 bits hold exactly");
 
-// Of the stages along K those that a block adds up: all, or a part.
-struct qp_share {
-  int first, last;
-};
-
-QP_DEVICE qp_share qp_find_share(int k, int split, int part) {
-  const int stages = (k + QP_TILE_K - 1) / QP_TILE_K, each = (stages + split - 1) / split;
-  return {min(stages, part * each), min(stages, (part + 1) * each)};
-}
-
 // Copies the stages of a tile: x, and the words of each strip that is there.
 QP_DEVICE void qp_copy_tile(const qp_tensor_map& x_map, const uint4* packed, const qp_ring& ring, qp_turn& turn,
                             qp_tile at, qp_share share, int strips, int k) {

@@ -154,7 +154,7 @@ MUTANTS = (
     _tma("sends what the other has", "is_odd ? low : high, 1", "is_odd ? high : low, 1"),
     _tma("takes neighbours for one another", "neighbours[i] = is_odd ? other : low;", "neighbours[i] = is_odd ? low : other;"),
     _tma("writes rows beyond M", "if (is_inside[half] && columns.count > 0)", "if (columns.count > 0)", "behind y"),
-    _tma("parts begin with one step", "min(steps, part * each)", "0 * part"),
+    _tma("parts begin with one stage", "min(stages, part * each)", "0 * part", source="tiles.cuh"),
     _tma("adds its own part twice", "if (index == part || !is_inside) continue;", "if (!is_inside) continue;"),
     _tma("counts one block too few", "counters + tile, split)", "counters + tile, split - 1)"),
     _tma("another tile's sums", "static_cast<size_t>(tile) * split", "static_cast<size_t>(0) * split"),

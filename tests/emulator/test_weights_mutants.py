@@ -56,6 +56,7 @@ _shared_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m128", "b
 _points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m16", "float16")
 _pairs = _plant("gemm_w4a16", "weights_pairs.cuh", "nf4_m8", "bfloat16")
 _excess = _plant("gemm_w8a16", "weights_pairs.cuh", "m32", "bfloat16")
+_order = _plant("gemm_w4a16_wgmma", "tiles.cuh", "g128", "float16")
 _many = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g128", "float16")
 _scales = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g32", "bfloat16")
 _many8 = _plant("gemm_w8a16_wgmma", "gemm_weights_wgmma.cuh", "m128", "float16")
@@ -75,7 +76,7 @@ PLANTED = (
     _many("expands the tile that is multiplied", "from + own + (tile + 1) % kSteps", "from + own + tile % kSteps"),
     _many("stays in a group", "if (next % kGroupTiles == 0)", "if (next < 0)"),
     _many("a part begins with the first group", "qp_fetch_group(groups, tile / kGroupTiles);", "qp_fetch_group(groups, 0);"),
-    _many("parts begin with one stage", "min(stages, part * each)", "0 * part"),
+    _order("parts begin with one stage", "min(stages, part * each)", "0 * part"),
     _many("a part of its own alone", "index < split; index++", "index < 1; index++"),
     _many("adds to its own sums", "sums[half][i] = 0;\n#pragma unroll 1\n  for (int index = 0; index < split", "sums[half][i] *= 1;\n#pragma unroll 1\n  for (int index = 0; index < split"),
     _many("counts one block too few", "counters + tile, split)", "counters + tile, split - 1)"),
