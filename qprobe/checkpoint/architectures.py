@@ -103,8 +103,10 @@ def _prefix(name: str, pattern: str) -> str:
 
 
 def _shape(name: str) -> tuple[str, tuple[str, ...]]:
-    """The name with `*` for each part that is a number, and these."""
+    """The name with `*` for each part that is a number, and these; nothing of a name that has such a part itself."""
     parts = name.split(".")
+    if "*" in parts:
+        return "", ()
     numbers = tuple(part for part in parts if part.isascii() and part.isdigit())
     if not numbers:
         return name, ()

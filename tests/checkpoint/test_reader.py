@@ -194,6 +194,7 @@ def test_the_layer_order_is_that_of_people(tmp_path):
         max_size=3,
     )
 )
+@example({"layers.*.self_attn.q_proj.weight": ("F32", [])})
 @example({"layers.²": ("F32", [1]), "layers." + "9" * 5000: ("F32", [1])})
 def test_any_tensor_names_are_read_or_refused(tmp_path_factory, shapes):
     directory = tmp_path_factory.mktemp("names")
