@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels.cuda.portfolio import all_sources
 from tests.bench import gpu_products
 from tests.bench.gpu_marks import find_unit, is_large
-from tests.bench.gpu_peers import WAYS
+from tests.bench.gpu_peers import WAYS, GpuWay
 from tests.bench.gpu_report import GpuRow, Kind
 
 DTYPES: tuple[FloatDtype, ...] = ("bfloat16", "float16")
@@ -112,17 +113,21 @@ def _peers(
         if not way.is_installed or way.scheme not in schemes:
             continue
         for name in DTYPES:
-            dtype = getattr(torch, name)
-
-            def make(way=way, dtype=dtype) -> list[nn.Linear]:  # type: ignore[no-untyped-def]
-                stored = SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, "bfloat16")
-                copies = _shape._count_copies(shape, stored, bed)
-                return [way.make(linears[c % len(linears)], dtype) for c in range(copies)]
-
-            size = SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, name)
-            yield Way(
-                _row("peer", way.label, way.scheme, name, size), dtype, make, _is_gross(linears[0])
+            dtype, size = (
+                getattr(torch, name),
+                SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, name),
             )
+            row = _row("peer", way.label, way.scheme, name, size)
+            make = partial(_make_peers, way, dtype, shape, bed, linears)
+            yield Way(row, dtype, make, _is_gross(linears[0]))
+
+
+def _make_peers(
+    way: GpuWay, dtype: torch.dtype, shape: Shape, bed: Gpu, linears: list[nn.Linear]
+) -> list[Callable[[Tensor], Tensor]]:
+    stored = SCHEMES[way.scheme].weight_bytes(shape.n, shape.k, "bfloat16")
+    copies = _shape._count_copies(shape, stored, bed)
+    return [way.make(linears[c % len(linears)], dtype) for c in range(copies)]
 
 
 def _kind(candidate: Candidate) -> Kind:

@@ -1,4 +1,4 @@
-"""Calls that go straight to a launch made ready before, and every kind of call that must not."""
+"""Calls that go straight to a launch made ready before, and what must not go to that one."""
 
 import copy
 import gc
@@ -9,62 +9,10 @@ import weakref
 import pytest
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from qprobe.documents.plan import KernelRange
-from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels.cuda import _products
-from qprobe.layers import _bound, make_layer
-from qprobe.layers._coded import CodedLinear
-
-LIMITS = {torch.float32: 2e-6, torch.float16: 1e-3, torch.float64: 8e-3}
-OPERATOR = torch.ops.qprobe.group_linear.default
-
-
-def make(scheme="W4A16", kernel="cuda.gemv_w4a16", seed=0):
-    torch.manual_seed(seed)
-    linear, algorithm = nn.Linear(256, 70), next(iter(SCHEMES[scheme].algorithms))
-    ranges = (KernelRange(kernel=kernel, m_min=1, m_max=None),)
-    return make_layer(linear, SCHEMES[scheme], algorithm, ranges, torch.float16)
-
-
-def rows(count=2, seed=1, dtype=torch.float16):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 256, generator=generator).to(dtype)
-
-
-def is_right(layer, x, y):
-    exact = x.double() @ layer.dequantize(torch.float64).T
-    if layer.bias is not None:
-        exact = exact + layer.bias.double()
-    return y.dtype == x.dtype and float((y - exact).norm()) <= LIMITS[x.dtype] * float(exact.norm())
-
-
-@pytest.fixture
-def long_ways(monkeypatch):
-    """The calls that were not of the kind of the last one, by their x."""
-    seen, exact = [], CodedLinear._launch
-
-    def listen(self, x, bias):
-        seen.append(x)
-        return exact(self, x, bias)
-
-    monkeypatch.setattr(CodedLinear, "_launch", listen)
-    return seen
-
-
-@pytest.fixture
-def layer(on_processor, long_ways):
-    """A layer that has a launch ready for two rows."""
-    made = make()
-    with torch.no_grad():
-        made(rows())
-    on_processor.launched.clear()
-    long_ways.clear()
-    return made
+from qprobe.layers import _bound
+from tests.kernels.cuda.bound import is_right, make, rows
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
@@ -144,121 +92,6 @@ def test_autocast_changes_nothing(layer):
         y = layer(x)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert torch.equal(layer(x), y)
-
-
-class Dispatched(TorchDispatchMode):
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.seen.append(function)
-        return function(*args, **(kwargs or {}))
-
-
-class Called(TorchFunctionMode):
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        self.seen.append(function)
-        return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("watch", [Dispatched, Called])
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
-def test_a_mode_sees_the_operator(layer, watch, mode):
-    x = rows(seed=6)
-    with mode():
-        with watch() as watching:
-            y = layer(x)
-        assert OPERATOR in watching.seen
-        assert torch.equal(y, layer(x))
-
-
-def test_fake_tensors_are_not_launched_on(layer, on_processor):
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
-        y = layer(mode.from_tensor(rows()))
-    assert isinstance(y, FakeTensor)
-    assert y.shape == (2, 70)
-    assert on_processor.launched == []
-
-
-@pytest.mark.parametrize("pre_dispatch", [False, True])
-def test_a_graph_of_fx_has_the_operator(layer, pre_dispatch):
-    with torch.no_grad():
-        graph = make_fx(layer, pre_dispatch=pre_dispatch)(rows())
-        assert OPERATOR in [node.target for node in graph.graph.nodes]
-        assert torch.equal(graph(rows(seed=7)), layer(rows(seed=7)))
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_a_trace_of_jit_has_the_operator(layer):
-    with torch.no_grad():
-        traced = torch.jit.trace(layer, rows())
-        assert "qprobe::group_linear" in str(traced.inlined_graph)
-        assert torch.equal(traced(rows(seed=7)), layer(rows(seed=7)))
-
-
-def test_compiled_it_is_one_operator_however_often_it_was_called(layer):
-    graphs = []
-
-    def keep(graph, _inputs):
-        graphs.append([node.target for node in graph.graph.nodes])
-        return graph.forward
-
-    torch._dynamo.reset()
-    compiled = torch.compile(layer, fullgraph=True, backend=keep, dynamic=False)
-    with torch.no_grad():
-        for _ in range(3):
-            assert torch.equal(compiled(rows()), layer(rows()))
-            layer(rows(3))
-    assert len(graphs) == 1
-    assert OPERATOR in graphs[0]
-
-
-def test_exported_it_is_portable(layer):
-    with torch.no_grad():
-        program = torch.export.export(layer, (rows(),))
-    nodes = [node for node in program.graph.nodes if node.target is OPERATOR]
-    assert [node.args[-1] for node in nodes] == ["reference"]
-
-
-def test_gradients_reach_the_input_wherever_it_was_first_seen(layer):
-    x, exact = rows().requires_grad_(), layer.dequantize(torch.float64).sum(0)
-    with torch.no_grad():
-        assert not layer(x).requires_grad
-        assert not layer(x).requires_grad
-    layer(x).sum().backward()
-    assert float((x.grad[0] - exact).norm()) <= 1e-2 * float(exact.norm())
-
-
-def test_gradients_reach_the_bias(layer):
-    layer.bias.requires_grad_(True)
-    y = layer(rows())
-    y.sum().backward()
-    assert torch.equal(layer.bias.grad, torch.full((70,), 2.0, dtype=torch.float16))
-    with torch.no_grad():
-        assert not layer(rows()).requires_grad
-
-
-def test_vmap_is_refused_as_for_whatever_has_no_address(layer):
-    with torch.no_grad(), pytest.raises(RuntimeError, match="data pointer"):
-        torch.vmap(layer)(torch.stack([rows(), rows()]))
-    with torch.no_grad():
-        assert is_right(layer, rows(), layer(rows()))
-
-
-def test_hooks_see_every_call(layer):
-    seen = []
-    layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    layer.register_forward_hook(lambda _, given, y: y + 1)
-    with torch.no_grad():
-        x = rows()
-        y = layer(x)
-    assert seen[0] is x
-    assert is_right(layer, x, y - 1)
 
 
 @pytest.mark.parametrize(
