@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "parts.cuh"
 #include "tiles.cuh"
 
 // Eight or four results, written at once; fewer bytes than 16 only of four in 16 bits.
@@ -71,31 +72,11 @@ QP_DEVICE void qp_store_row(const qp_columns<kCount>& columns, qp_act* y, int64_
   }
 }
 
-// The sums of the parts of K that other blocks computed are added by the last one: integers add up in any order.
-// `scratch` holds, for each tile and part, 16 bytes of each thread at a time. Says whether this block is the last.
+// The sums of all parts of K, where there is a block for each tile and part.
 template <int kRows, int kQuads>
 QP_DEVICE bool qp_add_parts(int (&sums)[kRows][kQuads][4], uint4* scratch, uint32_t* counters, int split) {
-  constexpr int kVectors = kRows * kQuads;
-  const int64_t tile = static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
-  uint4* parts = scratch + tile * split * kVectors * QP_THREADS + threadIdx.x;
-  uint4* own = parts + static_cast<int64_t>(blockIdx.z) * kVectors * QP_THREADS;
-#pragma unroll
-  for (int v = 0; v < kVectors; v++) {
-    const int(&s)[4] = sums[v / kQuads][v % kQuads];
-    qp_store16(own + v * QP_THREADS, make_uint4(s[0], s[1], s[2], s[3]));
-  }
-  if (!qp_is_last_block(counters + tile, split)) return false;
-  for (int part = 0; part < split; part++) {
-    if (part == static_cast<int>(blockIdx.z)) continue;
-    const uint4* other = parts + static_cast<int64_t>(part) * kVectors * QP_THREADS;
-#pragma unroll
-    for (int v = 0; v < kVectors; v++) {
-      const uint4 more = qp_load16_fresh(other + v * QP_THREADS);
-      int(&s)[4] = sums[v / kQuads][v % kQuads];
-      s[0] += more.x, s[1] += more.y, s[2] += more.z, s[3] += more.w;
-    }
-  }
-  return true;
+  return qp_add_parts<kRows * kQuads, QP_THREADS>(scratch, counters, blockIdx.y * gridDim.x + blockIdx.x, split,
+                                                  blockIdx.z, true, [&](int v) { return sums[v / kQuads][v % kQuads]; });
 }
 
 // The part of K of this block: its tiles along K, of which there may be none.
@@ -104,9 +85,8 @@ struct qp_part {
 };
 
 QP_DEVICE qp_part qp_choose_part(int k, int split) {
-  const int all = (k + QP_TILE_K - 1) / QP_TILE_K, each = (all + split - 1) / split;
-  const int first = blockIdx.z * each, left = all - first;
-  return {first * QP_TILE_K, left < each ? left : each};
+  const qp_share share = qp_find_share(k, split, blockIdx.z);
+  return {share.first * QP_TILE_K, share.last - share.first};
 }
 
 // The tile of this block, where there is a block for each.

@@ -140,7 +140,7 @@ gemm_s8_dp4a(const int8_t* __restrict__ x, const float* __restrict__ x_scale, co
     qp_sync();
   }
 
-  if (split > 1 && !qp_add_parts(sums, scratch, counters, split)) return;
+  if (!qp_add_parts(sums, scratch, counters, split)) return;
 #pragma unroll
   for (int run = 0; run < kRunsN; run++) {
     const int column = tile.n + run * (QP_TILE_N / kRunsN) + thread_n * kRunN;

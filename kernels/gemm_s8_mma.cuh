@@ -221,6 +221,6 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
     now = after;
   }
 
-  if (split > 1 && !qp_add_parts(sums, scratch, counters, split)) return;
+  if (!qp_add_parts(sums, scratch, counters, split)) return;
   finish(sums, x_scale, scales, bias, y, tile.m + warp_m * kWarpM, tile.n + warp_n * kWarpN, m, n, lane);
 }

@@ -79,30 +79,6 @@ QP_DEVICE void qp_add_up(int (&sums)[kSums], const qp_ring& ring, qp_turn& turn,
   qp_let_go(before);
 }
 
-// The sums of all parts of K, in the block that arrives last; false in the others. Of rows that are there.
-QP_DEVICE bool qp_add_other_parts(int (&sums)[kSums], int* scratch, uint32_t* counters, int tile, int split, int part,
-                                  bool is_inside) {
-  if (split == 1) return true;
-  constexpr int kThreads = kWarps * 32, kPart = kThreads * kSums;
-  int* parts = scratch + static_cast<size_t>(tile) * split * kPart + threadIdx.x * 4;
-  int* mine = parts + static_cast<size_t>(part) * kPart;
-  if (is_inside)
-#pragma unroll
-    for (int i = 0; i < kSums; i += 4)
-      qp_store16(mine + i * kThreads, make_uint4(sums[i], sums[i + 1], sums[i + 2], sums[i + 3]));
-  if (!qp_is_last_block<kThreads>(counters + tile, split)) return false;
-#pragma unroll 1
-  for (int index = 0; index < split; index++) {
-    if (index == part || !is_inside) continue;
-#pragma unroll
-    for (int i = 0; i < kSums; i += 4) {
-      const uint4 more = qp_load16_fresh(parts + static_cast<size_t>(index) * kPart + i * kThreads);
-      sums[i] += more.x, sums[i + 1] += more.y, sums[i + 2] += more.z, sums[i + 3] += more.w;
-    }
-  }
-  return true;
-}
-
 // Scale and bias of a tile's columns, in shared memory; of two tiles in turn, so that one barrier a tile keeps them apart.
 struct qp_tile_columns {
   float scale[2][QP_TILE_N], bias[2][QP_TILE_N];
@@ -190,7 +166,9 @@ QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& p
       qp_add_up(sums, ring, turn, share);
       qp_sync_first<kWarps * 32>();
       const bool is_inside = tile.m + static_cast<int>(threadIdx.x >> 5) * 16 + static_cast<int>(threadIdx.x & 31) / 4 < m;
-      if (!qp_add_other_parts(sums, scratch, counters, id / split, split, id % split, is_inside)) continue;
+      if (!qp_add_parts<kSums / 4, kWarps * 32>(scratch, counters, id / split, split, id % split, is_inside,
+                                                [&](int v) { return sums + v * 4; }))
+        continue;
       if (n % kColumns == 0) qp_write_tile<true>(sums, x_scale, columns[0], own, y, tile, m, n);
       else qp_write_tile<false>(sums, x_scale, columns[0], own, y, tile, m, n);
     }

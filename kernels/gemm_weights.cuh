@@ -21,6 +21,7 @@
 #pragma once
 
 #include "gemm_weights_stage.cuh"
+#include "parts.cuh"
 
 // ---- Products ----
 
@@ -209,12 +210,11 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   const qp_problem of = {x, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
                          reinterpret_cast<const unsigned char*>(packed), m, n, k, qp_tiles(k), (n + kStrip - 1) / kStrip,
                          (reinterpret_cast<size_t>(x) | k * sizeof(qp_act)) % 16 == 0};
-  const int stages = (of.tiles * kTile + kStage - 1) / kStage, share = (stages + split - 1) / split;
-  const int first = min(stages, static_cast<int>(blockIdx.z) * share), last = min(stages, first + share);
+  const qp_share share = qp_find_share(of.tiles * kTile, split, blockIdx.z);
 
-  qp_writer next = qp_open(memory, of, first, last);
+  qp_writer next = qp_open(memory, of, share.first, share.last);
 #pragma unroll
-  for (int i = 0; i < kStages - 1; i++) qp_copy_stage(memory, next, of, first + i, i);
+  for (int i = 0; i < kStages - 1; i++) qp_copy_stage(memory, next, of, share.first + i, i);
 #if QP_WEIGHTS == QP_NF4
   qp_fill_pairs(memory + kTableAt);
 #endif
@@ -222,7 +222,7 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   qp_reader from = qp_read_first(at);
   int slot = 0;
 #pragma unroll 1
-  for (int stage = first; stage < last; stage++) {
+  for (int stage = share.first; stage < share.last; stage++) {
     qp_copy_wait<kStages - 2>();
     qp_sync();
     qp_copy_stage(memory, next, of, stage + kStages - 1, slot == 0 ? kStages - 1 : slot - 1);

@@ -12,6 +12,7 @@
 
 #pragma once
 
+#include "parts.cuh"
 #include "ring.cuh"
 #include "tiles.cuh"
 #include "weights_pairs.cuh"
@@ -211,38 +212,6 @@ QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], [[maybe_unused]] const v
   qp_let_go(before);
 }
 
-// The sums of all parts of K, in the block that arrives last; false in the others.
-QP_DEVICE bool qp_add_parts(float (&sums)[kHalves][kSums], float* scratch, uint32_t* counters, int tile, int split,
-                            int part) {
-  if (split == 1) return true;
-  constexpr int kThreads = kWarps * 32, kPart = kThreads * kHalves * kSums;
-  float* parts = scratch + static_cast<size_t>(tile) * split * kPart + threadIdx.x * 4;
-  float* mine = parts + static_cast<size_t>(part) * kPart;
-#pragma unroll
-  for (int half = 0; half < kHalves; half++)
-#pragma unroll
-    for (int i = 0; i < kSums; i += 4)
-      qp_store16(mine + (half * kSums + i) * kThreads,
-                 make_uint4(qp_float_to_bits(sums[half][i]), qp_float_to_bits(sums[half][i + 1]),
-                            qp_float_to_bits(sums[half][i + 2]), qp_float_to_bits(sums[half][i + 3])));
-  if (!qp_is_last_block<kThreads>(counters + tile, split)) return false;
-#pragma unroll
-  for (int half = 0; half < kHalves; half++)
-#pragma unroll
-    for (int i = 0; i < kSums; i++) sums[half][i] = 0;
-#pragma unroll 1
-  for (int index = 0; index < split; index++)
-#pragma unroll
-    for (int half = 0; half < kHalves; half++)
-#pragma unroll
-      for (int i = 0; i < kSums; i += 4) {
-        const uint4 four = qp_load16_fresh(parts + static_cast<size_t>(index) * kPart + (half * kSums + i) * kThreads);
-#pragma unroll
-        for (int c = 0; c < 4; c++) sums[half][i + c] += qp_bits_to_float(qp_word(four, c));
-      }
-  return true;
-}
-
 // Writes the strip's part of y. A lane holds two neighbouring rows of four features; matrices of 8 × 8 are transposed, and
 // quads exchange what they have, for 8 neighbouring features of one row.
 QP_DEVICE void qp_write(const float (&sums)[kHalves][kSums], [[maybe_unused]] const void* scales, const qp_act* bias,
@@ -300,7 +269,10 @@ QP_DEVICE void qp_gemm_wgmma(const qp_tensor_map& x_map, const uint4* packed, co
       const int strip = at.n / kStrip + warp;
       // A strip that is not there is multiplied with what the stage holds, and not written.
       qp_add_up(sums, scales, zeros, ring, turn, qp_find_share(k, split, id % split), min(strip, strips - 1), k);
-      if (!qp_add_parts(sums, scratch, counters, id / split, split, id % split)) continue;
+      if (!qp_add_parts<kHalves * kSums / 4, kWarps * 32>(scratch, counters, id / split, split, id % split, true, [&](int v) {
+            return sums[v / (kSums / 4)] + v % (kSums / 4) * 4;
+          }))
+        continue;
       if (strip < strips) qp_write(sums, scales, bias, y, at.m, strip, m, n);
     }
   }

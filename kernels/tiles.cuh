@@ -1,4 +1,4 @@
-// The order in which tiles of y are computed, and which part of K.
+// The order in which tiles of y are computed.
 
 #pragma once
 
@@ -17,14 +17,4 @@ QP_DEVICE qp_tile qp_find_tile(int id, int tiles_n, int tiles_m) {
   const int band = id / tiles_a_band, first = band * kBand, left = tiles_m - first;
   const int height = left < kBand ? left : kBand, within = id - band * tiles_a_band;
   return {(first + within % height) * QP_TILE_M, within / height * QP_TILE_N};
-}
-
-// Of the stages along K those that a block adds up: all, or a part.
-struct qp_share {
-  int first, last;
-};
-
-QP_DEVICE qp_share qp_find_share(int k, int split, int part) {
-  const int stages = (k + QP_TILE_K - 1) / QP_TILE_K, each = (stages + split - 1) / split;
-  return {min(stages, part * each), min(stages, (part + 1) * each)};
 }

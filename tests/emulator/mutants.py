@@ -45,6 +45,10 @@ def _shared(bug: str, old: str, new: str, words: str = "") -> Mutant:
     return Mutant("gemm_s8_mma", bug, old, new, "gemm_s8.cuh", words)
 
 
+def _parts(bug: str, old: str, new: str, words: str = "", kernel: str = "gemm_s8_mma") -> Mutant:
+    return Mutant(kernel, bug, old, new, "parts.cuh", words)
+
+
 def _dp4a(bug: str, old: str, new: str, words: str = "", sanitized: bool = False) -> Mutant:
     return Mutant("gemm_s8_dp4a", bug, old, new, "", words, sanitized)
 
@@ -108,9 +112,9 @@ MUTANTS = (
     _shared("writes columns beyond N", "if (i < columns.count) to[i] =", "to[i] =", "behind y"),
     _shared("scales by another column", "scales[first + i] : 0.0f", "scales[i] : 0.0f"),
     _shared("writes 16 bytes where rows are not aligned", "columns.count == kCount && n % kCount == 0", "columns.count == kCount", "not aligned"),
-    _shared("every part of K from the start", "{first * QP_TILE_K, left", "{0, left"),
-    _shared("adds its own part twice", "    if (part == static_cast<int>(blockIdx.z)) continue;\n", ""),
-    _shared("counts one block too few", "qp_is_last_block(counters + tile, split)", "qp_is_last_block(counters + tile, split - 1)"),
+    _shared("every part of K from the start", "{share.first * QP_TILE_K,", "{0,"),
+    _parts("adds its own part twice", "at(v)[0] = at(v)[1] = at(v)[2] = at(v)[3] = 0;", "(void)v;"),
+    _parts("counts one block too few", "(counters + tile, split)", "(counters + tile, split - 1)"),
     _dp4a("no barrier in the loop", "    }\n    qp_sync();\n  }", "    }\n  }"),
     _dp4a("no barrier before the loop", "  }\n  qp_sync();\n  for", "  }\n  for"),
     _dp4a("writes to the buffer that is read", "put<kCopiesX, QP_TILE_M>(x_words[(t + 1) & 1]", "put<kCopiesX, QP_TILE_M>(x_words[t & 1]"),
@@ -154,11 +158,11 @@ MUTANTS = (
     _tma("sends what the other has", "is_odd ? low : high, 1", "is_odd ? high : low, 1"),
     _tma("takes neighbours for one another", "neighbours[i] = is_odd ? other : low;", "neighbours[i] = is_odd ? low : other;"),
     _tma("writes rows beyond M", "if (is_inside[half] && columns.count > 0)", "if (columns.count > 0)", "behind y"),
-    _tma("parts begin with one stage", "min(stages, part * each)", "0 * part", source="tiles.cuh"),
-    _tma("adds its own part twice", "if (index == part || !is_inside) continue;", "if (!is_inside) continue;"),
-    _tma("counts one block too few", "counters + tile, split)", "counters + tile, split - 1)"),
-    _tma("another tile's sums", "static_cast<size_t>(tile) * split", "static_cast<size_t>(0) * split"),
-    _tma("another part's sums", "static_cast<size_t>(part) * kPart", "static_cast<size_t>(0) * kPart"),
+    _parts("parts begin with one stage", "min(stages, part * each)", "0 * part", kernel="gemm_s8_wgmma_tma"),
+    _parts("adds its own part alone", "index < split && is_inside", "index < 1 && is_inside", kernel="gemm_s8_wgmma_tma"),
+    _parts("counts one block too few", "(counters + tile, split)", "(counters + tile, split - 1)", kernel="gemm_s8_wgmma_tma"),
+    _parts("another tile's sums", "static_cast<int64_t>(tile)", "static_cast<int64_t>(0)", kernel="gemm_s8_wgmma_tma"),
+    _parts("another part's sums", "static_cast<int64_t>(part)", "static_cast<int64_t>(0)", kernel="gemm_s8_wgmma_tma"),
     _tma("the same tile for another part", "qp_find_own_tile(id / split,", "qp_find_own_tile(id,"),
     _tma("no barrier before scales are read", "      qp_sync_first<kWarps * 32>();\n", ""),
     _tma("one place for the scales of two tiles", "id / gridDim.x & 1", "0"),

@@ -56,7 +56,7 @@ _shared_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m128", "b
 _points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m16", "float16")
 _pairs = _plant("gemm_w4a16", "weights_pairs.cuh", "nf4_m8", "bfloat16")
 _excess = _plant("gemm_w8a16", "weights_pairs.cuh", "m32", "bfloat16")
-_order = _plant("gemm_w4a16_wgmma", "tiles.cuh", "g128", "float16")
+_parts = _plant("gemm_w4a16_wgmma", "parts.cuh", "g128", "float16")
 _many = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g128", "float16")
 _scales = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g32", "bfloat16")
 _many8 = _plant("gemm_w8a16_wgmma", "gemm_weights_wgmma.cuh", "m128", "float16")
@@ -76,12 +76,12 @@ PLANTED = (
     _many("expands the tile that is multiplied", "from + own + (tile + 1) % kSteps", "from + own + tile % kSteps"),
     _many("stays in a group", "if (next % kGroupTiles == 0)", "if (next < 0)"),
     _many("a part begins with the first group", "qp_fetch_group(groups, tile / kGroupTiles);", "qp_fetch_group(groups, 0);"),
-    _order("parts begin with one stage", "min(stages, part * each)", "0 * part"),
-    _many("a part of its own alone", "index < split; index++", "index < 1; index++"),
-    _many("adds to its own sums", "sums[half][i] = 0;\n#pragma unroll 1\n  for (int index = 0; index < split", "sums[half][i] *= 1;\n#pragma unroll 1\n  for (int index = 0; index < split"),
-    _many("counts one block too few", "counters + tile, split)", "counters + tile, split - 1)"),
-    _many("another tile's sums", "static_cast<size_t>(tile) * split * kPart", "static_cast<size_t>(0) * split * kPart"),
-    _many("another part's sums", "static_cast<size_t>(part) * kPart", "static_cast<size_t>(0) * kPart"),
+    _parts("parts begin with one stage", "min(stages, part * each)", "0 * part"),
+    _parts("a part of its own alone", "index < split && is_inside", "index < 1 && is_inside"),
+    _parts("adds to its own sums", "at(v)[0] = at(v)[1] = at(v)[2] = at(v)[3] = 0;", "(void)v;"),
+    _parts("counts one block too few", "(counters + tile, split)", "(counters + tile, split - 1)"),
+    _parts("another tile's sums", "static_cast<int64_t>(tile)", "static_cast<int64_t>(0)"),
+    _parts("another part's sums", "static_cast<int64_t>(part)", "static_cast<int64_t>(0)"),
     _many("no fence of the registers", "  qp_wgmma_fence();\n", "", "without qp_wgmma_fence"),
     _many("does not wait for the last products", "  for (int half = 0; half < kHalves; half++) qp_wgmma_finish(sums[half]);\n", "  for (int half = 0; half < 0; half++) {}\n", "before a wgmma"),
     _many("announces x alone", "kXBytes + own * kStripBytes)", "kXBytes)", "in qp_wait"),
@@ -151,7 +151,7 @@ PLANTED = (
     _gemm("rows for columns", "lane % 4 * 2 + i % 2;", "lane % 4 + i % 2 * 4;"),
     _gemm("writes rows beyond M", "if (row < of.m) y[", "y[", "behind y"),
     _gemm("writes features beyond N", "    if (feature >= of.n) continue;\n", ""),
-    _gemm("every part of K from the start", "qp_open(memory, of, first, last)", "qp_open(memory, of, 0, last)"),
+    _gemm("every part of K from the start", "qp_open(memory, of, share.first, share.last)", "qp_open(memory, of, 0, share.last)"),
     _gemm("a scratch for one tile", "scratch + static_cast<size_t>(tile) * split * kPart;", "scratch;"),
     _copies("reads rows of x beyond M", "row < of.m ? min(of.k", "true ? min(of.k", sanitized=True),
     _row_copies("reads later rows of x beyond M", "(i == 0 || x.rows > i)", "true", sanitized=True),
