@@ -57,7 +57,7 @@ QP_KERNEL __launch_bounds__(QP_THREADS, QP_BLOCKS)
 gemm_s8_wgmma(const int8_t* __restrict__ x, const float* __restrict__ x_scale, const int8_t* __restrict__ packed,
               const float* __restrict__ scales, const qp_act* __restrict__ bias, qp_act* __restrict__ y, int m, int n,
               int k) {
-  QP_SHARED_DYNAMIC(shared);
+  QP_SHARED_SWIZZLED(shared);
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, group = warp / 4;
   const qp_tile tile = qp_choose_tile();
   const int tiles = (k + QP_TILE_K - 1) / QP_TILE_K;

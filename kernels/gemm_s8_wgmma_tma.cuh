@@ -144,9 +144,9 @@ QP_DEVICE qp_tile qp_find_own_tile(int id, int tiles_n, int tiles_m) {
 QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& packed_map, const float* x_scale,
                               const float* scales, const qp_act* bias, qp_act* y, int* scratch, uint32_t* counters, int m,
                               int n, int k, int split) {
-  QP_SHARED_DYNAMIC(shared);
+  QP_SHARED_SWIZZLED(shared);
   QP_SHARED(qp_tile_columns, columns, [1]);
-  const qp_ring ring = qp_make_ring(shared, kWarps);
+  const qp_ring ring = qp_make_ring(shared, 1, kWarps);
   constexpr int kTogether = QP_TILE_M * QP_CLUSTER;
   const int tiles_n = (n + QP_TILE_N - 1) / QP_TILE_N, tiles_m = (m + kTogether - 1) / kTogether;
   const int count = tiles_n * tiles_m * QP_CLUSTER * split;

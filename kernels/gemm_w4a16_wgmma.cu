@@ -16,8 +16,11 @@
 //: g128 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 6 }, schemes = ["W4A16", "W4A16_ASYM"], shared_bytes = 147456 }
 //: g64 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 6 }, schemes = ["W4A16_G64"], shared_bytes = 147456 }
 //: g32 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 6 }, schemes = ["W4A16_G32"], shared_bytes = 147456 }
+//: g128_m256 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 6 }, schemes = ["W4A16", "W4A16_ASYM"], tile = { m = 256, n = 128, k = 64 }, shared_bytes = 221184, sass = { needs = ["HGMMA.64x256x16", "UTMALDG.2D", "UBLKCP", "USETMAXREG"], at_least = 1, max_registers = 168 } }
 //: g128_m64 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 10 }, schemes = ["W4A16", "W4A16_ASYM"], max_rows = 64, tile = { m = 64, n = 256, k = 64 }, shared_bytes = 163840, sass = { needs = ["HGMMA.64x64x16", "UTMALDG.2D", "UBLKCP", "USETMAXREG"], at_least = 1, max_registers = 168 } }
+//: g64_m256 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 6 }, schemes = ["W4A16_G64"], tile = { m = 256, n = 128, k = 64 }, shared_bytes = 221184, sass = { needs = ["HGMMA.64x256x16", "UTMALDG.2D", "UBLKCP", "USETMAXREG"], at_least = 1, max_registers = 168 } }
 //: g64_m64 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 10 }, schemes = ["W4A16_G64"], max_rows = 64, tile = { m = 64, n = 256, k = 64 }, shared_bytes = 163840, sass = { needs = ["HGMMA.64x64x16", "UTMALDG.2D", "UBLKCP", "USETMAXREG"], at_least = 1, max_registers = 168 } }
+//: g32_m256 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 6 }, schemes = ["W4A16_G32"], tile = { m = 256, n = 128, k = 64 }, shared_bytes = 221184, sass = { needs = ["HGMMA.64x256x16", "UTMALDG.2D", "UBLKCP", "USETMAXREG"], at_least = 1, max_registers = 168 } }
 //: g32_m64 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 10 }, schemes = ["W4A16_G32"], max_rows = 64, tile = { m = 64, n = 256, k = 64 }, shared_bytes = 163840, sass = { needs = ["HGMMA.64x64x16", "UTMALDG.2D", "UBLKCP", "USETMAXREG"], at_least = 1, max_registers = 168 } }
 
 #include "gemm_weights_wgmma.cuh"

@@ -14,6 +14,7 @@
 //:
 //: [variants]
 //: m128 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 6 }, shared_bytes = 196608 }
+//: m256 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 5 }, tile = { m = 256, n = 128, k = 64 }, shared_bytes = 204800, sass = { needs = ["HGMMA.64x256x16", "UTMALDG.2D", "UBLKCP", "USETMAXREG"], at_least = 1, max_registers = 168 } }
 //: m64 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 8 }, max_rows = 64, tile = { m = 64, n = 256, k = 64 }, shared_bytes = 196608, sass = { needs = ["HGMMA.64x64x16", "UTMALDG.2D", "UBLKCP", "USETMAXREG"], at_least = 1, max_registers = 168 } }
 
 #include "gemm_weights_wgmma.cuh"

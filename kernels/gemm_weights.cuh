@@ -184,14 +184,28 @@ QP_DEVICE bool qp_add_parts(float (&sums)[kSums], float* scratch, uint32_t* coun
   return true;
 }
 
-QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_problem& of, const qp_act* bias, qp_act* y,
+// What the sums of the tile's features are multiplied with, and what is added.
+struct qp_ends {
+  float bias[QP_TILE_N], scale[kHasGroups ? 1 : QP_TILE_N];
+};
+
+// Brought while the first stages are on their way: at the end they would be waited for.
+QP_DEVICE void qp_bring_ends(qp_ends& ends, const qp_problem& of, const qp_act* bias) {
+  if (threadIdx.x >= QP_TILE_N) return;
+  const int feature = blockIdx.y * QP_TILE_N + threadIdx.x;
+  const bool is_there = feature < of.n;
+  if constexpr (!kHasGroups) ends.scale[threadIdx.x] = is_there ? reinterpret_cast<const float*>(of.scales)[feature] : 0.0f;
+  ends.bias[threadIdx.x] = is_there && bias ? qp_act_to_float(bias[feature]) : 0.0f;
+}
+
+QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_ends& ends, const qp_problem& of, qp_act* y,
                         const qp_place& at) {
 #pragma unroll
   for (int j = 0; j < kFeatures; j++) {
-    const int feature = blockIdx.y * QP_TILE_N + qp_feature_of(j, at);
+    const int within = qp_feature_of(j, at), feature = blockIdx.y * QP_TILE_N + within;
     if (feature >= of.n) continue;
-    const float scale = kHasGroups ? 1 : reinterpret_cast<const float*>(of.scales)[feature];
-    const float add = bias ? qp_act_to_float(bias[feature]) : 0;
+    const float scale = kHasGroups ? 1 : ends.scale[within];
+    const float add = ends.bias[within];
 #pragma unroll
     for (int i = 0; i < 2 * kColumns; i++) {
       if (qp_row_of(i, at) >= QP_TILE_M) continue;
@@ -205,6 +219,7 @@ QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_problem& of, const 
 QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales, const void* zeros, const qp_act* bias,
                        qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k, int split) {
   QP_SHARED_DYNAMIC(memory);
+  QP_SHARED(qp_ends, ends, [1]);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, pass = warp / kStrips;
   const qp_place at = {warp % kStrips, kSlices > 1 ? pass : 0, kRowParts > 1 ? pass : 0, lane};
   const qp_problem of = {x, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
@@ -218,6 +233,7 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
 #if QP_WEIGHTS == QP_NF4
   qp_fill_pairs(memory + kTableAt);
 #endif
+  qp_bring_ends(ends[0], of, bias);
   qp_totals totals = {};
   qp_reader from = qp_read_first(at);
   int slot = 0;
@@ -236,5 +252,5 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];
   if constexpr (kSlices > 1) qp_add_slices(sums, memory, at);
   if (!qp_add_parts(sums, scratch, counters, split, at)) return;
-  if (at.slice == 0) qp_write(sums, of, bias, y, at);
+  if (at.slice == 0) qp_write(sums, ends[0], of, y, at);
 }

@@ -258,6 +258,11 @@ QP_DEVICE void qp_gemv(const qp_act* x, const uint4* packed, const void* scales,
 #pragma unroll
     for (int group = 0; group < kChunkGroups; group++) qp_load_group(chunk, from, group);
   }
+  // Asked for now: at the end it would be waited for.
+  const int row = blockIdx.y * kRows + threadIdx.x / kStrip, feature = blockIdx.x * kStrip + threadIdx.x % kStrip;
+  const bool is_mine = threadIdx.x < kRows * kStrip && row < m && feature < n;
+  const float factor = !kHasGroups && is_mine ? static_cast<const float*>(scales)[feature] : 1;
+  const float offset = bias && is_mine ? qp_act_to_float(bias[feature]) : 0;
   qp_sums sums = {};
 #pragma unroll 1
   for (int begin = first; begin < last; begin += kPanelPasses * kWarps) {
@@ -276,9 +281,5 @@ QP_DEVICE void qp_gemv(const qp_act* x, const uint4* packed, const void* scales,
 
   float sum = qp_reduce_warps(sums, panel, warp, lane);
   if (!qp_reduce_parts(sum, scratch, counters, split)) return;
-  const int row = blockIdx.y * kRows + threadIdx.x / kStrip, feature = blockIdx.x * kStrip + threadIdx.x % kStrip;
-  if (threadIdx.x >= kRows * kStrip || row >= m || feature >= n) return;
-  if (!kHasGroups) sum *= static_cast<const float*>(scales)[feature];
-  if (bias) sum += qp_act_to_float(bias[feature]);
-  y[static_cast<size_t>(row) * n + feature] = qp_act_from_float(sum);
+  if (is_mine) y[static_cast<size_t>(row) * n + feature] = qp_act_from_float(sum * factor + offset);
 }

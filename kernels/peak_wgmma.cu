@@ -13,7 +13,7 @@
 #include "peak_wgmma.cuh"
 
 QP_KERNEL __launch_bounds__(QP_THREADS) peak_wgmma(int* __restrict__ y, int iterations) {
-  QP_SHARED_DYNAMIC(shared);
+  QP_SHARED_SWIZZLED(shared);
   qp_peak_wgmma(
       shared, y, iterations, [](int i, bool is_weight) { return qp_peak_word(i, is_weight); },
       [](int (&sums)[kSums], uint64_t x, uint64_t w) { qp_wgmma_s8_64x256x32(sums, x, w); });

@@ -20,7 +20,7 @@
 #endif
 
 QP_KERNEL __launch_bounds__(QP_THREADS) peak_wgmma_16(float* __restrict__ y, int iterations) {
-  QP_SHARED_DYNAMIC(shared);
+  QP_SHARED_SWIZZLED(shared);
   qp_peak_wgmma(
       shared, y, iterations, [](int i, bool is_weight) { return qp_peak_pair(i % 8, is_weight); },
       [](float (&sums)[kSums], uint64_t x, uint64_t w) { QP_MULTIPLY(sums, x, w); });

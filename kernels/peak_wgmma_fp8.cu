@@ -13,7 +13,7 @@
 #include "peak_wgmma.cuh"
 
 QP_KERNEL __launch_bounds__(QP_THREADS) peak_wgmma_fp8(float* __restrict__ y, int iterations) {
-  QP_SHARED_DYNAMIC(shared);
+  QP_SHARED_SWIZZLED(shared);
   qp_peak_wgmma(
       shared, y, iterations, [](int i, bool is_weight) { return qp_peak_e4m3(i % 8, is_weight); },
       [](float (&sums)[kSums], uint64_t x, uint64_t w) { qp_wgmma_e4m3_64x256x32(sums, x, w); });

@@ -32,7 +32,9 @@ typedef unsigned long long uint64_t;
 #define QP_KERNEL extern "C" __global__ void
 // QP_SHARED(float, tile, [32][33]); declares static shared memory, which the emulator poisons.
 #define QP_SHARED(type, name, extents) __shared__ __align__(16) type name extents
-#define QP_SHARED_DYNAMIC(name) extern __shared__ __align__(1024) unsigned char name[]
+#define QP_SHARED_DYNAMIC(name) extern __shared__ __align__(128) unsigned char name[]
+// For boxes and operands of wgmma, whose swizzle begins at multiples of 1024: as many bytes of static shared memory before it are lost.
+#define QP_SHARED_SWIZZLED(name) extern __shared__ __align__(1024) unsigned char name[]
 #define QP_CONSTANT_TABLE static __device__ const
 
 // ---- Loads and stores of 16, 8 and 4 bytes, which must be aligned ----
@@ -265,6 +267,15 @@ QP_DEVICE uint32_t qp_shared_address(const void* shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }
 
+// The same pointer, of which the compiler no longer knows how it came about: else it finds the address of shared memory anew
+// wherever one is wanted, from a special register that takes long to read.
+template <class T>
+QP_DEVICE T* qp_opaque(T* shared) {
+  size_t address = __cvta_generic_to_shared(shared);
+  asm volatile("" : "+l"(address));
+  return static_cast<T*>(__cvta_shared_to_generic(address));
+}
+
 #if __CUDA_ARCH__ >= 800
 #define QP_HAS_ASYNC_COPY 1
 
@@ -393,13 +404,14 @@ QP_DEVICE void qp_sync_cluster() {
   asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
-// Arrives at the barrier that the block of that rank, blockIdx.x % 2, has where this one has its own.
+// Arrives at the barrier that the block of that rank, blockIdx.x % 2, has where this one has its own: what was read is read.
+// What was written need not be visible there. Said with `.release.cluster`, it would wait for all that the block has written.
 QP_DEVICE void qp_arrive_at(uint64_t* barrier, uint32_t rank) {
   asm volatile(
       "{\n"
       ".reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
       "}"
       :: "r"(qp_shared_address(barrier)), "r"(rank) : "memory");
 }
@@ -546,6 +558,11 @@ QP_DEVICE uint64_t qp_wgmma_descriptor(const void* shared) {
   return start | (1ull << 16) | (static_cast<uint64_t>(1024 >> 4) << 32) | (1ull << 62);
 }
 
+// So many bytes further along k.
+QP_DEVICE uint64_t qp_wgmma_along(uint64_t descriptor, int bytes) {
+  return (descriptor & 0xffffffff00000000ull) | (static_cast<uint32_t>(descriptor) + bytes / 16);
+}
+
 QP_DEVICE void qp_wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 QP_DEVICE void qp_wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 
@@ -624,6 +641,13 @@ QP_DEVICE void qp_wgmma_s8_64x128x32(int (&d)[64], uint64_t a, uint64_t b) {
         QP_NAMES_64                                                                                            \
         "}, {%64, %65, %66, %67}, %68, 1, 1, 1, 0;"                                                            \
         : QP_D64("f", 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                \
+  }                                                                                                            \
+  QP_DEVICE void qp_wgmma_##kind##_64x256x16(float (&d)[128], const uint32_t (&a)[4], uint64_t b) {            \
+    asm volatile(                                                                                              \
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32." #kind "." #kind " {"                                    \
+        QP_NAMES_128                                                                                           \
+        "}, {%128, %129, %130, %131}, %132, 1, 1, 1, 0;"                                                       \
+        : QP_D64("f", 0), QP_D64("f", 64) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));               \
   }
 QP_WGMMA_OF_REGISTERS(f16)
 QP_WGMMA_OF_REGISTERS(bf16)
@@ -724,6 +748,7 @@ QP_DEVICE void qp_mma_act_16x8x16(float (&d)[4], const uint32_t (&a)[4], const u
 }
 #endif
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+QP_DEVICE void qp_wgmma_act(float (&d)[128], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_f16_64x256x16(d, a, b); }
 QP_DEVICE void qp_wgmma_act(float (&d)[64], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_f16_64x128x16(d, a, b); }
 QP_DEVICE void qp_wgmma_act(float (&d)[32], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_f16_64x64x16(d, a, b); }
 #endif
@@ -739,6 +764,7 @@ QP_DEVICE void qp_mma_act_16x8x16(float (&d)[4], const uint32_t (&a)[4], const u
 }
 #endif
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+QP_DEVICE void qp_wgmma_act(float (&d)[128], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_bf16_64x256x16(d, a, b); }
 QP_DEVICE void qp_wgmma_act(float (&d)[64], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_bf16_64x128x16(d, a, b); }
 QP_DEVICE void qp_wgmma_act(float (&d)[32], const uint32_t (&a)[4], uint64_t b) { qp_wgmma_bf16_64x64x16(d, a, b); }
 #endif

@@ -25,13 +25,13 @@ QP_DEVICE void qp_advance(qp_turn& turn) {
 
 constexpr bool kIsCluster = QP_CLUSTER > 1;
 
-// Makes the barriers, for so many arrivals of readers of each block. By all threads.
-QP_DEVICE qp_ring qp_make_ring(unsigned char* memory, int readers) {
-  QP_SHARED(uint64_t, filled, [QP_STAGES]);
-  QP_SHARED(uint64_t, emptied, [QP_STAGES]);
+// Makes the barriers, for so many arrivals of those who copy and of readers of each block. By all threads.
+QP_DEVICE qp_ring qp_make_ring(unsigned char* memory, int copiers, int readers) {
+  QP_SHARED(uint64_t, barriers, [2 * QP_STAGES]);
+  uint64_t *filled = barriers, *emptied = barriers + QP_STAGES;
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < QP_STAGES; stage++) {
-      qp_make_barrier(filled + stage, 1);
+      qp_make_barrier(filled + stage, copiers);
       qp_make_barrier(emptied + stage, readers * QP_CLUSTER);
     }
     qp_fence_barriers();
@@ -39,6 +39,12 @@ QP_DEVICE qp_ring qp_make_ring(unsigned char* memory, int readers) {
   if constexpr (kIsCluster) qp_sync_cluster();
   else qp_sync();
   return {memory, filled, emptied};
+}
+
+// The same, its addresses in registers.
+QP_DEVICE qp_ring qp_keep(const qp_ring& ring) {
+  uint64_t* filled = qp_opaque(ring.filled);
+  return {qp_opaque(ring.memory), filled, filled + (ring.emptied - ring.filled)};
 }
 
 // Waits until a stage may be filled. Nobody reads a new one: of its barrier, the phase before the first counts as over.

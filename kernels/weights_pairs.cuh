@@ -39,10 +39,16 @@ QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const qp_zero& zer
 #endif
 }
 #elif QP_WEIGHTS == QP_NF4
+// By whole warps: each thread makes the numbers of a byte and writes them for all lanes, neighbours to different banks.
 QP_DEVICE void qp_fill_pairs(unsigned char* table) {
-  for (int i = threadIdx.x; i < 256 * 32; i += QP_THREADS)
-    reinterpret_cast<uint32_t*>(table)[i] =
-        qp_act2_from_floats(kNormalFloat[i / 32 >> 4], kNormalFloat[i / 32 & 15]);
+  const int lane = threadIdx.x % 32;
+  const float value = kNormalFloat[lane % 16];
+  for (int byte = threadIdx.x; byte < 256; byte += QP_THREADS) {
+    const uint32_t pair = qp_act2_from_floats(qp_shuffle(value, byte >> 4), qp_shuffle(value, byte & 15));
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+      qp_store16_shared(table + byte * 128 + (i + lane) % 8 * 16, make_uint4(pair, pair, pair, pair));
+  }
 }
 
 QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const unsigned char* table, uint32_t lane_offset) {
@@ -53,6 +59,17 @@ QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const unsigned cha
   }
 }
 #else
+// The numbers of a pair of signed bytes, in the lower half of each 16 bits; what is in the upper is of no account.
+QP_DEVICE uint32_t qp_expand_bytes(uint32_t pair) {
+#if QP_ACT == QP_FLOAT16
+  return qp_half2_sub(qp_lop3<0xea>(pair, 0x00ff00ffu, 0x64006400u), 0x64806480u);  // 1024 + code + 128
+#else
+  // 7 bits of the byte make 128 + bits; its highest tells whether 128 or 256 is too much.
+  const uint32_t excess = qp_lop3<0x6a>(pair, 0x00800080u, 0x43804380u);
+  return qp_bfloat162_sub(qp_lop3<0xea>(pair, 0x007f007fu, 0x43004300u), excess);
+#endif
+}
+
 QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t first, uint32_t second) {
 #pragma unroll
   for (int i = 0; i < 4; i++) {
@@ -61,10 +78,7 @@ QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t first, uint32_t second) 
     // 1024 + code + 128
     pairs[i] = qp_half2_sub(qp_prmt(word, 0x64646464u, i % 2 ? 0x4341u : 0x4240u), 0x64806480u);
 #else
-    // 7 bits of the byte make 128 + bits; its highest tells whether 128 or 256 is too much.
-    const uint32_t at = word >> (i % 2 * 8);
-    const uint32_t excess = qp_lop3<0x6a>(at, 0x00800080u, 0x43804380u);
-    pairs[i] = qp_bfloat162_sub(qp_lop3<0xea>(at, 0x007f007fu, 0x43004300u), excess);
+    pairs[i] = qp_expand_bytes(word >> (i % 2 * 8));
 #endif
   }
 }

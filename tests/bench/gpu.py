@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -37,6 +38,7 @@ from tests.bench.gpu_race import measure_cell
 from tests.bench.gpu_report import GpuCell, GpuReport, LaunchCost
 
 ROOT = Path(__file__).resolve().parents[2]
+LAUNCH_ROUNDS = 20
 NOTHING = "nothing was measured: "
 FOUR_BITS, EIGHT_BITS = ("W4A16", "NF4"), ("W8A16", "W8A8", "FP8_DYNAMIC")
 EVERYTHING = ("W4A16", "W4A16_ASYM", "NF4", *EIGHT_BITS)
@@ -139,7 +141,7 @@ def _state(device: str) -> GpuState | None:
 
 
 def _measure_launch(bed: Gpu) -> LaunchCost:
-    """A bare launch of the smallest kernel, and a whole layer of 4 bits around one."""
+    """A bare launch of the smallest kernel, and a whole layer of 4 bits around one, in turn."""
     from qprobe.documents.plan import KernelRange
     from qprobe.documents.scheme import SCHEMES
     from qprobe.kernels.cuda.launch import Call
@@ -154,10 +156,12 @@ def _measure_launch(bed: Gpu) -> LaunchCost:
         layer = make_layer(linear, SCHEMES["W4A16"], "rtn", kernels, torch.float16)
         layer(x)
         bare.run(x, target)
-        return LaunchCost(
-            bare_s=host_seconds([lambda: bare.run(x, target)]),
-            layer_s=host_seconds([lambda: layer(x)]),
-        )
+        rounds = [
+            (host_seconds([lambda: bare.run(x, target)]), host_seconds([lambda: layer(x)]))
+            for _ in range(LAUNCH_ROUNDS)
+        ]
+        bare_s, layer_s = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
+        return LaunchCost(bare_s=bare_s, layer_s=layer_s)
 
 
 if __name__ == "__main__":

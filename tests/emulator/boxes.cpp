@@ -129,6 +129,7 @@ void copy_box(void* shared, const void* map, int byte, int row, void* address) {
   const auto* to = static_cast<unsigned char*>(shared);
   if (to < block->dynamic.start || to + bytes > block->dynamic.start + block->dynamic.bytes)
     fail("a box that goes beyond dynamic shared memory");
+  check_swizzled("a box");
   std::memset(shared, kGarbage, bytes);
   barrier.boxes.push_back({read.address, read.rows, read.row_bytes, uint64_t(byte), uint64_t(row), read.box_rows,
                            uint64_t(to - block->dynamic.start)});

@@ -60,12 +60,13 @@ extern unsigned lane_index;
 
 [[noreturn]] void fail(const char* words);
 void check_aligned(const void* address, int bytes, const char* what);
+void check_swizzled(const char* what);  // Whether shared memory begins where swizzles do.
 // What wgmma must not read before a fence, if it is in shared memory.
 void note_store(const void* address, size_t bytes);
 
 // Memory of the running block, the same for all its threads, full of garbage at first.
 void* shared_object(const void* identity, size_t bytes);
-unsigned char* shared_dynamic();
+unsigned char* shared_dynamic(bool is_swizzled = false);
 
 void sync_block();
 void sync_first(unsigned threads);
@@ -172,6 +173,7 @@ inline void call(void (*kernel)(Parameters...), void** arguments) {
   qp_type_of_##name& name = *static_cast<qp_type_of_##name*>(                        \
       qp_emulator::shared_object(&qp_identity_of_##name, sizeof(qp_type_of_##name)))
 #define QP_SHARED_DYNAMIC(name) unsigned char* const name = qp_emulator::shared_dynamic()
+#define QP_SHARED_SWIZZLED(name) unsigned char* const name = qp_emulator::shared_dynamic(true)
 #define QP_CONSTANT_TABLE static const
 #define QP_HAS_ASYNC_COPY (__CUDA_ARCH__ >= 800)
 

@@ -189,6 +189,8 @@ QP_DEVICE void qp_arrive(uint64_t* barrier) {
   qp_emulator::pause();  // Who waited may be far ahead before this thread goes on.
 }
 QP_DEVICE void qp_arrive_and_expect(uint64_t* barrier, int bytes) { qp_emulator::arrive(barrier, bytes); }
+template <class T>
+QP_DEVICE T* qp_opaque(T* shared) { return shared; }
 template <bool kOfCluster = false>
 QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) { qp_emulator::wait_barrier(barrier, parity, kOfCluster); }
 QP_DEVICE void qp_copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
@@ -210,6 +212,7 @@ QP_DEVICE void qp_copy_box_to_both(void* shared, const qp_tensor_map& map, int b
 #if __CUDA_ARCH__ == 900
 #define __CUDA_ARCH_FEAT_SM90_ALL 1
 QP_DEVICE uint64_t qp_wgmma_descriptor(const void* shared) { return qp_emulator::wgmma_descriptor(shared); }
+QP_DEVICE uint64_t qp_wgmma_along(uint64_t descriptor, int bytes) { return descriptor + bytes / 16; }
 QP_DEVICE void qp_wgmma_fence() { qp_emulator::wgmma_fence(); }
 QP_DEVICE void qp_wgmma_commit() { qp_emulator::wgmma_commit(); }
 template <int kPending>
@@ -230,6 +233,8 @@ QP_EMULATED_WGMMA_OF_REGISTERS(f16, 64)
 QP_EMULATED_WGMMA_OF_REGISTERS(bf16, 64)
 QP_EMULATED_WGMMA_OF_REGISTERS(f16, 128)
 QP_EMULATED_WGMMA_OF_REGISTERS(bf16, 128)
+QP_EMULATED_WGMMA_OF_REGISTERS(f16, 256)
+QP_EMULATED_WGMMA_OF_REGISTERS(bf16, 256)
 template <int kCount>
 QP_DEVICE void qp_give_registers() {}
 template <int kCount>

@@ -117,6 +117,7 @@ struct Block {
   bool has_unfenced_writes;
 
   Shared dynamic;
+  bool is_swizzled;  // Declared to begin where swizzles do.
   std::map<const void*, Shared> objects;
   std::map<const void*, Barrier> barriers;
 };

@@ -45,6 +45,8 @@ WORDS_OUT = {
     "wgmma_bf16_64x64x16": 32,
     "wgmma_f16_64x128x16": 64,
     "wgmma_bf16_64x128x16": 64,
+    "wgmma_f16_64x256x16_of_registers": 128,
+    "wgmma_bf16_64x256x16_of_registers": 128,
     "mma_s8_8x8x16": 2,
     "mma_s4_8x8x32": 2,
     "wgmma_s8_64x128x32": 64,

@@ -61,7 +61,14 @@ void check_borders() {
   if (!are_whole) fail("its block wrote before or behind its shared memory");
 }
 
-unsigned char* shared_dynamic() { return block->dynamic.start; }
+unsigned char* shared_dynamic(bool is_swizzled) {
+  block->is_swizzled |= is_swizzled;
+  return block->dynamic.start;
+}
+
+void check_swizzled(const char* what) {
+  if (!block->is_swizzled) fail((std::string(what) + " in shared memory that is not QP_SHARED_SWIZZLED").c_str());
+}
 
 void* shared_object(const void* identity, size_t bytes) {
   Shared& object = block->objects[identity];

@@ -72,6 +72,7 @@ WRONG = {
     "a wait that nobody ends": (BARRIER.format(arrivals=65) + "qp_arrive(b); qp_wait(b, 0);", "64 in qp_wait"),
     "bytes that do not come": (BARRIER.format(arrivals=1) + "if (!thread) qp_arrive_and_expect(b, 16); qp_wait(b, 0);", "64 in qp_wait"),
     "a box of no tensor map": (BARRIER.format(arrivals=1) + "qp_tensor_map map = {}; qp_copy_box(given, map, 0, 0, b);", "no tensor map"),
+    "an operand where no swizzle begins": ("QP_SHARED_DYNAMIC(s); qp_wgmma_descriptor(s);", "not QP_SHARED_SWIZZLED"),
     "wgmma in half a warpgroup": ("int d[64]; qp_wgmma_fence(); qp_wgmma_s8_64x128x32(d, 0, 0);", "fewer than 128 threads"),
 }  # fmt: skip
 

@@ -118,6 +118,7 @@ uint64_t wgmma_descriptor(const void* shared) {
   const auto* address = static_cast<const unsigned char*>(shared);
   const uint64_t offset = address - block->dynamic.start;
   if (offset >= block->dynamic.bytes) fail("a wgmma descriptor of what is not dynamic shared memory");
+  check_swizzled("a wgmma descriptor");
   check_aligned(shared, 16, "wgmma operand");
   return ((offset + kWindow) >> 4 & 0x3fff) | 1ull << 16 | uint64_t{1024 >> 4} << 32 | 1ull << 62;
 }

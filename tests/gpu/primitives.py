@@ -80,6 +80,8 @@ FEATURES = {
     "wgmma_bf16_64x64x16": "wgmma",
     "wgmma_f16_64x128x16": "wgmma",
     "wgmma_bf16_64x128x16": "wgmma",
+    "wgmma_f16_64x256x16_of_registers": "wgmma",
+    "wgmma_bf16_64x256x16_of_registers": "wgmma",
     "wgmma_s8_64x128x32": "wgmma",
     "wgmma_s8_64x256x32": "wgmma",
     "wgmma_f16_64x256x16": "wgmma",

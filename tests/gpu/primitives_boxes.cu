@@ -36,7 +36,7 @@ QP_DEVICE void copy(unsigned char* shared, const qp_tensor_map& map, const unsig
 QP_KERNEL __launch_bounds__(QP_THREADS)
 primitives_boxes(QP_PARAMETER qp_tensor_map x_map, const unsigned char* __restrict__ x, uint32_t* __restrict__ y, int m,
                  int k) {
-  QP_SHARED_DYNAMIC(shared);
+  QP_SHARED_SWIZZLED(shared);
   QP_SHARED(uint64_t, filled, [1]);
   QP_SHARED(uint64_t, emptied, [1]);
   if (threadIdx.x == 0) {

@@ -21,7 +21,7 @@ constexpr int kBytes = QP_TILE_M * QP_TILE_K, kWords = kBytes / 4;
 
 QP_KERNEL __cluster_dims__(QP_CLUSTER, 1, 1) __launch_bounds__(QP_THREADS)
 primitives_pair(QP_PARAMETER qp_tensor_map x_map, const unsigned char* __restrict__, uint32_t* __restrict__ y, int, int) {
-  QP_SHARED_DYNAMIC(shared);
+  QP_SHARED_SWIZZLED(shared);
   QP_SHARED(uint64_t, filled, [1]);
   QP_SHARED(uint64_t, ready, [1]);
   const int rank = blockIdx.x % QP_CLUSTER;

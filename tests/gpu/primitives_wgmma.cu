@@ -14,10 +14,12 @@
 //: wgmma_s8_64x256x32 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 0 }, shared_bytes = 40960 }
 //: wgmma_f16_64x256x16 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 1 }, shared_bytes = 40960 }
 //: wgmma_bf16_64x256x16 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 2 }, shared_bytes = 40960 }
-//: wgmma_f16_64x128x16 = { defines = { QP_COLUMNS = 128, QP_NUMBERS = 1 }, shared_bytes = 24576 }
-//: wgmma_bf16_64x128x16 = { defines = { QP_COLUMNS = 128, QP_NUMBERS = 2 }, shared_bytes = 24576 }
-//: wgmma_f16_64x64x16 = { defines = { QP_COLUMNS = 64, QP_NUMBERS = 1 }, shared_bytes = 16384 }
-//: wgmma_bf16_64x64x16 = { defines = { QP_COLUMNS = 64, QP_NUMBERS = 2 }, shared_bytes = 16384 }
+//: wgmma_f16_64x128x16 = { defines = { QP_COLUMNS = 128, QP_NUMBERS = 1, QP_OF_REGISTERS = 1 }, shared_bytes = 24576 }
+//: wgmma_bf16_64x128x16 = { defines = { QP_COLUMNS = 128, QP_NUMBERS = 2, QP_OF_REGISTERS = 1 }, shared_bytes = 24576 }
+//: wgmma_f16_64x256x16_of_registers = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 1, QP_OF_REGISTERS = 1 }, shared_bytes = 40960 }
+//: wgmma_bf16_64x256x16_of_registers = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 2, QP_OF_REGISTERS = 1 }, shared_bytes = 40960 }
+//: wgmma_f16_64x64x16 = { defines = { QP_COLUMNS = 64, QP_NUMBERS = 1, QP_OF_REGISTERS = 1 }, shared_bytes = 16384 }
+//: wgmma_bf16_64x64x16 = { defines = { QP_COLUMNS = 64, QP_NUMBERS = 2, QP_OF_REGISTERS = 1 }, shared_bytes = 16384 }
 //: wgmma_e4m3_64x256x32 = { defines = { QP_COLUMNS = 256, QP_NUMBERS = 3 }, shared_bytes = 40960 }
 
 #include "prims.cuh"
@@ -32,7 +34,7 @@ QP_KERNEL __launch_bounds__(QP_THREADS)
 primitives_wgmma(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int k) {
   uint32_t* out = y + threadIdx.x * k;
   // x holds rows of 32 bytes, first the 64 of a, then those of b; they are put where the second 32 of 128 bytes belong.
-  QP_SHARED_DYNAMIC(shared);
+  QP_SHARED_SWIZZLED(shared);
   for (int i = threadIdx.x; i < (64 + QP_COLUMNS) * 8; i += QP_THREADS) {
     const int row = i / 8, chunk = (2 + i % 8 / 4) ^ (row & 7);
     qp_store4(shared + row * 128 + chunk * 16 + i % 4 * 4, x[i]);
@@ -43,8 +45,9 @@ primitives_wgmma(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n
 #pragma unroll
   for (int i = 0; i < QP_COLUMNS / 2; i++) d[i] = static_cast<number>(i);
   qp_wgmma_fence();
-  const uint64_t a = qp_wgmma_descriptor(shared + 32), b = qp_wgmma_descriptor(shared + 64 * 128 + 32);
-#if QP_COLUMNS < 256 && QP_NUMBERS > 0
+  const uint64_t a = qp_wgmma_descriptor(shared + 32);
+  const uint64_t b = qp_wgmma_along(qp_wgmma_descriptor(qp_opaque(shared) + 64 * 128), 32);
+#ifdef QP_OF_REGISTERS
   // Of a in registers: rows of 8 words, whose first and second half are 8 elements along k.
   const uint32_t* row = x + (threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4) * 8 + threadIdx.x % 4;
   const uint32_t own[4] = {row[0], row[8 * 8], row[4], row[8 * 8 + 4]};
@@ -57,6 +60,10 @@ primitives_wgmma(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n
   qp_wgmma_f16_64x128x16(d, own, b);
 #elif QP_COLUMNS == 128 && QP_NUMBERS == 2
   qp_wgmma_bf16_64x128x16(d, own, b);
+#elif QP_NUMBERS == 1 && defined(QP_OF_REGISTERS)
+  qp_wgmma_f16_64x256x16(d, own, b);
+#elif QP_NUMBERS == 2 && defined(QP_OF_REGISTERS)
+  qp_wgmma_bf16_64x256x16(d, own, b);
 #elif QP_NUMBERS == 1
   qp_wgmma_f16_64x256x16(d, a, b);
 #elif QP_NUMBERS == 2

@@ -65,11 +65,15 @@ def count_words_bytes(build):
 
 @pytest.mark.parametrize("pair", FEW, ids=str)
 def test_two_blocks_for_few_rows_have_enough_of_memory_on_its_way(pair):
-    """By Little's law 4.8 TB/s take some 36 KB on their way to each of 132 multiprocessors, where that takes a microsecond."""
+    """By Little's law 4.8 TB/s take some 36 KB on their way to each of 132 multiprocessors, where that takes a microsecond.
+
+    Of 16 rows x is as much as the words, and narrow blocks with less on its way were faster on an H200 than wide ones.
+    """
     build = pair.build
     assert 2 * (build.shared_bytes + RESERVED_BYTES) <= MULTIPROCESSOR_BYTES
     on_its_way = (build.defines["QP_STAGES"] - 1) * count_words_bytes(build)
-    assert 2 * on_its_way >= (64 if build.schemes == ("NF4",) else 96) * 1024
+    is_less = build.schemes == ("NF4",) or (build.tile.m == 16 and "W8A16" not in build.schemes)
+    assert 2 * on_its_way >= (64 if is_less else 96) * 1024
 
 
 @pytest.mark.slow
@@ -104,24 +108,31 @@ MANY = [
 
 @pytest.mark.parametrize("pair", MANY, ids=str)
 def test_weights_of_many_rows_are_expanded_while_others_are_multiplied(pair):
-    """Of one stage: 8 products of 64 features, all rows and 16 of K for each warpgroup, of which there are two."""
+    """Of one stage: products of 64 features, all rows and 16 of K; each of two warpgroups has all features, or half of 128."""
     instructions = compile_pairs([pair])[str(pair)].instructions
-    found = [loop for loop in find_loops(instructions) if count_opcode(loop, "HGMMA") == 8]
+    build, is_4_bits = pair.build, pair.build.schemes[0] != "W8A16"
+    products = 8 if build.tile.n == 256 else 4
+    found = [loop for loop in find_loops(instructions) if count_opcode(loop, "HGMMA") == products]
     loop = min(found, key=len)
-    is_4_bits = pair.build.schemes[0] != "W8A16"
-    assert count_opcode(loop, f"HGMMA.64x{pair.build.tile.m}x16") == 8
-    assert count_opcode(loop, "SHFL") == (16 if is_4_bits else 24)
-    assert count_opcode(loop, "LDS.128") == (2 if is_4_bits else 4)
-    # All products of a tile start before anything is waited for, and nothing is expanded between them.
-    events = {"HGMMA": "p", "WARPGROUP.DEPBAR": "w", "SHFL": "x"}
+    assert count_opcode(loop, f"HGMMA.64x{build.tile.m}x16") == products
+    # Of each of two tiles, the words of all four lanes of a quad, and nothing that lanes exchange.
+    bytes_of_words = products * (1 if is_4_bits else 2) * 16
+    width = min(128, bytes_of_words)
+    assert (
+        count_opcode(loop, f"LDS.{width}" if width > 64 else "LDS.64")
+        == bytes_of_words * 8 // width
+    )
+    assert count_opcode(loop, "SHFL") == 0
+    # All products of a tile start before anything is waited for.
+    events = {"HGMMA": "p", "WARPGROUP.DEPBAR": "w"}
     order = "".join(
         word for one in loop for start, word in events.items() if one.opcode.startswith(start)
     )
-    assert order.count("ppppw") == 2
-    assert order.count("w") == 2
-    # A multiprocessor takes 1024 clocks for 16 products of 128 rows; four schedulers issue for eight warps in that time.
-    # Of 64 rows it is the expansion that takes the time.
-    assert len(loop) * 8 / 4 <= 0.85 * 1024
+    assert sorted(order) == ["p"] * products + ["w"] * 2
+    assert "p" * (products // 2) + "w" in order
+    # A multiprocessor takes 1024 clocks for the products of 128 × 256, or of 256 × 128; four schedulers issue for eight
+    # warps in that time. Of 64 rows it is the expansion that takes the time.
+    assert len(loop) * 8 / 4 <= (0.7 if build.tile.n == 256 else 0.5) * 1024
 
 
 def test_the_builds_are_those_that_the_schemes_have():

@@ -22,20 +22,23 @@ MOST_PARTS = 16
 """Each part writes and reads its sums once more."""
 
 
-def choose_among(builds: Iterable[Build], sm_count: int, m: int, n: int) -> Build | None:
+def choose_among(
+    builds: Iterable[Build], sm_count: int, m: int, n: int, *, takes_parts: bool = False
+) -> Build | None:
     """The build for M rows, of those for one card, scheme and type of activations.
 
     Builds that are meant for so many rows at most stream the weight once for each block of rows: the
     least height that covers M is best, and of equals the wider one where each of its blocks has a
-    multiprocessor to itself. The others are bound by arithmetic: what counts is the waves
-    of blocks and what each computes, and of equals the larger blocks read less.
+    multiprocessor to itself. The others are bound by arithmetic: what counts is the waves of blocks
+    and what each computes, a part of K where the kernel takes parts. Of equals fewer parts have less
+    to add up, the larger blocks read less, and taller ones bring the weights to their rows less often.
     """
     found = list(builds)
     limits = {b.max_rows for b in found if b.max_rows is not None}
     if fitting := [limit for limit in limits if limit >= m]:
         few = [build for build in found if build.max_rows == min(fitting)]
     elif unlimited := [build for build in found if build.max_rows is None]:
-        return min(unlimited, key=lambda build: _work(build.tile, sm_count, m, n))
+        return min(unlimited, key=lambda build: _work(build.tile, sm_count, m, n, takes_parts))
     else:
         few = [build for build in found if build.max_rows == max(limits, default=0)]
     return min(few, key=lambda build: _stream(build, sm_count, m, n), default=None)
@@ -46,9 +49,12 @@ def _stream(build: Build, sm_count: int, m: int, n: int) -> tuple[int, int, int]
     return -(-m // tile.m), tile.m, -build.threads if is_alone else build.threads
 
 
-def _work(tile: Tile, sm_count: int, m: int, n: int) -> tuple[int, int]:
-    area = tile.m * tile.n
-    return -(-count_tiles(tile, m, n) // sm_count) * area, -area
+def _work(
+    tile: Tile, sm_count: int, m: int, n: int, takes_parts: bool
+) -> tuple[float, int, int, int]:
+    area, tiles = tile.m * tile.n, count_tiles(tile, m, n)
+    parts = max(1, sm_count // tiles) if takes_parts else 1
+    return -(-tiles // sm_count) * area / parts, parts, -area, -tile.m
 
 
 def choose_split(build: Build, role: Role, sm_count: int, m: int, n: int, k: int) -> int:

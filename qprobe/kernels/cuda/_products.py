@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from qprobe.kernels._kernel import Run
 from qprobe.kernels.cuda import counters
+from qprobe.kernels.cuda._allocation import Allocate
 from qprobe.kernels.cuda._ready import Prepared, Ready, elsewhere, make_ready, prepare
 from qprobe.kernels.cuda.launch import ALIGNMENT, align
 from qprobe.kernels.cuda.manifest import Role
@@ -61,7 +62,7 @@ class Product(Launched):
             and _is_ready(x, made.ready.dtype)
             and (bias is None or _is_ready(bias, made.ready.dtype))
         ):
-            return _bind(made.ready, made.shape, packed)
+            return _bind(made.ready, made.allocate, packed)
         return lambda x, x_scale, bias: self._multiply(made, x, x_scale, packed, bias, out_dtype)
 
     def _multiply(
@@ -88,7 +89,7 @@ class Product(Launched):
         if bias is not None and not _is_ready(bias, dtype):
             bias = bias.to(dtype).contiguous()
         if 0 < made.rows <= made.most:
-            y = _bind(made.ready, made.shape, packed)(x, x_scale, bias)
+            y = _bind(made.ready, made.allocate, packed)(x, x_scale, bias)
         else:
             y = x.new_empty(*made.shape, dtype=dtype)
             if made.rows:
@@ -123,15 +124,15 @@ class Product(Launched):
                 self._source, number, made.ready.dtype, size, n, k, index, get_ident()
             )
             own = None if scale is None else scale[part]
-            _bind(ready, (size, n), packed)(rows[part], own, bias, to[part])
+            _bind(ready, made.allocate, packed)(rows[part], own, bias, to[part])
 
 
-def _bind(ready: Ready, shape: tuple[int, ...], packed: Sequence[Tensor]) -> Multiply:
+def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multiply:
     """What launches on x or its codes: (M, K), contiguous as the bias is, in the type of the build.
 
-    y gets this shape. Addresses are asked anew each time: what lies behind a tensor can be changed.
+    Addresses are asked anew each time: what lies behind a tensor can be changed.
     """
-    call, dtype, _, sums, tiles = ready
+    call, _, _, sums, tiles = ready
     words, scales, *rest = packed[:-1]
     zeros = rest[0] if rest else None
 
@@ -143,8 +144,7 @@ def _bind(ready: Ready, shape: tuple[int, ...], packed: Sequence[Tensor]) -> Mul
             x, bias = align(x), None if bias is None else align(bias)
             x_at, bias_at = x.data_ptr(), 0 if bias is None else bias.data_ptr()
         if y is None:
-            # Of whole numbers, not of a tuple: a quarter less of the host's time.
-            y = x.new_empty(*shape) if x_scale is None else x.new_empty(*shape, dtype=dtype)
+            y = allocate(x)
         given = [
             x_at,
             words.data_ptr(),

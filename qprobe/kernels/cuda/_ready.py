@@ -10,6 +10,7 @@ import torch
 
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels.cuda import counters, driver
+from qprobe.kernels.cuda._allocation import Allocate, make_allocator
 from qprobe.kernels.cuda._heuristics import choose_among, choose_split, count_tiles
 from qprobe.kernels.cuda._stored import NAMES
 from qprobe.kernels.cuda.arguments import INT32_MAX
@@ -43,6 +44,8 @@ class Prepared(NamedTuple):
 
     ready: Ready
     """For all rows, or for as many as one launch can have."""
+    allocate: Allocate
+    """Makes y."""
     shape: tuple[int, ...]
     """Of y."""
     rows: int
@@ -71,7 +74,8 @@ def prepare(
     rows, most = math.prod(shape[:-1]), most_rows(source, n, k + padding)
     m, index = min(rows, most) or 1, device.index or 0
     ready = make_ready(source, number, wanted, m, n, k + padding, index, thread)
-    return Prepared(ready, (*shape[:-1], n), rows, most, padding)
+    allocate = make_allocator((*shape[:-1], n), ready.dtype, device)
+    return Prepared(ready, allocate, (*shape[:-1], n), rows, most, padding)
 
 
 @functools.lru_cache(maxsize=SHAPES)
@@ -90,14 +94,14 @@ def make_ready(
     Where there is no build for the type that is wanted, the nearest takes its place.
     """
     card, scheme, role = driver.find_card(index), NAMES[number], source.manifest.role
+    taken = source.manifest.arguments
     for dtype in (wanted, *PREFERRED):
         builds = source.find_builds(scheme, dtype, card.capability)
-        build = choose_among(builds, card.sm_count, m, n)
+        build = choose_among(builds, card.sm_count, m, n, takes_parts="split" in taken)
         if build is not None:
             break
     else:
         raise TypeError(f"{source.name} has no build for {scheme} on {card.name}")
-    taken = source.manifest.arguments
     split = 1
     if role == "dequantize":
         split = -(-k // build.tile.k)

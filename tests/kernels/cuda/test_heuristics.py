@@ -65,8 +65,11 @@ def test_fewer_rows_take_narrower_blocks(name):
     for scheme in source.manifest.schemes:
         builds = source.find_builds(scheme, torch.float16, "9.0")
         chosen = [choose_among(builds, 132, m, 8192) for m in (1, 4, 8, 16)]
-        assert [count_tiles(b.tile, b.tile.m, 8192) for b in chosen] == [256, 128, 128, 64]
-        assert [choose_split(b, "gemm", 132, b.tile.m, 8192, 8192) for b in chosen] == [1, 1, 1, 2]
+        fewest = 128 if scheme == "NF4" else 256  # Each block has a table to make.
+        most = 64 if scheme == "NF4" else 128
+        assert [count_tiles(b.tile, b.tile.m, 8192) for b in chosen] == [fewest, 128, 128, most]
+        parts = [choose_split(b, "gemm", 132, b.tile.m, 8192, 8192) for b in chosen]
+        assert parts == [1, 1, 1, 128 // most]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,29 @@ def test_fewer_rows_take_narrower_blocks(name):
 def test_many_rows_take_blocks_that_fill_the_card(m, n, variant):
     builds = all_sources()["gemm_s8_mma"].find_builds("W8A8", torch.float16, "8.0")
     assert choose_among(builds, 108, m, n).variant == variant
+
+
+@pytest.mark.parametrize("name", ["gemm_w4a16_wgmma", "gemm_w8a16_wgmma"])
+@pytest.mark.parametrize(
+    ("m", "n", "tile"),
+    [(65, 8192, (128, 256)), (128, 8192, (128, 256)), (129, 8192, (256, 128)), (512, 8192, (256, 128)),
+     (384, 8192, (256, 128)), (2048, 4096, (256, 128)), (8192, 8192, (256, 128))],
+)  # fmt: skip
+def test_weights_are_expanded_for_as_many_rows_as_fill_the_card(name, m, n, tile):
+    """The time goes into expanding: once for 256 rows where that takes no more waves or parts."""
+    source = all_sources()[name]
+    for scheme in source.manifest.schemes:
+        builds = source.find_builds(scheme, torch.float16, "9.0")
+        chosen = choose_among(builds, 132, m, n, takes_parts=True).tile
+        assert (chosen.m, chosen.n) == tile
+
+
+@pytest.mark.parametrize(
+    ("m", "variant"), [(128, "m128n128"), (512, "m128n256"), (4096, "m128n256")]
+)
+def test_of_equals_fewer_parts_of_k_are_taken(m, variant):
+    builds = all_sources()["gemm_s8_wgmma_tma"].find_builds("W8A8", torch.float16, "9.0")
+    assert choose_among(builds, 132, m, 8192, takes_parts=True).variant == variant
 
 
 def find(name, scheme, variant=""):
@@ -113,11 +139,11 @@ def test_tiles_that_blocks_take_in_turn_are_cut_into_parts_that_fill_the_card_on
     assert split == parts * build.tile.n // 128 or split == 1 == parts
 
 
-@pytest.mark.parametrize("variant", ["m16", "m64", "m128"])
-def test_deep_and_tall_blocks_have_a_multiprocessor_to_themselves(variant):
-    """4096 outputs are 32 blocks: four parts fill 132 multiprocessors once."""
+@pytest.mark.parametrize(("variant", "parts"), [("m16", 2), ("m64", 4), ("m128", 4)])
+def test_deep_and_tall_blocks_have_a_multiprocessor_to_themselves(variant, parts):
+    """4096 outputs are 64 blocks, or 32: so many parts fill 132 multiprocessors once."""
     build = find("gemm_w4a16", "W4A16", variant)
-    assert choose_split(build, "gemm", 132, build.tile.m, 4096, 8192) == 4
+    assert choose_split(build, "gemm", 132, build.tile.m, 4096, 8192) == parts
 
 
 def test_a_part_of_k_has_a_stage_at_least():
