@@ -138,6 +138,7 @@ def test_other_streams(layer, device):
 
 
 def test_compiled_it_is_one_graph(layer, device):
+    torch._dynamo.reset()  # It compiles one function for so many kinds of layers, and then no more.
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     with torch.no_grad():
         for rows in (3, 40):
@@ -154,6 +155,7 @@ def test_compiled_by_inductor_into_cuda_graphs(device, kernel):
     found = get_kernel(kernel)
     scheme = sorted(found.schemes)[0]
     layer = make_layer_of([(kernel, None)], scheme, 192, 512, DTYPE, device)
+    torch._dynamo.reset()  # It compiles one function for so many kinds of layers, and then no more.
     compiled = torch.compile(layer, fullgraph=True, mode="reduce-overhead")
     with torch.no_grad():
         for _ in range(4):

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,6 +50,41 @@ def test_built_once_and_found_again(tmp_path):
     assert first == "[[64, -127]] "
     use(tmp_path)
     assert [path.stat().st_mtime_ns for path in (tmp_path / "native").iterdir()] == [stamp]
+
+
+@needs_library
+def test_what_is_built_beside_another_openmp_loads_without_it(tmp_path):
+    """scikit-learn brings one of its own, which comes before torch's by name."""
+    if find_spec("sklearn") is None:  # Importing it here would bring its library to all tests.
+        pytest.skip("scikit-learn is not installed")
+    before = "import sklearn.cluster\n" + USE
+    for source in (before, USE):
+        done = subprocess.run(
+            [sys.executable, "-c", source],
+            env=os.environ | {"QPROBE_CACHE": str(tmp_path)},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[0] == "[[64, -127]] "
+
+
+SITE = Path("/site-packages")
+TORCH = SITE / "torch"
+
+
+@pytest.mark.parametrize(
+    ("loaded", "wanted"),
+    [
+        ([TORCH / "lib/libgomp.so.1", SITE / "scikit_learn.libs/libgomp-e985bcbb.so.1.0.0"], 0),
+        ([SITE / "a.libs/libgomp-1.so.1", SITE / "torch.libs/libgomp-2.so.1", "/usr/lib/libgomp.so.1"], 1),
+        ([SITE / "a.libs/libgomp-1.so.1", "/usr/lib/x86_64-linux-gnu/libgomp.so.1"], 1),
+        (["/opt/conda/lib/libiomp5.so", SITE / "a.libs/libgomp-1.so.1"], 0),
+        ([SITE / "a.libs/libgomp-1.so.1", "/usr/lib/libc.so.6"], None),
+        ([], None),
+    ],
+)  # fmt: skip
+def test_the_openmp_that_is_linked_is_the_one_of_torch(loaded, wanted):
+    found = _library.find_openmp(set(map(Path, loaded)), TORCH)
+    assert found == ([] if wanted is None else [str(loaded[wanted])])
 
 
 def test_without_a_compiler_other_kernels_do_and_the_reason_is_said(tmp_path):

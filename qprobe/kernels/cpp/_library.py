@@ -82,7 +82,10 @@ def _find_or_compile(sources: list[Path]) -> Path:
     version = subprocess.run(
         [compiler, "--version"], capture_output=True, text=True, check=True, timeout=30
     ).stdout
-    digest = hashlib.sha256("\0".join((*FLAGS, version, *sorted(cpu_features()))).encode())
+    # Linked first, torch's own OpenMP is the one that is used: a second one would have threads of its own.
+    openmp = find_openmp(_loaded_libraries())
+    named = [Path(path).name for path in openmp]
+    digest = hashlib.sha256("\0".join((*FLAGS, *named, version, *sorted(cpu_features()))).encode())
     for path in (*sources, *sorted(sources[0].parent.glob("*.h"))):
         digest.update(path.read_bytes())
     name = f"qprobe-cpu-{digest.hexdigest()[:16]}.so"
@@ -90,7 +93,7 @@ def _find_or_compile(sources: list[Path]) -> Path:
     if not target.exists():
         if os.environ.get("QPROBE_COMPILE") == "never":
             raise UnavailableError("they are not compiled yet: qprobe doctor --full compiles them")
-        _compile(compiler, sources, target)
+        _compile(compiler, sources, openmp, target)
     return target
 
 
@@ -102,13 +105,11 @@ def _writable_folder() -> Path:
     return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="qprobe-"))
 
 
-def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+def _compile(compiler: str, sources: list[Path], openmp: list[str], target: Path) -> None:
     """Compile to a temporary name and rename: two processes may be at it."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
-        # Linked first, torch's own OpenMP is the one that is used: a second one would have threads
-        # of its own.
-        command = [compiler, *FLAGS, *map(str, sources), *_loaded_openmp(), "-o", str(made)]
+        command = [compiler, *FLAGS, *map(str, sources), *openmp, "-o", str(made)]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=COMPILE_TIMEOUT_S
         )
@@ -121,13 +122,25 @@ def _compile(compiler: str, sources: list[Path], target: Path) -> None:
         os.replace(made, target)
 
 
-def _loaded_openmp() -> list[str]:
-    """The OpenMP library that torch brought into this process."""
+def _loaded_libraries() -> set[Path]:
+    """The files that are mapped into this process, torch's OpenMP among them."""
     torch.get_num_threads()
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:
-        return []
-    paths = {line.split(maxsplit=5)[-1] for line in lines if line.count(" ") >= 5}
+        return set()
+    return {Path(line.split(maxsplit=5)[-1]) for line in lines if line.count(" ") >= 5}
+
+
+def find_openmp(loaded: set[Path], torch_folder: Path = Path(torch.__file__).parent) -> list[str]:
+    """The OpenMP library that torch uses, among those loaded, or none.
+
+    It is torch's own, or the system's. Other packages bring theirs as well, in folders `*.libs` beside them: what is
+    linked with one of those loads only where that package was imported before.
+    """
     names = ("libgomp", "libiomp5", "libomp")
-    return sorted(path for path in paths if Path(path).name.startswith(names))[:1]
+    found = sorted(path for path in loaded if path.name.startswith(names))
+    own = [path for path in found if path.is_relative_to(torch_folder)]
+    brought = [path for path in found if path.parent.name == f"{torch_folder.name}.libs"]
+    shared = [path for path in found if path.parent.suffix != ".libs"]
+    return [str(path) for path in (own or brought or shared)[:1]]
