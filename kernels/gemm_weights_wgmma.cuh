@@ -3,10 +3,11 @@
 // A block computes 64 or 128 rows of x and eight strips of 32 features, or 256 rows and four strips, one tile after another.
 // One thread of each of four warps starts copies: of the words of some strips, and one of them of a box of x. One thread alone
 // would take longer to start all of them than the products take. Each of eight warps multiplies a strip, or half of one. Four of
-// them are a warpgroup, whose products have 64 features: those of the first or the second half of each of its strips. The packing gives a lane 8 weights along
-// K of four features, wgmma wants of it a pair of each 8 along K: each lane reads the words of its whole quad, and takes from
-// each the pair that is its own. Scales of groups are applied to the weights, which are rounded to the type of x then, as
-// qprobe's dequantization does.
+// them are a warpgroup, whose products have 64 features: those of the first or the second half of each of its strips.
+//
+// The packing gives a lane 8 weights along K of four features, wgmma wants of it a pair of each 8 along K: each lane reads the
+// words of its whole quad, and takes from each the pair that is its own. Scales of groups are applied to the weights, which are
+// rounded to the type of x then, as qprobe's dequantization does.
 //
 // A warpgroup keeps the products of one tile of 32 along K going while it expands the next into registers of its own. Where
 // tiles of y are fewer than multiprocessors, K is split among blocks; the last of a tile adds up what all have written.
@@ -19,15 +20,15 @@
 #include "weights_pairs.cuh"
 
 constexpr int kWarps = 8, kStrips = QP_TILE_N / kStrip;
-constexpr int kHalves = kStrips == kWarps ? 2 : 1;              // Of a strip, that each warp multiplies.
+constexpr int kHalves = kStrips == kWarps ? 2 : 1;            // Of a strip, that each warp multiplies.
 constexpr int kCopiers = 4, kOwnStrips = kStrips / kCopiers;  // Warps that copy, and the strips of each.
 constexpr int kQuad = 4;
 constexpr int kSteps = QP_TILE_K / kTile;
 constexpr int kXBytes = QP_TILE_M * QP_TILE_K * 2;
 constexpr int kStripBytes = kSteps * kTileLoads * 512;
 constexpr int kStageBytes = kXBytes + kStrips * kStripBytes;
-constexpr int kOwn = kFeatures / 2 * kHalves;               // Features of each lane.
-constexpr int kOwnWords = kOwn * (kTileLoads == 2 ? 2 : 1);  // Of a tile, of its words and of those of each other of its quad.
+constexpr int kOwn = kFeatures / 2 * kHalves;  // Features of each lane.
+constexpr int kOwnWords = kOwn * kTileLoads;   // For them in a tile, of each lane of its quad.
 constexpr int kSums = QP_TILE_M / 2;
 // Of 168 that each thread begins with.
 constexpr int kRegisters = 232, kRegistersOfCopies = 40;
