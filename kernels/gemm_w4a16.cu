@@ -14,17 +14,29 @@
 //: sass = { needs = ["HMMA.16816", "LDGSTS.128", "LDS.128"], at_least = 4, max_registers = 128 }
 //: [variants]
 //: g128_m1 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 75776, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: g128_m1_wide = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 71680, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
 //: g128z_m1 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 76800, architectures = ["8.0", "9.0"] }
+//: g128z_m1_wide = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 72704, architectures = ["8.0", "9.0"] }
 //: g64_m1 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 77824, architectures = ["8.0", "9.0"] }
+//: g64_m1_wide = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 73728, architectures = ["8.0", "9.0"] }
 //: g32_m1 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 81920, architectures = ["8.0", "9.0"] }
+//: g32_m1_wide = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 77824, architectures = ["8.0", "9.0"] }
 //: nf4_m1 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 91136, architectures = ["8.0", "9.0"] }
+//: nf4_m1_narrow = { defines = { QP_WEIGHTS = 1, QP_STAGES = 6 }, schemes = ["NF4"], tile = { m = 1, n = 32, k = 512 }, shared_bytes = 94208, architectures = ["8.0", "9.0"] }
 //: g128_m4 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 83968, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: g128_m4_narrow = { defines = { QP_WEIGHTS = 0, QP_STAGES = 7, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 4, n = 32, k = 512 }, shared_bytes = 87808, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
 //: g128z_m4 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 84992, architectures = ["8.0", "9.0"] }
+//: g128z_m4_narrow = { defines = { QP_WEIGHTS = 0, QP_STAGES = 7, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 4, n = 32, k = 512 }, shared_bytes = 88704, architectures = ["8.0", "9.0"] }
 //: g64_m4 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 86016, architectures = ["8.0", "9.0"] }
+//: g64_m4_narrow = { defines = { QP_WEIGHTS = 0, QP_STAGES = 7, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 4, n = 32, k = 512 }, shared_bytes = 89600, architectures = ["8.0", "9.0"] }
 //: g32_m4 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 90112, architectures = ["8.0", "9.0"] }
+//: g32_m4_narrow = { defines = { QP_WEIGHTS = 0, QP_STAGES = 7, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 4, n = 32, k = 512 }, shared_bytes = 93184, architectures = ["8.0", "9.0"] }
 //: nf4_m4 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 100352, architectures = ["8.0", "9.0"] }
+//: nf4_m4_narrow = { defines = { QP_WEIGHTS = 1, QP_STAGES = 5 }, schemes = ["NF4"], tile = { m = 4, n = 32, k = 512 }, shared_bytes = 99328, architectures = ["8.0", "9.0"] }
 //: g128_m8 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 4, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 100352, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: g128_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_STAGES = 6, QP_GROUP = 128 }, schemes = ["W4A16"], tile = { m = 8, n = 32, k = 512 }, shared_bytes = 99840, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
 //: g128z_m8 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 7, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 64, k = 256 }, shared_bytes = 88704, architectures = ["8.0", "9.0"] }
+//: g128z_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_STAGES = 6, QP_GROUP = 128, QP_ASYMMETRIC = 1 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 32, k = 512 }, shared_bytes = 100608, architectures = ["8.0", "9.0"] }
 //: g64_m8 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 7, QP_GROUP = 64 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 64, k = 256 }, shared_bytes = 89600, architectures = ["8.0", "9.0"] }
 //: g32_m8 = { defines = { QP_WEIGHTS = 0, QP_STAGES = 7, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 64, k = 256 }, shared_bytes = 93184, architectures = ["8.0", "9.0"] }
 //: nf4_m8 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 5 }, schemes = ["NF4"], tile = { m = 8, n = 64, k = 256 }, shared_bytes = 99328, architectures = ["8.0", "9.0"] }

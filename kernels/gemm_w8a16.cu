@@ -15,7 +15,9 @@
 //: [variants]
 //: m1 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 1, n = 32, k = 512 }, shared_bytes = 69632, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
 //: m4 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 4, n = 64, k = 256 }, shared_bytes = 73728, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: m4_narrow = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 4, n = 32, k = 512 }, shared_bytes = 81920, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
 //: m8 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 8, n = 64, k = 256 }, shared_bytes = 81920, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
+//: m8_narrow = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 8, n = 32, k = 512 }, shared_bytes = 98304, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
 //: m16 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 16, n = 64, k = 256 }, shared_bytes = 98304, architectures = ["8.0", "8.6", "9.0", "10.0", "12.0"] }
 //: m32 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 4 }, schemes = ["W8A16", "W8A8"], tile = { m = 32, n = 128, k = 128 }, shared_bytes = 98304, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDGSTS.128", "LDS.128"], at_least = 2, max_registers = 255 } }
 //: m64 = { defines = { QP_WEIGHTS = 2, QP_STAGES = 3 }, schemes = ["W8A16", "W8A8"], tile = { m = 64, n = 128, k = 128 }, shared_bytes = 98304, architectures = ["8.0", "9.0"], sass = { needs = ["HMMA.16816", "LDGSTS.128", "LDS.128"], at_least = 2, max_registers = 255 } }

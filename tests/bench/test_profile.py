@@ -9,6 +9,8 @@ from qprobe.bench import _rest as bench_rest
 from qprobe.bench import _run as running
 from qprobe.bench import _shape as bench_shape
 from qprobe.bench import ensure_profile, run_bench, wanted_shapes
+from qprobe.bench._bed import find_bed
+from qprobe.bench._shape import COLD
 from qprobe.checkpoint import read_model
 from qprobe.documents.objective import Objective
 from qprobe.documents.profile import Shape
@@ -173,9 +175,10 @@ def test_a_small_model_is_measured_over_as_many_weights_as_it_has(machine, tmp_p
     assert small.weights == model.linear_weights == sum(x.n * x.k for x in model.linears)
     assert set(swept) == {small.weights}
     swept.clear()
+    in_cache = 2 * COLD * find_bed("cpu").cache_bytes()  # Weights of 4 bits.
     many = tuple(
         model.linears[0].model_copy(update={"tensor": f"{i}.weight", "fusion_group": f"{i}", "n": 2**20, "k": 2**10})
-        for i in range(1)
+        for i in range(1 + in_cache // 2**30)
     )  # fmt: skip
     monkeypatch.setattr(ensuring, "wanted_shapes", lambda *_: small.shapes())
     large = ensure_profile(model.model_copy(update={"linears": many}), asked, "cpu", machine)

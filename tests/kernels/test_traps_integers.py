@@ -134,7 +134,7 @@ def test_the_integer_product_refuses_the_one_k_at_which_it_is_wrong():
 COPIES = (
     SECONDS
     + """
-x, weight = torch.ones(1, 1024, dtype=torch.int8), torch.ones(1024, 1024, dtype=torch.int8)
+x, weight = torch.ones(1, 4096, dtype=torch.int8), torch.ones(4096, 4096, dtype=torch.int8)
 view, copy = weight.t(), weight.t().contiguous()
 print(seconds(lambda: torch._int_mm(x, copy)) / seconds(lambda: torch._int_mm(x, view)))
 """

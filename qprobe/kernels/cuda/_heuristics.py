@@ -8,7 +8,8 @@ from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.manifest import Role, Tile
 
 WAVES = 2
-"""Blocks of a streaming product that each multiprocessor should have: while one waits for memory, another computes."""
+"""Blocks of a streaming product that each multiprocessor has at a time, and should have: while one waits for memory,
+another computes."""
 TALL = 32
 """Rows of blocks that have a multiprocessor's registers to themselves: a second one would wait for the first."""
 WIDE = 512
@@ -28,8 +29,10 @@ def choose_among(
     """The build for M rows, of those for one card, scheme and type of activations.
 
     Builds that are meant for so many rows at most stream the weight once for each block of rows: the
-    least height that covers M is best, and of equals the wider one where each of its blocks has a
-    multiprocessor to itself. The others are bound by arithmetic: what counts is the waves of blocks
+    least height that covers M is best. Of equals those come first whose blocks half fill the card, so that
+    K is not cut, and then those whose blocks are all there at once. Of more than one row wider blocks read
+    x less often; of one, narrow ones are more alike in what they have to do; and blocks of more threads
+    come first where each has a multiprocessor to itself. The others are bound by arithmetic: what counts is the waves of blocks
     and what each computes, a part of K where the kernel takes parts. Of equals fewer parts have less
     to add up, the larger blocks read less, and taller ones bring the weights to their rows less often.
     """
@@ -44,9 +47,16 @@ def choose_among(
     return min(few, key=lambda build: _stream(build, sm_count, m, n), default=None)
 
 
-def _stream(build: Build, sm_count: int, m: int, n: int) -> tuple[int, int, int]:
-    tile, is_alone = build.tile, count_tiles(build.tile, m, n) <= sm_count
-    return -(-m // tile.m), tile.m, -build.threads if is_alone else build.threads
+def _stream(build: Build, sm_count: int, m: int, n: int) -> tuple[int, ...]:
+    tile, tiles = build.tile, count_tiles(build.tile, m, n)
+    return (
+        -(-m // tile.m),
+        tile.m,
+        2 * tiles <= sm_count,
+        -(-tiles // (WAVES * sm_count)),
+        tile.n if tile.m == 1 else -tile.n,
+        -build.threads if tiles <= sm_count else build.threads,
+    )
 
 
 def _work(
