@@ -1,9 +1,9 @@
 """The C++ kernels: built once, found again, done without where they cannot be built."""
 
 import os
+import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -54,14 +54,19 @@ def test_built_once_and_found_again(tmp_path):
 
 @needs_library
 def test_what_is_built_beside_another_openmp_loads_without_it(tmp_path):
-    """scikit-learn brings one of its own, which comes before torch's by name."""
-    if find_spec("sklearn") is None:  # Importing it here would bring its library to all tests.
-        pytest.skip("scikit-learn is not installed")
-    before = "import sklearn.cluster\n" + USE
-    for source in (before, USE):
+    """As scikit-learn brings one, which comes before torch's by name."""
+    folder = tmp_path / "another.libs"
+    folder.mkdir()
+    other = folder / "libgomp-e985bcbb.so.1"
+    subprocess.run(
+        [shutil.which(os.environ.get("CXX") or "g++"), "-x", "c", "-", "-shared", "-fPIC", f"-Wl,-soname,{other.name}", "-o", other],
+        input="void GOMP_parallel(void) {}", text=True, check=True,
+    )  # fmt: skip
+    brought = f"import ctypes\nctypes.CDLL({str(other)!r})\n"
+    for source in (brought + USE, USE):
         done = subprocess.run(
             [sys.executable, "-c", source],
-            env=os.environ | {"QPROBE_CACHE": str(tmp_path)},
+            env=os.environ | {"QPROBE_CACHE": str(tmp_path / "cache")},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert done.stdout.splitlines()[0] == "[[64, -127]] "

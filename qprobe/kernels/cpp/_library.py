@@ -33,6 +33,7 @@ FLAGS = (
     "-w",
 )
 COMPILE_TIMEOUT_S = 180
+TORCH_FOLDER = Path(torch.__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _loaded_libraries() -> set[Path]:
     return {Path(line.split(maxsplit=5)[-1]) for line in lines if line.count(" ") >= 5}
 
 
-def find_openmp(loaded: set[Path], torch_folder: Path = Path(torch.__file__).parent) -> list[str]:
+def find_openmp(loaded: set[Path], torch_folder: Path = TORCH_FOLDER) -> list[str]:
     """The OpenMP library that torch uses, among those loaded, or none.
 
     It is torch's own, or the system's. Other packages bring theirs as well, in folders `*.libs` beside them: what is

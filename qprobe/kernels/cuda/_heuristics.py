@@ -29,12 +29,14 @@ def choose_among(
     """The build for M rows, of those for one card, scheme and type of activations.
 
     Builds that are meant for so many rows at most stream the weight once for each block of rows: the
-    least height that covers M is best. Of equals those come first whose blocks half fill the card, so that
-    K is not cut, and then those whose blocks are all there at once. Of more than one row wider blocks read
-    x less often; of one, narrow ones are more alike in what they have to do; and blocks of more threads
-    come first where each has a multiprocessor to itself. The others are bound by arithmetic: what counts is the waves of blocks
-    and what each computes, a part of K where the kernel takes parts. Of equals fewer parts have less
-    to add up, the larger blocks read less, and taller ones bring the weights to their rows less often.
+    least height that covers M is best. Of equals those come first whose blocks fill more than half of the
+    card, so that K is not cut, and then those whose blocks are all there at once. Of more than one row
+    wider blocks read x less often; of one, narrow ones are more alike in what they have to do; and blocks
+    of more threads come first where each has a multiprocessor to itself.
+
+    The others are bound by arithmetic: what counts is the waves of blocks and what each computes, a part
+    of K where the kernel takes parts. Of equals fewer parts have less to add up, the larger blocks read
+    less, and taller ones bring the weights to their rows less often.
     """
     found = list(builds)
     limits = {b.max_rows for b in found if b.max_rows is not None}

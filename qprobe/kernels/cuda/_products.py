@@ -91,7 +91,7 @@ class Product(Launched):
         if 0 < made.rows <= made.most:
             y = _bind(made.ready, made.allocate, packed)(x, x_scale, bias)
         else:
-            y = x.new_empty(*made.shape, dtype=dtype)
+            y = made.allocate(x)
             if made.rows:
                 self._multiply_parts(made, packed, x, x_scale, bias, y)
         return y if dtype == out_dtype else y.to(out_dtype)
