@@ -31,6 +31,37 @@ QP_DEVICE void qp_store_neighbours(qp_act* to, const float (&v)[4]) {
 }
 #endif
 
+QP_DEVICE void qp_read_four(float* v, const float* from) {
+  const uint4 four = qp_load16_shared(from);
+  v[0] = qp_bits_to_float(four.x), v[1] = qp_bits_to_float(four.y);
+  v[2] = qp_bits_to_float(four.z), v[3] = qp_bits_to_float(four.w);
+}
+
+// What makes numbers of a tile's sums: the scale and the bias of its columns, and the scale of its rows.
+struct qp_ends {
+  float scale[QP_TILE_N], bias[QP_TILE_N], x_scale[QP_TILE_M];
+};
+
+// Brought while products go on: at the end each row would be waited for. 0 where there is none; `bias` may be null. By the
+// first kThreads threads of a block.
+template <int kThreads>
+QP_DEVICE void qp_bring_ends(qp_ends& ends, const float* x_scale, const float* scales, const qp_act* bias, qp_tile tile,
+                             int m, int n) {
+#pragma unroll
+  for (int from = 0; from < QP_TILE_N; from += kThreads) {
+    const int i = from + threadIdx.x, column = tile.n + i;
+    if (QP_TILE_N % kThreads != 0 && i >= QP_TILE_N) continue;
+    ends.scale[i] = column < n ? scales[column] : 0.0f;
+    ends.bias[i] = column < n && bias ? qp_act_to_float(bias[column]) : 0.0f;
+  }
+#pragma unroll
+  for (int from = 0; from < QP_TILE_M; from += kThreads) {
+    const int i = from + threadIdx.x, row = tile.m + i;
+    if (QP_TILE_M % kThreads != 0 && i >= QP_TILE_M) continue;
+    ends.x_scale[i] = row < m ? x_scale[row] : 0.0f;
+  }
+}
+
 // Scale and bias of neighbouring columns.
 template <int kCount>
 struct qp_columns {
@@ -38,24 +69,23 @@ struct qp_columns {
   int first, count;
 };
 
-// `bias` may be null. Columns from n on are left out.
+// Those from `within` on, a multiple of 4. Columns from n on are left out.
 template <int kCount>
-QP_DEVICE qp_columns<kCount> qp_load_columns(const float* scales, const qp_act* bias, int first, int n) {
+QP_DEVICE qp_columns<kCount> qp_read_columns(const qp_ends& ends, int within, qp_tile tile, int n) {
   qp_columns<kCount> columns;
-  columns.first = first;
-  columns.count = n - first < kCount ? n - first : kCount;
+  columns.first = tile.n + within;
+  columns.count = min(n - columns.first, kCount);
 #pragma unroll
-  for (int i = 0; i < kCount; i++) {
-    const bool is_there = i < columns.count;
-    columns.scale[i] = is_there ? scales[first + i] : 0.0f;
-    columns.bias[i] = is_there && bias ? qp_act_to_float(bias[first + i]) : 0.0f;
+  for (int i = 0; i < kCount; i += 4) {
+    qp_read_four(columns.scale + i, ends.scale + within + i);
+    qp_read_four(columns.bias + i, ends.bias + within + i);
   }
   return columns;
 }
 
-// Writes the results of a row at those columns; all at once where rows of y are aligned to them, which kIsAligned says if
-// all columns are there.
-template <bool kIsAligned = false, int kCount>
+// Writes the results of a row at those columns; all at once where n is a multiple of kCount, so that they are all there and
+// every row of y is aligned to them.
+template <bool kIsAligned, int kCount>
 QP_DEVICE void qp_store_row(const qp_columns<kCount>& columns, qp_act* y, int64_t row, int n, float x_scale,
                             const int (&sums)[kCount]) {
   float results[kCount];
@@ -63,7 +93,7 @@ QP_DEVICE void qp_store_row(const qp_columns<kCount>& columns, qp_act* y, int64_
   for (int i = 0; i < kCount; i++)
     results[i] = static_cast<float>(sums[i]) * (x_scale * columns.scale[i]) + columns.bias[i];
   qp_act* to = y + row * n + columns.first;
-  if (kIsAligned || (columns.count == kCount && n % kCount == 0)) {
+  if constexpr (kIsAligned) {
     qp_store_neighbours(to, results);
   } else {
 #pragma unroll

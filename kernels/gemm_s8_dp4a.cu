@@ -83,6 +83,23 @@ QP_DEVICE void read_run(uint32_t* to, const uint32_t* from) {
   }
 }
 
+// Writes the thread's part of y.
+template <bool kIsAligned>
+QP_DEVICE void finish(const int (&sums)[QP_THREAD_M][kRunsN][4], const qp_ends& ends, qp_act* y, qp_tile tile, int thread_m,
+                      int thread_n, int m, int n) {
+#pragma unroll
+  for (int run = 0; run < kRunsN; run++) {
+    const int within = run * (QP_TILE_N / kRunsN) + thread_n * kRunN;
+    const qp_columns<kRunN> columns = qp_read_columns<kRunN>(ends, within, tile, n);
+    if (columns.count <= 0) continue;
+#pragma unroll
+    for (int i = 0; i < QP_THREAD_M; i++) {
+      const int row = i / kRunM * (QP_TILE_M / kRunsM) + thread_m * kRunM + i % kRunM;
+      if (tile.m + row < m) qp_store_row<kIsAligned>(columns, y, tile.m + row, n, ends.x_scale[row], sums[i][run]);
+    }
+  }
+}
+
 // For 10.0 and later the compiler takes a few registers more than two blocks have, and would spill.
 constexpr int kBlocks = QP_BLOCKS == 2 && __CUDA_ARCH__ >= 1000 ? 1 : QP_BLOCKS;
 
@@ -92,6 +109,7 @@ gemm_s8_dp4a(const int8_t* __restrict__ x, const float* __restrict__ x_scale, co
              uint4* __restrict__ scratch, uint32_t* __restrict__ counters, int m, int n, int k, int split) {
   QP_SHARED(uint32_t, x_words, [2][kWords][kPitchX]);
   QP_SHARED(uint32_t, w_words, [2][kWords][kPitchW]);
+  QP_SHARED(qp_ends, ends, [1]);
   const qp_tile tile = qp_choose_tile();
   const qp_part part = qp_choose_part(k, split);
   const int thread_m = threadIdx.x / kThreadsN, thread_n = threadIdx.x % kThreadsN;
@@ -110,6 +128,7 @@ gemm_s8_dp4a(const int8_t* __restrict__ x, const float* __restrict__ x_scale, co
     put<kCopiesX, QP_TILE_M>(x_words[0], held_x);
     put<kCopiesW, QP_TILE_N>(w_words[0], held_w);
   }
+  qp_bring_ends<QP_THREADS>(ends[0], x_scale, scales, bias, tile, m, n);
   qp_sync();
   for (int t = 0; t < part.tiles; t++) {
     // The next tile is on its way while this one is multiplied.
@@ -141,15 +160,6 @@ gemm_s8_dp4a(const int8_t* __restrict__ x, const float* __restrict__ x_scale, co
   }
 
   if (!qp_add_parts(sums, scratch, counters, split)) return;
-#pragma unroll
-  for (int run = 0; run < kRunsN; run++) {
-    const int column = tile.n + run * (QP_TILE_N / kRunsN) + thread_n * kRunN;
-    if (column >= n) continue;
-    const qp_columns<kRunN> columns = qp_load_columns<kRunN>(scales, bias, column, n);
-#pragma unroll
-    for (int i = 0; i < QP_THREAD_M; i++) {
-      const int row = tile.m + i / kRunM * (QP_TILE_M / kRunsM) + thread_m * kRunM + i % kRunM;
-      if (row < m) qp_store_row(columns, y, row, n, x_scale[row], sums[i][run]);
-    }
-  }
+  if (n % kRunN == 0) finish<true>(sums, ends[0], y, tile, thread_m, thread_n, m, n);
+  else finish<false>(sums, ends[0], y, tile, thread_m, thread_n, m, n);
 }

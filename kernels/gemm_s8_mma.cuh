@@ -136,21 +136,22 @@ QP_DEVICE void multiply(int (&sums)[kBlocksM][kGroupsN * 4][4], const Fragments&
 }
 
 // Writes the warp's part of y.
-QP_DEVICE void finish(const int (&sums)[kBlocksM][kGroupsN * 4][4], const float* x_scale, const float* scales,
-                      const qp_act* bias, qp_act* y, int first_row, int first_column, int m, int n, int lane) {
+template <bool kIsAligned>
+QP_DEVICE void finish(const int (&sums)[kBlocksM][kGroupsN * 4][4], const qp_ends& ends, qp_act* y, qp_tile tile, int warp_m,
+                      int warp_n, int m, int n, int lane) {
 #pragma unroll
   for (int group = 0; group < kGroupsN; group++) {
-    const int column = first_column + group * 32 + (lane & 3) * kColumns;
-    if (column >= n) continue;
-    const qp_columns<kColumns> columns = qp_load_columns<kColumns>(scales, bias, column, n);
+    const int within = warp_n * kWarpN + group * 32 + (lane & 3) * kColumns;
+    const qp_columns<kColumns> columns = qp_read_columns<kColumns>(ends, within, tile, n);
+    if (columns.count <= 0) continue;
 #pragma unroll
     for (int half = 0; half < kBlocksM * 2; half++) {
-      const int row = first_row + half * 8 + (lane >> 2);
-      if (row >= m) continue;
+      const int row = warp_m * kWarpM + half * 8 + (lane >> 2);
+      if (tile.m + row >= m) continue;
       int neighbours[kColumns];
 #pragma unroll
       for (int i = 0; i < kColumns; i++) neighbours[i] = sums[half / 2][group * 4 + i / 2][half % 2 * 2 + i % 2];
-      qp_store_row(columns, y, row, n, x_scale[row], neighbours);
+      qp_store_row<kIsAligned>(columns, y, tile.m + row, n, ends.x_scale[row], neighbours);
     }
   }
 }
@@ -159,10 +160,10 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
                        const qp_act* bias, qp_act* y, uint4* scratch, uint32_t* counters, int m, int n, int k,
                        int split) {
   QP_SHARED_DYNAMIC(shared);
+  QP_SHARED(qp_ends, ends, [1]);
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const int warp_m = warp / QP_WARPS_N, warp_n = warp % QP_WARPS_N;
   const qp_tile tile = qp_choose_tile();
-
   const qp_part part = qp_choose_part(k, split);
 
   const int row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
@@ -191,6 +192,7 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
     advance(from);
     qp_copy_commit();
   }
+  qp_bring_ends<QP_THREADS>(ends[0], x_scale, scales, bias, tile, m, n);
   arrive(held, from, shared);
   qp_sync();
 
@@ -222,5 +224,6 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
   }
 
   if (!qp_add_parts(sums, scratch, counters, split)) return;
-  finish(sums, x_scale, scales, bias, y, tile.m + warp_m * kWarpM, tile.n + warp_n * kWarpN, m, n, lane);
+  if (n % kColumns == 0) finish<true>(sums, ends[0], y, tile, warp_m, warp_n, m, n, lane);
+  else finish<false>(sums, ends[0], y, tile, warp_m, warp_n, m, n, lane);
 }

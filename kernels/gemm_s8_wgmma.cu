@@ -53,12 +53,34 @@ QP_DEVICE void multiply(int (&sums)[kSums], const unsigned char* x, const unsign
 #endif
 }
 
+// Writes the thread's part of y.
+template <bool kIsAligned>
+QP_DEVICE void finish(const int (&sums)[kSums], const qp_ends& ends, qp_act* y, qp_tile tile, int m, int n) {
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+#pragma unroll
+  for (int part = 0; part < QP_TILE_N / 32; part++) {
+    const qp_columns<kColumns> columns =
+        qp_read_columns<kColumns>(ends, part * 32 + (lane & 3) * kColumns, tile, n);
+    if (columns.count <= 0) continue;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int to_row = warp * 16 + half * 8 + (lane >> 2);
+      if (tile.m + to_row >= m) continue;
+      int neighbours[kColumns];
+#pragma unroll
+      for (int i = 0; i < kColumns; i++) neighbours[i] = sums[(part * 4 + i / 2) * 4 + half * 2 + i % 2];
+      qp_store_row<kIsAligned>(columns, y, tile.m + to_row, n, ends.x_scale[to_row], neighbours);
+    }
+  }
+}
+
 QP_KERNEL __launch_bounds__(QP_THREADS, QP_BLOCKS)
 gemm_s8_wgmma(const int8_t* __restrict__ x, const float* __restrict__ x_scale, const int8_t* __restrict__ packed,
               const float* __restrict__ scales, const qp_act* __restrict__ bias, qp_act* __restrict__ y, int m, int n,
               int k) {
   QP_SHARED_SWIZZLED(shared);
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, group = warp / 4;
+  QP_SHARED(qp_ends, ends, [1]);
+  const int group = threadIdx.x / 128;
   const qp_tile tile = qp_choose_tile();
   const int tiles = (k + QP_TILE_K - 1) / QP_TILE_K;
 
@@ -95,6 +117,7 @@ gemm_s8_wgmma(const int8_t* __restrict__ x, const float* __restrict__ x_scale, c
     if (t < tiles) fetch(t);
     qp_copy_commit();
   }
+  qp_bring_ends<QP_THREADS>(ends[0], x_scale, scales, bias, tile, m, n);
   for (int t = 0; t < tiles; t++) {
     qp_copy_wait<kAhead - 1>();
     qp_fence_async_proxy();
@@ -112,19 +135,6 @@ gemm_s8_wgmma(const int8_t* __restrict__ x, const float* __restrict__ x_scale, c
   }
   qp_wgmma_finish(sums);
 
-#pragma unroll
-  for (int part = 0; part < QP_TILE_N / 32; part++) {
-    const int column = tile.n + part * 32 + (lane & 3) * kColumns;
-    if (column >= n) continue;
-    const qp_columns<kColumns> columns = qp_load_columns<kColumns>(scales, bias, column, n);
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const int to_row = tile.m + warp * 16 + half * 8 + (lane >> 2);
-      if (to_row >= m) continue;
-      int neighbours[kColumns];
-#pragma unroll
-      for (int i = 0; i < kColumns; i++) neighbours[i] = sums[(part * 4 + i / 2) * 4 + half * 2 + i % 2];
-      qp_store_row(columns, y, to_row, n, x_scale[to_row], neighbours);
-    }
-  }
+  if (n % kColumns == 0) finish<true>(sums, ends[0], y, tile, m, n);
+  else finish<false>(sums, ends[0], y, tile, m, n);
 }

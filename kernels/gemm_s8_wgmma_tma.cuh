@@ -79,44 +79,16 @@ QP_DEVICE void qp_add_up(int (&sums)[kSums], const qp_ring& ring, qp_turn& turn,
   qp_let_go(before);
 }
 
-// Scale and bias of a tile's columns, in shared memory; of two tiles in turn, so that one barrier a tile keeps them apart.
-struct qp_tile_columns {
-  float scale[2][QP_TILE_N], bias[2][QP_TILE_N];
-};
-
-// Each thread brings one, long before they are wanted.
-QP_DEVICE void qp_bring_columns(qp_tile_columns& columns, int turn, const float* scales, const qp_act* bias, int first,
-                                int n) {
-  if (threadIdx.x >= QP_TILE_N) return;
-  const int column = first + threadIdx.x;
-  columns.scale[turn][threadIdx.x] = column < n ? scales[column] : 0.0f;
-  columns.bias[turn][threadIdx.x] = column < n && bias ? qp_act_to_float(bias[column]) : 0.0f;
-}
-
-QP_DEVICE void qp_read_columns(float (&v)[kColumns], const float* from) {
-  const uint4 four = qp_load16_shared(from);
-  v[0] = qp_bits_to_float(four.x), v[1] = qp_bits_to_float(four.y);
-  v[2] = qp_bits_to_float(four.z), v[3] = qp_bits_to_float(four.w);
-}
-
 // Writes the thread's part of a tile of y. Of 16 columns two neighbouring lanes hold two of each 8, and exchange them for
 // four of one: what a quad writes at once is then whole sectors of memory.
 template <bool kIsAligned>
-QP_DEVICE void qp_write_tile(const int (&sums)[kSums], const float* x_scale, const qp_tile_columns& of_tile, int turn,
-                             qp_act* y, qp_tile tile, int m, int n) {
+QP_DEVICE void qp_write_tile(const int (&sums)[kSums], const qp_ends& ends, qp_act* y, qp_tile tile, int m, int n) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const bool is_odd = lane & 1;
-  const int row = tile.m + warp * 16 + (lane >> 2), from_column = (lane & 1) * 8 + (lane & 2) * 2;
-  const bool is_inside[2] = {row < m, row + 8 < m};
-  const float scale[2] = {is_inside[0] ? x_scale[row] : 0.0f, is_inside[1] ? x_scale[row + 8] : 0.0f};
+  const int row = warp * 16 + (lane >> 2), from_column = (lane & 1) * 8 + (lane & 2) * 2;
 #pragma unroll
   for (int part = 0; part < QP_TILE_N / 16; part++) {
-    const int within = from_column + part * 16;
-    qp_columns<kColumns> columns;
-    columns.first = tile.n + within;
-    columns.count = min(n - columns.first, kColumns);
-    qp_read_columns(columns.scale, of_tile.scale[turn] + within);
-    qp_read_columns(columns.bias, of_tile.bias[turn] + within);
+    const qp_columns<kColumns> columns = qp_read_columns<kColumns>(ends, from_column + part * 16, tile, n);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       int neighbours[kColumns];
@@ -127,8 +99,9 @@ QP_DEVICE void qp_write_tile(const int (&sums)[kSums], const float* x_scale, con
         neighbours[i] = is_odd ? other : low;
         neighbours[2 + i] = is_odd ? high : other;
       }
-      if (is_inside[half] && columns.count > 0) 
-        qp_store_row<kIsAligned>(columns, y, row + half * 8, n, scale[half], neighbours);
+      const int to_row = row + half * 8;
+      if (tile.m + to_row < m && columns.count > 0)
+        qp_store_row<kIsAligned>(columns, y, tile.m + to_row, n, ends.x_scale[to_row], neighbours);
     }
   }
 }
@@ -145,7 +118,8 @@ QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& p
                               const float* scales, const qp_act* bias, qp_act* y, int* scratch, uint32_t* counters, int m,
                               int n, int k, int split) {
   QP_SHARED_SWIZZLED(shared);
-  QP_SHARED(qp_tile_columns, columns, [1]);
+  // Of two tiles in turn, so that one barrier a tile keeps them apart.
+  QP_SHARED(qp_ends, ends, [2]);
   const qp_ring ring = qp_make_ring(shared, 1, kWarps);
   constexpr int kTogether = QP_TILE_M * QP_CLUSTER;
   const int tiles_n = (n + QP_TILE_N - 1) / QP_TILE_N, tiles_m = (m + kTogether - 1) / kTogether;
@@ -161,16 +135,16 @@ QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& p
     if (copies) {
       qp_copy_rows(x_map, packed_map, ring, turn, tile, share);
     } else {
-      const int own = id / gridDim.x & 1;
-      qp_bring_columns(columns[0], own, scales, bias, tile.n, n);
+      qp_ends& own = ends[id / gridDim.x & 1];
+      qp_bring_ends<kWarps * 32>(own, x_scale, scales, bias, tile, m, n);
       qp_add_up(sums, ring, turn, share);
       qp_sync_first<kWarps * 32>();
       const bool is_inside = tile.m + static_cast<int>(threadIdx.x >> 5) * 16 + static_cast<int>(threadIdx.x & 31) / 4 < m;
       if (!qp_add_parts<kSums / 4, kWarps * 32>(scratch, counters, id / split, split, id % split, is_inside,
                                                 [&](int v) { return sums + v * 4; }))
         continue;
-      if (n % kColumns == 0) qp_write_tile<true>(sums, x_scale, columns[0], own, y, tile, m, n);
-      else qp_write_tile<false>(sums, x_scale, columns[0], own, y, tile, m, n);
+      if (n % kColumns == 0) qp_write_tile<true>(sums, own, y, tile, m, n);
+      else qp_write_tile<false>(sums, own, y, tile, m, n);
     }
   }
   // The shared memory of a block that has ended is no longer there for the other.

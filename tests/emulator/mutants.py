@@ -41,8 +41,8 @@ def _mma(bug: str, old: str, new: str, words: str = "", sanitized: bool = False)
     return Mutant("gemm_s8_mma", bug, old, new, "gemm_s8_mma.cuh", words, sanitized)
 
 
-def _shared(bug: str, old: str, new: str, words: str = "") -> Mutant:
-    return Mutant("gemm_s8_mma", bug, old, new, "gemm_s8.cuh", words)
+def _shared(bug: str, old: str, new: str, words: str = "", sanitized: bool = False) -> Mutant:
+    return Mutant("gemm_s8_mma", bug, old, new, "gemm_s8.cuh", words, sanitized)
 
 
 def _parts(bug: str, old: str, new: str, words: str = "", kernel: str = "gemm_s8_mma") -> Mutant:
@@ -105,18 +105,22 @@ MUTANTS = (
     _mma("takes the halves of k for one another", "to.b[pair * 2][0] = r[0], to.b[pair * 2][1] = r[1];", "to.b[pair * 2][0] = r[1], to.b[pair * 2][1] = r[0];"),
     _mma("multiplies in half a warp", "      multiply(sums,", "      if (lane < 16) multiply(sums,", "its warp is divided"),
     _mma("takes rows of the result for columns", "[half % 2 * 2 + i % 2]", "[i % 2 * 2 + half % 2]"),
-    _mma("scales by another row", "x_scale[row]", "x_scale[row - first_row]"),
-    _mma("writes rows beyond M", "      if (row >= m) continue;\n", "", "behind y"),
+    _mma("scales by another row", "x_scale[row]", "x_scale[row % 8]"),
+    _mma("writes rows beyond M", "      if (tile.m + row >= m) continue;\n", "", "behind y"),
+    _mma("writes 16 bytes where rows are not aligned", "if (n % kColumns == 0)", "if (true)", "not aligned"),
     _mma("multiplies what lies beyond K", " && from.k_left > 0 ? kChunk", " ? kChunk"),
     _mma("reads rows of x beyond M", "i * kRowsAtOnce < from.x_rows && from.k_left > 0 ? kChunk", "from.k_left > 0 ? kChunk", sanitized=True),
     _shared("writes columns beyond N", "if (i < columns.count) to[i] =", "to[i] =", "behind y"),
-    _shared("scales by another column", "scales[first + i] : 0.0f", "scales[i] : 0.0f"),
-    _shared("writes 16 bytes where rows are not aligned", "columns.count == kCount && n % kCount == 0", "columns.count == kCount", "not aligned"),
+    _shared("scales by another column", "? scales[column]", "? scales[i]"),
+    _shared("scales by another row", "? x_scale[row]", "? x_scale[i]"),
+    _shared("forgets the bias", "column < n && bias ?", "column < n && !bias ?"),
+    _shared("reads scales beyond N", "column < n ? scales[column]", "true ? scales[column]", sanitized=True),
+    _shared("reads scales beyond M", "row < m ? x_scale[row]", "true ? x_scale[row]", sanitized=True),
     _shared("every part of K from the start", "{share.first * QP_TILE_K,", "{0,"),
     _parts("adds its own part twice", "at(v)[0] = at(v)[1] = at(v)[2] = at(v)[3] = 0;", "(void)v;"),
     _parts("counts one block too few", "(counters + tile, split)", "(counters + tile, split - 1)"),
     _dp4a("no barrier in the loop", "    }\n    qp_sync();\n  }", "    }\n  }"),
-    _dp4a("no barrier before the loop", "  }\n  qp_sync();\n  for", "  }\n  for"),
+    _dp4a("no barrier before the loop", "tile, m, n);\n  qp_sync();\n  for", "tile, m, n);\n  for"),
     _dp4a("writes to the buffer that is read", "put<kCopiesX, QP_TILE_M>(x_words[(t + 1) & 1]", "put<kCopiesX, QP_TILE_M>(x_words[t & 1]"),
     _dp4a("confuses neighbours", "to[0] = v.x, to[1] = v.y, to[2]", "to[0] = v.y, to[1] = v.x, to[2]"),
     _dp4a("reads rows beyond the end", "row < kRows && first_row + row < rows && at < k", "row < kRows && at < k", sanitized=True),
@@ -157,7 +161,7 @@ MUTANTS = (
     _tma("exchanges with another lane", "qp_shuffle_xor(is_odd ? low : high, 1)", "qp_shuffle_xor(is_odd ? low : high, 2)"),
     _tma("sends what the other has", "is_odd ? low : high, 1", "is_odd ? high : low, 1"),
     _tma("takes neighbours for one another", "neighbours[i] = is_odd ? other : low;", "neighbours[i] = is_odd ? low : other;"),
-    _tma("writes rows beyond M", "if (is_inside[half] && columns.count > 0)", "if (columns.count > 0)", "behind y"),
+    _tma("writes rows beyond M", "tile.m + to_row < m && columns.count > 0", "columns.count > 0", "behind y"),
     _parts("parts begin with one stage", "min(stages, part * each)", "0 * part", kernel="gemm_s8_wgmma_tma"),
     _parts("adds its own part alone", "index < split && is_inside", "index < 1 && is_inside", kernel="gemm_s8_wgmma_tma"),
     _parts("counts one block too few", "(counters + tile, split)", "(counters + tile, split - 1)", kernel="gemm_s8_wgmma_tma"),
@@ -166,11 +170,10 @@ MUTANTS = (
     _tma("the same tile for another part", "qp_find_own_tile(id / split,", "qp_find_own_tile(id,"),
     _tma("no barrier before scales are read", "      qp_sync_first<kWarps * 32>();\n", ""),
     _tma("one place for the scales of two tiles", "id / gridDim.x & 1", "0"),
-    _tma("the scales of the first tile", "scales, bias, tile.n, n)", "scales, bias, 0, n)"),
-    _tma("scales of the columns beside", "of_tile.scale[turn] + within", "of_tile.scale[turn] + part * 16"),
-    _tma("forgets the bias", "column < n && bias ?", "column < n && !bias ?"),
+    _tma("the ends of the first tile", "scales, bias, tile, m, n)", "scales, bias, {0, 0}, m, n)"),
+    _tma("the ends of two tiles in one place", "ends[id / gridDim.x & 1]", "ends[0]"),
+    _tma("scales of the columns beside", "(ends, from_column + part * 16,", "(ends, part * 16,"),
     _tma("rows that are not aligned as if they were", "if (n % kColumns == 0)", "if (true)"),
-    _tma("reads scales beyond N", "column < n ? scales[column]", "true ? scales[column]", sanitized=True),
     _pair("lets go of its own stage alone", "if (lane < QP_CLUSTER) qp_arrive_at(emptied, lane);", "if (lane == 0) qp_arrive_at(emptied, blockIdx.x % 2);", "in qp_wait", "ring.cuh"),
     _pair("waits for half of the readers", "readers * QP_CLUSTER", "readers", source="ring.cuh"),
     _pair("does not wait for barriers of the other", "  if constexpr (kIsCluster) qp_sync_cluster();\n  else ", "  ", "does not have yet", "ring.cuh"),
