@@ -10,7 +10,7 @@
 // The weights are the first operand of MMAs of 16 features, 8 rows of x and 16 along K: a lane's 16 bytes are its part of
 // four of them, and 16 bytes of a row of x, as they lie, its part of both on the other side. With fewer than 8 rows, the
 // last stands for those that are not there; what is computed of them is not written. Codes are integers, exact in 16 bits;
-// scales are applied to the float32 sums of a group.
+// scales are applied to the float32 sums of a group, and for few rows zero points are.
 //
 // The sums of 128 rows would not fit the registers of four warps, twice as they are there: of the group and of all. So four
 // warps take 64 rows each over the whole stage, and four the others; weights are expanded by both warps of a strip. That
@@ -27,15 +27,28 @@
 
 struct qp_totals {
   float part[kColumns][kPairs][4];  // Of the group so far.
+  float plain[kColumns][4];         // Of x alone, where zero points are taken off the sums.
   float whole[kColumns][kPairs][4];
 };
 
 // Adds one tile. `x` is at this lane's first value.
 template <class Expand>
-QP_DEVICE void qp_multiply_tile(float (&sums)[kColumns][kPairs][4], const unsigned char* x, Expand expand) {
+QP_DEVICE void qp_multiply_tile(qp_totals& totals, const unsigned char* x, Expand expand) {
+  float (&sums)[kColumns][kPairs][4] = kHasGroups ? totals.part : totals.whole;
   uint4 rows[kColumns];
 #pragma unroll
   for (int i = 0; i < kColumns; i++) rows[i] = qp_load16_shared(x + i * 8 * kRowBytes);
+#if QP_WEIGHTS == QP_INT4
+  if constexpr (kTakesZerosOffSums) {
+    const uint32_t ones[4] = {kOnes, kOnes, kOnes, kOnes};
+#pragma unroll
+    for (int i = 0; i < kColumns; i++) {
+      const uint32_t a[2] = {rows[i].x, rows[i].y}, b[2] = {rows[i].z, rows[i].w};
+      qp_mma_act_16x8x16(totals.plain[i], ones, a);
+      qp_mma_act_16x8x16(totals.plain[i], ones, b);
+    }
+  }
+#endif
 #pragma unroll
   for (int j = 0; j < kPairs; j++) {
     uint32_t upper[4], lower[4];
@@ -52,8 +65,22 @@ QP_DEVICE void qp_multiply_tile(float (&sums)[kColumns][kPairs][4], const unsign
   }
 }
 
-// The end of a group: its sums become numbers. `scales` is at the lane's four of the group.
-QP_DEVICE void qp_close_group(qp_totals& totals, const unsigned char* scales) {
+// The end of a group: its sums become numbers. `scales` is at the lane's four of the group, which have `zeros`.
+QP_DEVICE void qp_close_group(qp_totals& totals, const unsigned char* scales, [[maybe_unused]] uint32_t zeros) {
+#if QP_WEIGHTS == QP_INT4
+  if constexpr (kTakesZerosOffSums) {
+#pragma unroll
+    for (int j = 0; j < kFeatures; j++) {
+      const float excess = QP_ASYMMETRIC ? qp_byte_to_float(zeros, j, -kOffset) : kOffset + kZero;
+#pragma unroll
+      for (int i = 0; i < kColumns; i++)
+#pragma unroll
+        for (int c = 0; c < 2; c++) totals.part[i][j / 2][j % 2 * 2 + c] -= excess * totals.plain[i][c];
+    }
+#pragma unroll
+    for (int i = 0; i < kColumns; i++) totals.plain[i][0] = totals.plain[i][1] = totals.plain[i][2] = totals.plain[i][3] = 0;
+  }
+#endif
   float scale[kFeatures];
   if (kScaleBytes == 4) {
     const uint4 four = qp_load16_shared(scales);
@@ -96,8 +123,9 @@ QP_DEVICE void qp_read_next(qp_reader& from, int step) {
   from.x[0] += step, from.x[1] += step, from.scales += step, from.zeros += step, from.words += step;
 }
 
-// A warp's slice of a stage.
-QP_DEVICE void qp_multiply_stage(qp_totals& totals, const unsigned char* memory, const qp_reader& from, int lane) {
+// A warp's slice of a stage. `table` is for NormalFloat, at this lane's bank.
+QP_DEVICE void qp_multiply_stage(qp_totals& totals, const unsigned char* memory, const qp_reader& from,
+                                 [[maybe_unused]] const unsigned char* table) {
 #pragma unroll
   for (int tile = 0; tile < kSliceTiles; tile++) {
     const int group = tile / kGroupTiles * kStrip;
@@ -106,27 +134,24 @@ QP_DEVICE void qp_multiply_stage(qp_totals& totals, const unsigned char* memory,
 #pragma unroll
     for (int i = 0; i < kTileLoads; i++)
       loads[i] = qp_load16_shared(memory + from.words + tile * kTileBytes + i * 512);
+    uint32_t zeros = kZeros;
 #if QP_WEIGHTS == QP_INT8
-    qp_multiply_tile(totals.whole, x, [&](uint32_t (&to)[4], int j) {
+    qp_multiply_tile(totals, x, [&](uint32_t (&to)[4], int j) {
       qp_expand(to, qp_first_word(loads, j), qp_second_word(loads, j));
     });
 #elif QP_WEIGHTS == QP_NF4
-    qp_multiply_tile(totals.part, x, [&](uint32_t (&to)[4], int j) {
-      qp_expand(to, qp_first_word(loads, j), memory + kTableAt, lane * 4);
+    qp_multiply_tile(totals, x, [&](uint32_t (&to)[4], int j) {
+      qp_expand(to, qp_first_word(loads, j), table);
     });
 #else
-#if QP_ASYMMETRIC
-    const uint32_t points = *reinterpret_cast<const uint32_t*>(memory + from.zeros + group);
-    const auto zero = [&](int j) { return qp_prepare_zero(points, j); };
-#else
-    const auto zero = [](int) { return qp_make_zero(0x00080008u); };
-#endif
-    qp_multiply_tile(totals.part, x, [&](uint32_t (&to)[4], int j) {
-      qp_expand(to, qp_first_word(loads, j), zero(j));
+    if constexpr (QP_ASYMMETRIC) zeros = *reinterpret_cast<const uint32_t*>(memory + from.zeros + group);
+    qp_multiply_tile(totals, x, [&](uint32_t (&to)[4], int j) {
+      if constexpr (kTakesZerosOffSums) qp_expand_codes(to, qp_first_word(loads, j));
+      else qp_expand(to, qp_first_word(loads, j), QP_ASYMMETRIC ? qp_prepare_zero(zeros, j) : qp_make_zero(kZero | kZero << 16));
     });
 #endif
     if (kHasGroups && ((tile + 1) % kGroupTiles == 0 || tile + 1 == kSliceTiles))
-      qp_close_group(totals, memory + from.scales + group * kScaleBytes);
+      qp_close_group(totals, memory + from.scales + group * kScaleBytes, zeros);
   }
 }
 
@@ -184,18 +209,22 @@ QP_DEVICE bool qp_add_parts(float (&sums)[kSums], float* scratch, uint32_t* coun
   return true;
 }
 
-// What the sums of the tile's features are multiplied with, and what is added.
+// What is added to the sums of the tile's features, and what they are multiplied with before.
 struct qp_ends {
-  float bias[QP_TILE_N], scale[kHasGroups ? 1 : QP_TILE_N];
+  float *bias, *scale;
 };
 
 // Brought while the first stages are on their way: at the end they would be waited for.
-QP_DEVICE void qp_bring_ends(qp_ends& ends, const qp_problem& of, const qp_act* bias) {
-  if (threadIdx.x >= QP_TILE_N) return;
+QP_DEVICE qp_ends qp_bring_ends(unsigned char* memory, const qp_problem& of, const qp_act* bias) {
+  float* ends = reinterpret_cast<float*>(memory + kEndsAt);
   const int feature = blockIdx.y * QP_TILE_N + threadIdx.x;
   const bool is_there = feature < of.n;
-  if constexpr (!kHasGroups) ends.scale[threadIdx.x] = is_there ? reinterpret_cast<const float*>(of.scales)[feature] : 0.0f;
-  ends.bias[threadIdx.x] = is_there && bias ? qp_act_to_float(bias[feature]) : 0.0f;
+  if (threadIdx.x < QP_TILE_N) {
+    ends[threadIdx.x] = is_there && bias ? qp_act_to_float(bias[feature]) : 0.0f;
+    if (!kHasGroups)
+      ends[QP_TILE_N + threadIdx.x] = is_there ? reinterpret_cast<const float*>(of.scales)[feature] : 0.0f;
+  }
+  return {ends, ends + QP_TILE_N};
 }
 
 QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_ends& ends, const qp_problem& of, qp_act* y,
@@ -219,7 +248,6 @@ QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_ends& ends, const q
 QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales, const void* zeros, const qp_act* bias,
                        qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k, int split) {
   QP_SHARED_DYNAMIC(memory);
-  QP_SHARED(qp_ends, ends, [1]);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, pass = warp / kStrips;
   const qp_place at = {warp % kStrips, kSlices > 1 ? pass : 0, kRowParts > 1 ? pass : 0, lane};
   const qp_problem of = {x, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
@@ -233,16 +261,18 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
 #if QP_WEIGHTS == QP_NF4
   qp_fill_pairs(memory + kTableAt);
 #endif
-  qp_bring_ends(ends[0], of, bias);
+  const qp_ends ends = qp_bring_ends(memory, of, bias);
   qp_totals totals = {};
   qp_reader from = qp_read_first(at);
+  // Its address is kept: else every look-up would add the table's to its own.
+  const unsigned char* table = qp_opaque(memory + kTableAt + lane * 4);
   int slot = 0;
 #pragma unroll 1
   for (int stage = share.first; stage < share.last; stage++) {
     qp_copy_wait<kStages - 2>();
     qp_sync();
     qp_copy_stage(memory, next, of, stage + kStages - 1, slot == 0 ? kStages - 1 : slot - 1);
-    qp_multiply_stage(totals, memory, from, lane);
+    qp_multiply_stage(totals, memory, from, table);
     qp_read_next(from, qp_step(slot));
     slot = slot + 1 == kStages ? 0 : slot + 1;
   }
@@ -252,5 +282,5 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];
   if constexpr (kSlices > 1) qp_add_slices(sums, memory, at);
   if (!qp_add_parts(sums, scratch, counters, split, at)) return;
-  if (at.slice == 0) qp_write(sums, ends[0], of, y, at);
+  if (at.slice == 0) qp_write(sums, ends, of, y, at);
 }

@@ -28,6 +28,13 @@ constexpr int kRowBytes = kStage * 2;
 constexpr int kXBytes = QP_TILE_M * kRowBytes;
 constexpr int kFlip = kRowBytes % 128 == 0 ? 64 : 0;
 
+// Zero points are taken off the codes, pair by pair, or off the sums of a group, with sums of x that MMAs by ones give:
+// whichever are fewer instructions for each tile.
+constexpr int kClosed = kGroupTiles < kSliceTiles ? kGroupTiles : kSliceTiles;  // Tiles whose sums are closed together.
+constexpr int kOffCodes = (QP_ACT == QP_FLOAT16 ? 8 : 16) + QP_ASYMMETRIC * 8 / kClosed;
+constexpr int kOffSums = kColumns * (2 + 8 / kClosed);
+constexpr bool kTakesZerosOffSums = QP_WEIGHTS == QP_INT4 && kOffSums < kOffCodes;
+
 // On a multiprocessor: what bounds the registers. With less to hold, the compiler looks ahead until it spills.
 constexpr int kBlocks = QP_TILE_M <= 16 ? 2 : 1;
 
@@ -46,8 +53,10 @@ constexpr int kStageBytes = kWordsAt + kStrips * kStripWordBytes;
 
 constexpr int kTableAt = kStages * kStageBytes;
 constexpr int kSums = kColumns * kPairs * 4;  // Of each lane.
-static_assert(QP_SHARED_BYTES == kTableAt + kPairTableBytes, "shared_bytes in the manifest");
-static_assert((kSlices - 1) * kStrips * kSums * 32 * 4 <= QP_SHARED_BYTES, "the sums of the slices fit where the stages were");
+// A bias for each feature of the tile, and a scale where they have one each.
+constexpr int kEndsAt = kTableAt + kPairTableBytes, kEndsBytes = QP_TILE_N * (kHasGroups ? 4 : 8);
+static_assert(QP_SHARED_BYTES == kEndsAt + kEndsBytes, "shared_bytes in the manifest");
+static_assert((kSlices - 1) * kStrips * kSums * 32 * 4 <= kEndsAt, "the sums of the slices fit where the stages were");
 static_assert(kStages >= 2, "a stage is copied while another is used");
 
 struct qp_problem {

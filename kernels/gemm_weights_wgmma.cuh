@@ -75,7 +75,8 @@ struct qp_group {
 };
 
 #if QP_WEIGHTS == QP_INT4
-// The groups of a lane along K, one after another; each is fetched while the one before is used.
+// The groups of a lane along K, one after another; each is fetched while the one before is used, and not touched until then:
+// the warp would wait for it.
 struct qp_groups {
   const uint2* scales;
   const uint32_t* zeros;
@@ -87,7 +88,7 @@ struct qp_groups {
 
 QP_DEVICE void qp_fetch_group(qp_groups& of, int index) {
   const size_t at = of.first + min(index, of.last) * (kStrip / kFeatures);
-  of.next_zeros = of.zeros ? qp_load4(of.zeros + at) >> (of.half * 16) : 0x08080808u;
+  if (of.zeros) of.next_zeros = qp_load4(of.zeros + at);
   if constexpr (kHalves == 2) of.next_scales = qp_load8(of.scales + at);
   else of.next_scales.x = qp_load4(reinterpret_cast<const uint32_t*>(of.scales + at) + of.half);
 }
@@ -95,13 +96,14 @@ QP_DEVICE void qp_fetch_group(qp_groups& of, int index) {
 QP_DEVICE qp_groups qp_make_groups(const void* scales, const uint32_t* zeros, qp_part part, int tile, int k) {
   const int count = qp_tiles(k) / kGroupTiles;
   const size_t first = qp_group_at(part.strip, count, 0) / kFeatures + (threadIdx.x & 31) / 4;
-  qp_groups groups = {static_cast<const uint2*>(scales), zeros, first, count - 1, part.half};
+  qp_groups groups = {static_cast<const uint2*>(scales), zeros, first, count - 1, part.half, {}, kZeros};
   qp_fetch_group(groups, tile / kGroupTiles);
   return groups;
 }
 
 // Goes on to the group that was fetched, which a tile belongs to.
 QP_DEVICE void qp_open_group(qp_group& group, qp_groups& of, int tile) {
+  const uint32_t zeros = of.next_zeros >> (of.half * 16);
 #pragma unroll
   for (int j = 0; j < kOwn; j++) {
     const uint32_t pair = j < 2 ? of.next_scales.x : of.next_scales.y;
@@ -111,7 +113,7 @@ QP_DEVICE void qp_open_group(qp_group& group, qp_groups& of, int tile) {
     const float scale = j % 2 ? qp_bfloat16_high(pair) : qp_bfloat16_low(pair);
     group.scale[j] = qp_floats_to_half2(scale, scale);
 #endif
-    group.zero[j] = qp_prepare_zero(of.next_zeros, j).low;
+    group.zero[j] = qp_prepare_zero(zeros, j).low;
   }
   qp_fetch_group(of, tile / kGroupTiles + 1);
 }
@@ -199,9 +201,9 @@ struct qp_state {
   qp_groups groups;
 #endif
   uint32_t choice;
-  int own;           // Where in a stage its words are.
-  int stage;         // That is multiplied; the turn is at the next one.
-  uint64_t* before;  // Of the stage before it; null for the first.
+  int own;     // Where in a stage its words are.
+  int stage;   // That is multiplied; the turn is at the next one.
+  int before;  // The one before it; negative for the first.
 };
 
 QP_DEVICE void qp_read_tile(qp_state& state, const qp_ring& ring, int stage, int tile) {
@@ -218,7 +220,7 @@ QP_DEVICE void qp_multiply_stage(float (&sums)[kHalves][kSums], qp_state& state,
     qp_start_products(sums, state.a[tile], qp_wgmma_along(x, tile * kTile * 2));
     // While these go on, those before are through with their operands, and with their stage.
     qp_wgmma_wait<1>();
-    if (tile == 0 && state.before) qp_let_go(state.before);
+    if (tile == 0 && state.before >= 0) qp_let_go(ring.emptied + state.before);
     if (kIsLast && tile + 1 == kSteps) break;
 #if QP_WEIGHTS == QP_INT4
     const int next = index * kSteps + tile + 1;
@@ -230,7 +232,7 @@ QP_DEVICE void qp_multiply_stage(float (&sums)[kHalves][kSums], qp_state& state,
       qp_read_tile(state, ring, turn.stage, tile);
     }
   }
-  state.before = ring.emptied + state.stage;
+  state.before = state.stage;
   state.stage = turn.stage;
 }
 
@@ -249,7 +251,7 @@ QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], [[maybe_unused]] const v
   state.choice = qp_choose_pair(lane);
   state.own = qp_quad_at(part, (threadIdx.x >> 5) % kStrips, lane);
   state.stage = turn.stage;
-  state.before = nullptr;
+  state.before = -1;
 #if QP_WEIGHTS == QP_INT4
   state.groups = qp_make_groups(scales, zeros, part, share.first * kSteps, k);
   qp_open_group(state.group, state.groups, share.first * kSteps);
@@ -267,7 +269,7 @@ QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], [[maybe_unused]] const v
   qp_multiply_stage<true>(sums, state, ring, turn, share.last - 1);
 #pragma unroll
   for (int half = 0; half < kHalves; half++) qp_wgmma_finish(sums[half]);
-  qp_let_go(state.before);
+  qp_let_go(ring.emptied + state.before);
 }
 
 // Writes the strip's part of y. A lane holds two neighbouring rows of four features; matrices of 8 × 8 are transposed, and

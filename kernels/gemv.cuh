@@ -250,7 +250,7 @@ QP_DEVICE void qp_gemv(const qp_act* x, const uint4* packed, const void* scales,
   qp_chunk chunk;
 #if QP_WEIGHTS == QP_INT4
 #pragma unroll
-  for (int group = 0; group < kChunkGroups; group++) chunk.zeros[group] = 0x08080808u;
+  for (int group = 0; group < kChunkGroups; group++) chunk.zeros[group] = kZeros;
 #endif
   if (first + warp < last) {
 #pragma unroll

@@ -27,6 +27,8 @@ constexpr int kGroup = QP_GROUP;  // Weights along K that share a scale.
 constexpr int kGroup = 64;
 #endif
 constexpr int kGroupTiles = kGroup / kTile;
+constexpr int kZero = 8;  // The zero point where groups have none of their own; and of four features.
+constexpr uint32_t kZeros = 0x01010101u * kZero;
 
 QP_DEVICE int qp_round_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
 
@@ -124,7 +126,7 @@ QP_DEVICE void qp_load_scales(float (&scale)[kFeatures], float (&zero)[kFeatures
                               const uint32_t* zeros, size_t at) {
 #if QP_WEIGHTS == QP_INT4
   const uint2 pairs = qp_load8(static_cast<const uint2*>(scales) + at);
-  const uint32_t points = zeros ? qp_load4(zeros + at) : 0x08080808u;
+  const uint32_t points = zeros ? qp_load4(zeros + at) : kZeros;
 #elif QP_WEIGHTS == QP_NF4
   const uint4 four = qp_load16(static_cast<const uint4*>(scales) + at);
 #endif

@@ -38,6 +38,23 @@ QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const qp_zero& zer
     pairs[i] = qp_bfloat162_add(qp_lop3<0xea>(word >> (4 * i), 0x000f000fu, 0x43004300u), zero.low);
 #endif
 }
+
+// Less their zero points, codes cost two instructions a pair and more; kOffset + code, a number as well, one and a shift.
+#if QP_ACT == QP_FLOAT16
+constexpr int kOffset = 64, kOffsetBit = 4;
+constexpr uint32_t kOffsets = 0x54005400u, kOnes = 0x3c003c00u;
+#else
+constexpr int kOffset = 128, kOffsetBit = 0;
+constexpr uint32_t kOffsets = 0x43004300u, kOnes = 0x3f803f80u;
+#endif
+
+QP_DEVICE void qp_expand_codes(uint32_t (&pairs)[4], uint32_t word) {
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const int bit = 4 * i - kOffsetBit;
+    pairs[i] = qp_lop3<0xea>(bit < 0 ? word << -bit : word >> bit, 0x000f000fu << kOffsetBit, kOffsets);
+  }
+}
 #elif QP_WEIGHTS == QP_NF4
 // By whole warps: each thread makes the numbers of a byte and writes them for all lanes, neighbours to different banks.
 QP_DEVICE void qp_fill_pairs(unsigned char* table) {
@@ -51,12 +68,11 @@ QP_DEVICE void qp_fill_pairs(unsigned char* table) {
   }
 }
 
-QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const unsigned char* table, uint32_t lane_offset) {
+// `table` is at this lane's bank.
+QP_DEVICE void qp_expand(uint32_t (&pairs)[4], uint32_t word, const unsigned char* table) {
 #pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const uint32_t at = i == 0 ? word << 7 : word >> (8 * i - 7);
-    pairs[i] = *reinterpret_cast<const uint32_t*>(table + qp_lop3<0xea>(at, 255u << 7, lane_offset));
-  }
+  for (int i = 0; i < 4; i++)
+    pairs[i] = *reinterpret_cast<const uint32_t*>(table + qp_prmt(word, 0, 0x4440u | i) * 128);
 }
 #else
 // The numbers of a pair of signed bytes, in the lower half of each 16 bits; what is in the upper is of no account.

@@ -16,6 +16,8 @@ QP_DEVICE void qp_store16_once(void* address, uint4 v) { qp_emulator::store(addr
 QP_DEVICE uint4 qp_load16_shared(const void* address) { return qp_emulator::load<uint4>(address); }
 QP_DEVICE uint2 qp_load8_shared(const void* address) { return qp_emulator::load<uint2>(address); }
 QP_DEVICE void qp_store16_shared(void* address, uint4 v) { qp_emulator::store(address, v); }
+template <class T>
+QP_DEVICE T* qp_opaque(T* shared) { return shared; }
 
 QP_DEVICE void qp_sync() { qp_emulator::sync_block(); }
 template <int kThreads>
@@ -189,8 +191,6 @@ QP_DEVICE void qp_arrive(uint64_t* barrier) {
   qp_emulator::pause();  // Who waited may be far ahead before this thread goes on.
 }
 QP_DEVICE void qp_arrive_and_expect(uint64_t* barrier, int bytes) { qp_emulator::arrive(barrier, bytes); }
-template <class T>
-QP_DEVICE T* qp_opaque(T* shared) { return shared; }
 template <bool kOfCluster = false>
 QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) { qp_emulator::wait_barrier(barrier, parity, kOfCluster); }
 QP_DEVICE void qp_copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {

@@ -53,7 +53,8 @@ _row_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128_m16", "float1
 _few_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128_m1", "float16")
 _small_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g32_m4", "bfloat16")
 _shared_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m128", "bfloat16")
-_points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m16", "float16")
+_points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m32", "float16")
+_raised = _plant("gemm_w4a16", "weights_pairs.cuh", "g128_m1", "float16")
 _pairs = _plant("gemm_w4a16", "weights_pairs.cuh", "nf4_m8", "bfloat16")
 _excess = _plant("gemm_w8a16", "weights_pairs.cuh", "m32", "bfloat16")
 _parts = _plant("gemm_w4a16_wgmma", "parts.cuh", "g128", "float16")
@@ -70,8 +71,8 @@ PLANTED = (
     _many("does not wait for what is copied first", "  qp_wait_until_filled(ring, turn);\n  qp_read_tile", "  qp_read_tile"),
     _many("does not wait for what is copied next", "      if (tile == 0) qp_wait_until_filled(ring, turn);\n", ""),
     _many("does not wait until a stage is free", "    qp_wait_until_emptied(ring, turn);\n", ""),
-    _many("lets go of the stage that is read", "if (tile == 0 && state.before) qp_let_go(state.before);", "if (tile == 0) qp_let_go(ring.emptied + state.stage);"),
-    _many("keeps the last stage", "  qp_let_go(state.before);\n", "", "in qp_wait"),
+    _many("lets go of the stage that is read", "if (tile == 0 && state.before >= 0) qp_let_go(ring.emptied + state.before);", "if (tile == 0) qp_let_go(ring.emptied + state.stage);"),
+    _many("keeps the last stage", "  qp_let_go(ring.emptied + state.before);\n", "", "in qp_wait"),
     _many("waits for one product too few", "qp_wgmma_wait<1>", "qp_wgmma_wait<2>"),
     _many("one set of operands for both halves", "to[j / 2][lane / 2]", "to[0][lane / 2]"),
     _many("one set of operands for both tiles", "qp_expand_tile(state.a[(tile + 1) % kSteps]", "qp_expand_tile(state.a[tile]"),
@@ -101,7 +102,7 @@ PLANTED = (
     _many("the first tile's x for both", "qp_wgmma_along(x, tile * kTile * 2)", "x"),
     _many("takes rows of a for its columns", "[lane % 2 * 2 + j % 2]", "[j % 2 * 2 + lane % 2]"),
     _many("takes the second half of k for the first", "qp_wgmma_along(x, i * 32)", "qp_wgmma_along(x, (1 - i) * 32)"),
-    _many("another feature's zero point", "qp_prepare_zero(of.next_zeros, j)", "qp_prepare_zero(of.next_zeros, 0)"),
+    _many("another feature's zero point", "qp_prepare_zero(zeros, j)", "qp_prepare_zero(zeros, 0)"),
     _many("no scales", "return qp_act2_mul(whole, scale);", "return whole;"),
     _scales("another feature's scale", "j % 2 ? 0x3232u : 0x1010u", "0x1010u"),
     _scales("the scale of the group before", "qp_fetch_group(of, tile / kGroupTiles + 1)", "qp_fetch_group(of, tile / kGroupTiles)"),
@@ -160,6 +161,13 @@ PLANTED = (
     _gemm("multiplies in half a warp", "    qp_multiply_stage(", "    if (lane < 16) qp_multiply_stage("),
     _gemm("another feature's scale", "scale[2 * j + c / 2]", "scale[2 * j + c % 2]"),
     _points("another feature's zero point", "0x4040u | j << 8 | j", "0x4040u"),
+    _zeros("another feature's zero point", "qp_byte_to_float(zeros, j, -kOffset)", "qp_byte_to_float(zeros, 0, -kOffset)"),
+    _gemm("zero points off another row's sums", "excess * totals.plain[i][c]", "excess * totals.plain[i][c ^ 1]"),
+    _small("the zero point that most have", "kOffset + kZero", "kOffset"),
+    _small("sums of x that stay behind", "totals.plain[i][0] = totals.plain[i][1] =", "totals.plain[i][0] ="),
+    _few("half of x twice", "qp_mma_act_16x8x16(totals.plain[i], ones, b)", "qp_mma_act_16x8x16(totals.plain[i], ones, a)"),
+    _raised("codes at a wrong place", "const int bit = 4 * i - kOffsetBit;", "const int bit = 4 * (i ^ 1) - kOffsetBit;"),
+    _raised("codes for other numbers", "kOffsets = 0x54005400u", "kOffsets = 0x50005000u"),
     _zeros("the zero points of the first slice", "* kStripZeroBytes + group,", "* kStripZeroBytes + at.lane / 4 * kFeatures,"),
     _gemm("rows for columns", "lane % 4 * 2 + i % 2;", "lane % 4 + i % 2 * 4;"),
     _gemm("writes rows beyond M", "if (row < of.m) y[", "y[", "behind y"),
@@ -202,7 +210,7 @@ PLANTED = (
     _excess("the wrong excess", "0x43804380u", "0x43004300u"),
     _octets("no scale", "(i, j)] * scale + add", "(i, j)] + add"),
     _octets("the scales of the first tile", "feature = blockIdx.y * QP_TILE_N + threadIdx.x;", "feature = threadIdx.x;"),
-    _gemm("brings no bias", "  qp_bring_ends(ends[0], of, bias);\n", ""),
+    _gemm("brings no bias", "  const qp_ends ends = qp_bring_ends(memory, of, bias);\n", "  const qp_ends ends = {reinterpret_cast<float*>(memory + kEndsAt), reinterpret_cast<float*>(memory + kEndsAt) + QP_TILE_N};\n"),
     _gemm("a bias beyond N", "is_there && bias ?", "bias ?", sanitized=True),
     _whole("the scales of the first group", "group = (tile0 + tile) / kGroupTiles", "group = tile0 / kGroupTiles"),
     _whole("writes beyond N", "lane / 4 < n && column < k", "column < k"),

@@ -90,14 +90,16 @@ def test_weights_of_few_rows_are_copied_once_and_multiplied_from_registers():
             count_words_bytes(build) // 16 // build.threads // tiles,
             -(-build.tile.m // 8),
         )
-        assert count_opcode(loop, "HMMA.16816") == tiles * columns * 2 * 2, name
+        # Of two pairs of features, and perhaps of ones, which sum up x: zero points are taken off with it.
+        rows_of_a = count_opcode(loop, "HMMA.16816") / (tiles * columns * 2)
+        assert rows_of_a in ((3,) if build.schemes == ("W4A16",) and columns == 1 else (2, 3)), name
         assert count_opcode(loop, "LDS.128") <= tiles * (words + columns + 1), name
         assert count_opcode(loop, "LDG.128") == 0, name
         copies = tiles * words + -(-build.tile.m * build.tile.k * 2 // 16 // build.threads)
         assert copies <= count_opcode(loop, "LDGSTS.128") <= copies + 2, name
         # Four schedulers issue 114 instructions in the time in which a multiprocessor of an H200 gets 512 bytes. Some 41
         # of the loop are for rows of x that are not aligned.
-        assert len(loop) - 41 <= 114 * tiles * words, name
+        assert len(loop) - 41 <= (66 if rows_of_a == 3 and tiles >= 4 else 114) * tiles * words, name
 
 
 MANY = [

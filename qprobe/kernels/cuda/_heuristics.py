@@ -32,7 +32,7 @@ def choose_among(
     least height that covers M is best. Of equals those come first whose blocks fill more than half of the
     card, so that K is not cut, and then those whose blocks are all there at once. Of more than one row
     wider blocks read x less often; of one, narrow ones are more alike in what they have to do; and blocks
-    of more threads come first where each has a multiprocessor to itself.
+    of more threads come first where each has a multiprocessor to itself. Longer stages have fewer barriers.
 
     The others are bound by arithmetic: what counts is the waves of blocks and what each computes, a part
     of K where the kernel takes parts. Of equals fewer parts have less to add up, the larger blocks read
@@ -58,6 +58,7 @@ def _stream(build: Build, sm_count: int, m: int, n: int) -> tuple[int, ...]:
         -(-tiles // (WAVES * sm_count)),
         tile.n if tile.m == 1 else -tile.n,
         -build.threads if tiles <= sm_count else build.threads,
+        -tile.k,
     )
 
 
