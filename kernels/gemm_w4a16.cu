@@ -97,7 +97,7 @@
 //: g32_m128_turing = { defines = { QP_WEIGHTS = 0, QP_STAGES = 2, QP_GROUP = 32 }, schemes = ["W4A16_G32"], tile = { m = 128, n = 128, k = 64 }, shared_bytes = 42496, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 255 } }
 //: nf4_m128_turing = { defines = { QP_WEIGHTS = 1, QP_STAGES = 2 }, schemes = ["NF4"], tile = { m = 128, n = 128, k = 32 }, shared_bytes = 54784, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 255 } }
 
-#include "gemm_weights.cuh"
+#include "gemm_weights_stage.cuh"
 
 QP_KERNEL __launch_bounds__(QP_THREADS, kBlocks) gemm_w4a16(
     const qp_act* __restrict__ x, const uint4* __restrict__ packed, const void* __restrict__ scales,

@@ -4,6 +4,7 @@
 //: schemes = ["W4A16", "W4A16_G64", "W4A16_G32", "W4A16_ASYM"]
 //: packing = "mma_w4"
 //: activations = ["float16", "bfloat16"]
+//: row_bytes = 16
 //: requires = ["wgmma", "cp_async_bulk", "setmaxnreg"]
 //: architectures = ["9.0a"]
 //: tile = { m = 128, n = 256, k = 64 }

@@ -29,7 +29,7 @@
 //: m64_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 3 }, schemes = ["W8A16", "W8A8"], tile = { m = 64, n = 128, k = 64 }, shared_bytes = 50176, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 255 } }
 //: m128_turing = { defines = { QP_WEIGHTS = 2, QP_STAGES = 2 }, schemes = ["W8A16", "W8A8"], tile = { m = 128, n = 128, k = 64 }, shared_bytes = 50176, architectures = ["7.5"], activations = ["float16"], sass = { needs = ["HMMA.1688", "LDS.128"], at_least = 2, max_registers = 255 } }
 
-#include "gemm_weights.cuh"
+#include "gemm_weights_stage.cuh"
 
 QP_KERNEL __launch_bounds__(QP_THREADS, kBlocks) gemm_w8a16(
     const qp_act* __restrict__ x, const uint4* __restrict__ packed, const void* __restrict__ scales,

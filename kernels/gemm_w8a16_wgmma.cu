@@ -4,6 +4,7 @@
 //: schemes = ["W8A16", "W8A8"]
 //: packing = "mma_w8"
 //: activations = ["float16", "bfloat16"]
+//: row_bytes = 16
 //: requires = ["wgmma", "cp_async_bulk", "setmaxnreg"]
 //: architectures = ["9.0a"]
 //: tile = { m = 128, n = 256, k = 64 }

@@ -20,7 +20,7 @@
 
 #pragma once
 
-#include "gemm_weights_stage.cuh"
+#include "gemm_weights_layout.cuh"
 #include "parts.cuh"
 
 // ---- Products ----
@@ -166,11 +166,11 @@ QP_DEVICE int qp_feature_of(int j, const qp_place& at) { return at.strip * kStri
 QP_DEVICE void qp_add_slices(float (&sums)[kSums], unsigned char* memory, const qp_place& at) {
   constexpr int kOfSlice = kStrips * kSums * 32;
   float* others = reinterpret_cast<float*>(memory) + at.strip * kSums * 32 + at.lane;
-  qp_sync();
+  qp_sync_warps();
   if (at.slice > 0)
 #pragma unroll
     for (int i = 0; i < kSums; i++) others[(at.slice - 1) * kOfSlice + i * 32] = sums[i];
-  qp_sync();
+  qp_sync_warps();
   if (at.slice == 0)
 #pragma unroll
     for (int slice = 1; slice < kSlices; slice++)
@@ -197,7 +197,7 @@ QP_DEVICE bool qp_add_parts(float (&sums)[kSums], float* scratch, uint32_t* coun
   float* parts = scratch + static_cast<size_t>(tile) * split * kPart;
   float* mine = parts + static_cast<size_t>(blockIdx.z) * kPart;
   if (at.slice == 0) qp_each_sum(sums, at, [&](float& sum, int place) { mine[place] = sum; });
-  if (!qp_is_last_block(counters + tile, split)) return false;
+  if (!qp_is_last_block<(QP_COPIERS > 0 ? kWarps * 32 : 0)>(counters + tile, split)) return false;
   if (at.slice > 0) return true;
 #pragma unroll
   for (int i = 0; i < kSums; i++) sums[i] = 0;
@@ -245,38 +245,9 @@ QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_ends& ends, const q
   }
 }
 
-QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales, const void* zeros, const qp_act* bias,
-                       qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k, int split) {
-  QP_SHARED_DYNAMIC(memory);
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, pass = warp / kStrips;
-  const qp_place at = {warp % kStrips, kSlices > 1 ? pass : 0, kRowParts > 1 ? pass : 0, lane};
-  const qp_problem of = {x, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
-                         reinterpret_cast<const unsigned char*>(packed), m, n, k, qp_tiles(k), (n + kStrip - 1) / kStrip,
-                         (reinterpret_cast<size_t>(x) | k * sizeof(qp_act)) % 16 == 0};
-  const qp_share share = qp_find_share(of.tiles * kTile, split, blockIdx.z);
-
-  qp_writer next = qp_open(memory, of, share.first, share.last);
-#pragma unroll
-  for (int i = 0; i < kStages - 1; i++) qp_copy_stage(memory, next, of, share.first + i, i);
-#if QP_WEIGHTS == QP_NF4
-  qp_fill_pairs(memory + kTableAt);
-#endif
-  const qp_ends ends = qp_bring_ends(memory, of, bias);
-  qp_totals totals = {};
-  qp_reader from = qp_read_first(at);
-  // Its address is kept: else every look-up would add the table's to its own.
-  const unsigned char* table = qp_opaque(memory + kTableAt + lane * 4);
-  int slot = 0;
-#pragma unroll 1
-  for (int stage = share.first; stage < share.last; stage++) {
-    qp_copy_wait<kStages - 2>();
-    qp_sync();
-    qp_copy_stage(memory, next, of, stage + kStages - 1, slot == 0 ? kStages - 1 : slot - 1);
-    qp_multiply_stage(totals, memory, from, table);
-    qp_read_next(from, qp_step(slot));
-    slot = slot + 1 == kStages ? 0 : slot + 1;
-  }
-  qp_copy_wait<0>();
+// From a warp's sums over all its stages to its part of y.
+QP_DEVICE void qp_finish(const qp_totals& totals, unsigned char* memory, const qp_ends& ends, const qp_problem& of, qp_act* y,
+                         float* scratch, uint32_t* counters, int split, const qp_place& at) {
   float sums[kSums];
 #pragma unroll
   for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];

@@ -1,77 +1,8 @@
-// What a stage of gemm_weights.cuh holds in shared memory, and how it gets there.
+// gemm_weights.cuh with stages that all threads copy.
 
 #pragma once
 
-#include "weights_pairs.cuh"
-
-#ifndef QP_ASYMMETRIC
-#define QP_ASYMMETRIC 0  // Whether groups have zero points.
-#endif
-
-constexpr int kStrips = QP_TILE_N / kStrip;
-constexpr int kRowParts = QP_TILE_M > 64 ? 2 : 1;  // Of the tile: each for other warps, which share the weights.
-constexpr int kSlices = QP_THREADS / 32 / (kStrips * kRowParts);  // Of a stage along K: each for other warps.
-constexpr int kRows = QP_TILE_M / kRowParts;                      // Of a warp.
-constexpr int kColumns = (kRows + 7) / 8;                         // MMAs along M.
-constexpr int kPairs = kFeatures / 2;  // MMAs along N: features j and j + 1 of a lane, 8 apart.
-constexpr int kStage = QP_TILE_K;
-constexpr int kStages = QP_STAGES;
-constexpr int kSlice = kStage / kSlices;
-constexpr int kSliceTiles = kSlice / kTile;
-static_assert(QP_TILE_N % kStrip == 0 && kStrips * kRowParts * kSlices * 32 == QP_THREADS, "as many warps for each strip");
-static_assert(kSlices * kSliceTiles * kTile == kStage, "slices are of whole tiles");
-static_assert(!kHasGroups || kSlice % kGroup == 0 || kGroup % kSlice == 0, "a slice is of whole groups, or within one");
-
-// A row of x in a stage. Eight lanes read 16 bytes each of 64 bytes of two rows at once, whose banks must differ: of odd
-// rows the two halves of 128 bytes are exchanged.
-constexpr int kRowBytes = kStage * 2;
-constexpr int kXBytes = QP_TILE_M * kRowBytes;
-constexpr int kFlip = kRowBytes % 128 == 0 ? 64 : 0;
-
-// Zero points are taken off the codes, pair by pair, or off the sums of a group, with sums of x that MMAs by ones give:
-// whichever are fewer instructions for each tile.
-constexpr int kClosed = kGroupTiles < kSliceTiles ? kGroupTiles : kSliceTiles;  // Tiles whose sums are closed together.
-constexpr int kOffCodes = (QP_ACT == QP_FLOAT16 ? 8 : 16) + QP_ASYMMETRIC * 8 / kClosed;
-constexpr int kOffSums = kColumns * (2 + 8 / kClosed);
-constexpr bool kTakesZerosOffSums = QP_WEIGHTS == QP_INT4 && kOffSums < kOffCodes;
-
-// On a multiprocessor: what bounds the registers. With less to hold, the compiler looks ahead until it spills.
-constexpr int kBlocks = QP_TILE_M <= 16 ? 2 : 1;
-
-// After x, the scales of a stage: for each strip its groups, each as 32 values; then the zero points, as bytes; then the
-// words.
-constexpr int kGroupStages = kHasGroups && kGroup > kStage ? kGroup / kStage : 1;  // That have the same scales.
-constexpr int kStageGroups = kHasGroups ? kStage * kGroupStages / kGroup : 0;
-constexpr int kScaleBytes = QP_WEIGHTS == QP_NF4 ? 4 : 2;
-constexpr int kTileBytes = kTileLoads * 32 * 16;
-constexpr int kStripScaleBytes = kStageGroups * kStrip * kScaleBytes;
-constexpr int kStripZeroBytes = QP_ASYMMETRIC ? kStageGroups * kStrip : 0;
-constexpr int kStripWordBytes = kStage / kTile * kTileBytes;
-constexpr int kZerosAt = kXBytes + kStrips * kStripScaleBytes;
-constexpr int kWordsAt = kZerosAt + kStrips * kStripZeroBytes;
-constexpr int kStageBytes = kWordsAt + kStrips * kStripWordBytes;
-
-constexpr int kTableAt = kStages * kStageBytes;
-constexpr int kSums = kColumns * kPairs * 4;  // Of each lane.
-// A bias for each feature of the tile, and a scale where they have one each.
-constexpr int kEndsAt = kTableAt + kPairTableBytes, kEndsBytes = QP_TILE_N * (kHasGroups ? 4 : 8);
-static_assert(QP_SHARED_BYTES == kEndsAt + kEndsBytes, "shared_bytes in the manifest");
-static_assert((kSlices - 1) * kStrips * kSums * 32 * 4 <= kEndsAt, "the sums of the slices fit where the stages were");
-static_assert(kStages >= 2, "a stage is copied while another is used");
-
-struct qp_problem {
-  const qp_act* x;
-  const unsigned char* scales;
-  const unsigned char* zeros;
-  const unsigned char* words;
-  int m, n, k, tiles, strips;
-  bool is_aligned;
-};
-
-// Where in the block a lane works.
-struct qp_place {
-  int strip, slice, upper, lane;  // `upper` is the part of the rows.
-};
+#include "gemm_weights.cuh"
 
 // ---- Copies ----
 //
@@ -103,9 +34,6 @@ constexpr int kRowVectors = kStage / kAlong;
 constexpr int kRowsAtOnce = QP_THREADS / kRowVectors;
 static_assert(kRowsAtOnce * kRowVectors == QP_THREADS, "a thread copies the same columns of all its rows");
 static_assert(kFlip == 0 || kRowsAtOnce % 2 == 0, "a thread copies rows that are all even, or all odd");
-
-// The bytes that lead from a slot of the ring to the next.
-QP_DEVICE int qp_step(int slot) { return slot + 1 == kStages ? (1 - kStages) * kStageBytes : kStageBytes; }
 
 // Where in a stage the byte of a row of x is, counted along K.
 QP_DEVICE int qp_x_at(int row, int byte) { return row * kRowBytes + (byte ^ row % 2 * kFlip); }
@@ -177,4 +105,35 @@ QP_DEVICE void qp_copy_stage(unsigned char* memory, qp_writer& next, const qp_pr
   move(next.zeros, is_new ? kStripZeroBytes : 0);
   next.x.from += kStage, next.x.left -= kStage;
   next.slot_at += qp_step(slot);
+}
+
+QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales, const void* zeros, const qp_act* bias,
+                       qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k, int split) {
+  QP_SHARED_DYNAMIC(memory);
+  const qp_place at = qp_find_place();
+  const qp_problem of = qp_describe(x, packed, scales, zeros, m, n, k);
+  const qp_share share = qp_find_share(of.tiles * kTile, split, blockIdx.z);
+
+  qp_writer next = qp_open(memory, of, share.first, share.last);
+#pragma unroll
+  for (int i = 0; i < kStages - 1; i++) qp_copy_stage(memory, next, of, share.first + i, i);
+#if QP_WEIGHTS == QP_NF4
+  qp_fill_pairs<QP_THREADS>(memory + kTableAt);
+#endif
+  const qp_ends ends = qp_bring_ends(memory, of, bias);
+  qp_totals totals = {};
+  qp_reader from = qp_read_first(at);
+  const unsigned char* table = qp_find_table(memory);
+  int slot = 0;
+#pragma unroll 1
+  for (int stage = share.first; stage < share.last; stage++) {
+    qp_copy_wait<kStages - 2>();
+    qp_sync();
+    qp_copy_stage(memory, next, of, stage + kStages - 1, slot == 0 ? kStages - 1 : slot - 1);
+    qp_multiply_stage(totals, memory, from, table);
+    qp_read_next(from, qp_step(slot));
+    slot = slot + 1 == kStages ? 0 : slot + 1;
+  }
+  qp_copy_wait<0>();
+  qp_finish(totals, memory, ends, of, y, scratch, counters, split, at);
 }

@@ -56,11 +56,12 @@ QP_DEVICE void qp_expand_codes(uint32_t (&pairs)[4], uint32_t word) {
   }
 }
 #elif QP_WEIGHTS == QP_NF4
-// By whole warps: each thread makes the numbers of a byte and writes them for all lanes, neighbours to different banks.
+// By kThreads, in whole warps: each thread makes the numbers of a byte and writes them for all lanes, neighbours to different banks.
+template <int kThreads>
 QP_DEVICE void qp_fill_pairs(unsigned char* table) {
   const int lane = threadIdx.x % 32;
   const float value = kNormalFloat[lane % 16];
-  for (int byte = threadIdx.x; byte < 256; byte += QP_THREADS) {
+  for (int byte = threadIdx.x; byte < 256; byte += kThreads) {
     const uint32_t pair = qp_act2_from_floats(qp_shuffle(value, byte >> 4), qp_shuffle(value, byte & 15));
 #pragma unroll
     for (int i = 0; i < 8; i++)

@@ -45,11 +45,12 @@ _gemm = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m16", "float16")
 _zeros = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m4", "float16")
 _few = _plant("gemm_w4a16", "gemm_weights.cuh", "g128_m1", "float16")
 _small = _plant("gemm_w4a16", "gemm_weights.cuh", "g32_m4", "bfloat16")
-_turing = _plant("gemm_w4a16", "gemm_weights.cuh", "g64_m16_turing", "float16")
+_turing = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g64_m16_turing", "float16")
 _shared = _plant("gemm_w4a16", "gemm_weights.cuh", "g128z_m128", "bfloat16")
 _octets = _plant("gemm_w8a16", "gemm_weights.cuh", "m32", "bfloat16")
 _copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m16", "float16")
 _row_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128_m16", "float16")
+_few_layout = _plant("gemm_w4a16", "gemm_weights_layout.cuh", "g128_m1", "float16")
 _few_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128_m1", "float16")
 _small_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g32_m4", "bfloat16")
 _shared_copies = _plant("gemm_w4a16", "gemm_weights_stage.cuh", "g128z_m128", "bfloat16")
@@ -57,6 +58,9 @@ _points = _plant("gemm_w4a16", "weights_pairs.cuh", "g128z_m32", "float16")
 _raised = _plant("gemm_w4a16", "weights_pairs.cuh", "g128_m1", "float16")
 _pairs = _plant("gemm_w4a16", "weights_pairs.cuh", "nf4_m8", "bfloat16")
 _excess = _plant("gemm_w8a16", "weights_pairs.cuh", "m32", "bfloat16")
+_bulk = _plant("gemm_w4a16_bulk", "gemm_weights_bulk.cuh", "g128z_m4", "float16")
+_small_bulk = _plant("gemm_w4a16_bulk", "gemm_weights_bulk.cuh", "g32_m8_narrow", "bfloat16")
+_float_bulk = _plant("gemm_w4a16_bulk", "gemm_weights_bulk.cuh", "nf4_m1", "float16")
 _parts = _plant("gemm_w4a16_wgmma", "parts.cuh", "g128", "float16")
 _many = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g128", "float16")
 _scales = _plant("gemm_w4a16_wgmma", "gemm_weights_wgmma.cuh", "g32", "bfloat16")
@@ -151,18 +155,18 @@ PLANTED = (
     _bytes("features for one another", "j % 2 * 2 + 1)", "j % 2 + 1)"),
     _rows("another feature's scale", "(scales)[feature]", "(scales)[threadIdx.x % kStrip]"),
     _rows("reads x beyond its end", "      if (k + i < end) v[i]", "      v[i]", sanitized=True),
-    _gemm("no barrier in the loop", "    qp_sync();\n    qp_copy_stage(", "    qp_copy_stage("),
-    _gemm("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
-    _gemm("does not wait for copies", "    qp_copy_wait<kStages - 2>();\n", ""),
-    _gemm("takes the slot that is read for the free one", "slot == 0 ? kStages - 1 : slot - 1", "slot"),
-    _gemm("no barrier before slices are added", "  qp_sync();\n  if (at.slice > 0)", "  if (at.slice > 0)"),
-    _gemm("no barrier between slices", "  qp_sync();\n  if (at.slice == 0)", "  if (at.slice == 0)"),
+    _copies("no barrier in the loop", "    qp_sync();\n    qp_copy_stage(", "    qp_copy_stage("),
+    _copies("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
+    _copies("does not wait for copies", "    qp_copy_wait<kStages - 2>();\n", ""),
+    _copies("takes the slot that is read for the free one", "slot == 0 ? kStages - 1 : slot - 1", "slot"),
+    _gemm("no barrier before slices are added", "  qp_sync_warps();\n  if (at.slice > 0)", "  if (at.slice > 0)"),
+    _gemm("no barrier between slices", "  qp_sync_warps();\n  if (at.slice == 0)", "  if (at.slice == 0)"),
     _gemm("operands in another order", "{upper[0], lower[0], upper[1], lower[1]}", "{upper[0], upper[1], lower[0], lower[1]}"),
-    _gemm("multiplies in half a warp", "    qp_multiply_stage(", "    if (lane < 16) qp_multiply_stage("),
+    _copies("multiplies in half a warp", "    qp_multiply_stage(", "    if (at.lane < 16) qp_multiply_stage("),
     _gemm("another feature's scale", "scale[2 * j + c / 2]", "scale[2 * j + c % 2]"),
     _points("another feature's zero point", "0x4040u | j << 8 | j", "0x4040u"),
     _zeros("another feature's zero point", "qp_byte_to_float(zeros, j, -kOffset)", "qp_byte_to_float(zeros, 0, -kOffset)"),
-    _gemm("zero points off another row's sums", "excess * totals.plain[i][c]", "excess * totals.plain[i][c ^ 1]"),
+    _zeros("zero points off another row's sums", "excess * totals.plain[i][c]", "excess * totals.plain[i][c ^ 1]"),
     _small("the zero point that most have", "kOffset + kZero", "kOffset"),
     _small("sums of x that stay behind", "totals.plain[i][0] = totals.plain[i][1] =", "totals.plain[i][0] ="),
     _few("half of x twice", "qp_mma_act_16x8x16(totals.plain[i], ones, b)", "qp_mma_act_16x8x16(totals.plain[i], ones, a)"),
@@ -172,7 +176,7 @@ PLANTED = (
     _gemm("rows for columns", "lane % 4 * 2 + i % 2;", "lane % 4 + i % 2 * 4;"),
     _gemm("writes rows beyond M", "if (row < of.m) y[", "y[", "behind y"),
     _gemm("writes features beyond N", "    if (feature >= of.n) continue;\n", ""),
-    _gemm("every part of K from the start", "qp_open(memory, of, share.first, share.last)", "qp_open(memory, of, 0, share.last)"),
+    _copies("every part of K from the start", "qp_open(memory, of, share.first, share.last)", "qp_open(memory, of, 0, share.last)"),
     _gemm("a scratch for one tile", "scratch + static_cast<size_t>(tile) * split * kPart;", "scratch;"),
     _copies("reads rows of x beyond M", "row < of.m ? min(of.k", "true ? min(of.k", sanitized=True),
     _row_copies("reads later rows of x beyond M", "(i == 0 || x.rows > i)", "true", sanitized=True),
@@ -183,10 +187,10 @@ PLANTED = (
     _few("does not move on in x", "from.x[1] += step, ", ""),
     _few("adds the first slices alone", "slice = 1; slice < kSlices;", "slice = 1; slice < kSlices - 1;"),
     _few("slices one further", "others[(at.slice - 1) * kOfSlice", "others[at.slice * kOfSlice"),
-    _few("no barrier between slices", "  qp_sync();\n  if (at.slice == 0)", "  if (at.slice == 0)"),
+    _few("no barrier between slices", "  qp_sync_warps();\n  if (at.slice == 0)", "  if (at.slice == 0)"),
     _few("parts of rows that are not there", "if (qp_row_of(i, at) < QP_TILE_M)", "if (true)"),
     _few("writes rows of the next block", "      if (qp_row_of(i, at) >= QP_TILE_M) continue;\n", ""),
-    _few_copies("a ring of a stage less", "(1 - kStages) * kStageBytes", "(2 - kStages) * kStageBytes"),
+    _few_layout("a ring of a stage less", "(1 - kStages) * kStageBytes", "(2 - kStages) * kStageBytes"),
     _few_copies("stays in x", "next.x.from += kStage, ", ""),
     _few_copies("does not end at the last stage", "min(of.k, last * kStage)", "of.k + 8", sanitized=True),
     _few_copies("reads words beyond the end", "const int end = min(whole, ", "const int end = (", sanitized=True),
@@ -196,8 +200,8 @@ PLANTED = (
     _small_copies("another strip's threads", "own * kStripBytes + offset", "(own ^ 1) * kStripBytes + offset"),
     _pairs("pairs for one another", "qp_shuffle(value, byte >> 4), qp_shuffle(value, byte & 15)", "qp_shuffle(value, byte & 15), qp_shuffle(value, byte >> 4)"),
     _pairs("some lanes have no table", "i < 8; i++", "i < 7; i++"),
-    _shared("no barrier in the loop", "    qp_sync();\n    qp_copy_stage(", "    qp_copy_stage("),
-    _shared("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
+    _shared_copies("no barrier in the loop", "    qp_sync();\n    qp_copy_stage(", "    qp_copy_stage("),
+    _shared_copies("waits for one group too few", "qp_copy_wait<kStages - 2>", "qp_copy_wait<kStages - 1>"),
     _shared_copies("the words of the first stage for all", "move(next.words, kStripWordBytes)", "move(next.words, 0)"),
     _shared("another strip's words", "kWordsAt + at.strip * kStripWordBytes", "kWordsAt + (at.strip ^ 1) * kStripWordBytes"),
     _shared("the same rows for all warps", "row = at.upper * kRows + min(", "row = min("),
@@ -206,11 +210,30 @@ PLANTED = (
     _shared_copies("the scales of another stage", "is_new = (stage + 1) % kGroupStages == 0", "is_new = true"),
     _shared_copies("the scales of another part", "begin = first / kRepeats", "begin = first"),
     _shared_copies("reads words beyond the last strip", "strip < of.strips ? end - begin : 0", "end - begin", sanitized=True),
+    _bulk("does not wait for what is copied", "    qp_wait_until_filled(kept, turn);\n", ""),
+    _bulk("does not wait until a stage is free", "    qp_wait_until_emptied(ring, turn);\n", ""),
+    _bulk("lets go of a stage before it is read", "    qp_wait_until_filled(kept, turn);\n", "    qp_wait_until_filled(kept, turn);\n    qp_let_go(kept.emptied + turn.stage);\n"),
+    _bulk("keeps stages", "    qp_let_go(kept.emptied + turn.stage);\n", "", "in qp_wait"),
+    _bulk("announces words and scales alone", "kOfTile = kTileBytes + kScales + (QP_ASYMMETRIC ? kPoints : 0);", "kOfTile = kTileBytes + kScales;"),
+    _bulk("announces rows that are not there", "rows * count * 2", "QP_TILE_M * count * 2", "in qp_wait"),
+    _bulk("the words of the first strip for all", "from + i * strip", "from"),
+    _bulk("the strips of the first tile", "from += blockIdx.y * kStrips * strip + ", "from += "),
+    _bulk("the weights of the first stage for all", "static_cast<size_t>(stage) * kStageTiles * tile_bytes", "0"),
+    _bulk("the rows of the first tile", "first = blockIdx.x * QP_TILE_M, rows", "first = 0, rows"),
+    _bulk("the x of the first stage for all", "column = stage * kStage, count", "column = share.first * kStage, count"),
+    _bulk("zero points where scales are", "to + kZerosAt, of.zeros", "to + kXBytes, of.zeros"),
+    _bulk("reads one slot alone", "    qp_read_next(from, qp_step(turn.stage));\n", ""),
+    _bulk("a strip beyond the last", "strips = min(kStrips, of.strips - static_cast<int>(blockIdx.y) * kStrips)", "strips = kStrips", sanitized=True),
+    _bulk("rows beyond M", "rows = min(QP_TILE_M, of.m - first)", "rows = QP_TILE_M", sanitized=True),
+    _bulk("tiles beyond the last", "tiles = min(kStageTiles, of.tiles - stage * kStageTiles)", "tiles = kStageTiles", sanitized=True),
+    _small_bulk("no zeros behind the end of x", "qp_store16_shared(to + row * kRowBytes + k * 2, make_uint4(0, 0, 0, 0));", "(void)row;"),
+    _small_bulk("multiplies what is not there", "if (stage * kStageTiles + first_tile < of.tiles) ", ""),
+    _float_bulk("no barrier before the table is read", "  qp_sync_warps();\n", ""),
     _turing("no barrier in the loop", "    qp_sync();\n    qp_copy_stage(", "    qp_copy_stage("),
     _excess("the wrong excess", "0x43804380u", "0x43004300u"),
     _octets("no scale", "(i, j)] * scale + add", "(i, j)] + add"),
     _octets("the scales of the first tile", "feature = blockIdx.y * QP_TILE_N + threadIdx.x;", "feature = threadIdx.x;"),
-    _gemm("brings no bias", "  const qp_ends ends = qp_bring_ends(memory, of, bias);\n", "  const qp_ends ends = {reinterpret_cast<float*>(memory + kEndsAt), reinterpret_cast<float*>(memory + kEndsAt) + QP_TILE_N};\n"),
+    _copies("brings no bias", "  const qp_ends ends = qp_bring_ends(memory, of, bias);\n", "  const qp_ends ends = {reinterpret_cast<float*>(memory + kEndsAt), reinterpret_cast<float*>(memory + kEndsAt) + QP_TILE_N};\n"),
     _gemm("a bias beyond N", "is_there && bias ?", "bias ?", sanitized=True),
     _whole("the scales of the first group", "group = (tile0 + tile) / kGroupTiles", "group = tile0 / kGroupTiles"),
     _whole("writes beyond N", "lane / 4 < n && column < k", "column < k"),

@@ -38,8 +38,8 @@ class Case:
 
     @property
     def multiple(self) -> int:
-        """K in multiples of it: the copy engine takes no others."""
-        return 8 if "x_map" in read_manifest(self.path).arguments else 1
+        """K in multiples of it, in 16 bits."""
+        return max(1, read_manifest(self.path).row_bytes // 2)
 
     @property
     def group(self) -> int:

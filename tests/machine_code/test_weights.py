@@ -99,7 +99,37 @@ def test_weights_of_few_rows_are_copied_once_and_multiplied_from_registers():
         assert copies <= count_opcode(loop, "LDGSTS.128") <= copies + 2, name
         # Four schedulers issue 114 instructions in the time in which a multiprocessor of an H200 gets 512 bytes. Some 41
         # of the loop are for rows of x that are not aligned.
-        assert len(loop) - 41 <= (66 if rows_of_a == 3 and tiles >= 4 else 114) * tiles * words, name
+        assert (
+            len(loop) - 41
+            <= (66 if rows_of_a == 3 and columns == 1 and tiles >= 4 else 114) * tiles * words
+        ), name
+
+
+BULK = [pair for pair in list_pairs(find_kernels()["gemm_w4a16_bulk"]) if pair.target == "9.0"]
+
+
+@pytest.mark.parametrize("pair", BULK, ids=str)
+def test_two_blocks_that_the_copy_engine_feeds_have_enough_of_memory_on_its_way(pair):
+    build = pair.build
+    assert 2 * (build.shared_bytes + RESERVED_BYTES) <= MULTIPROCESSOR_BYTES
+    assert 2 * (build.defines["QP_STAGES"] - 1) * count_words_bytes(build) >= 48 * 1024
+
+
+@pytest.mark.slow
+def test_who_multiplies_what_the_copy_engine_brings_does_nothing_else():
+    """Of one stage: some 14 instructions of the loop are for stages that are late."""
+    for name, outcome in compile_pairs(BULK).items():
+        build = next(pair.build for pair in BULK if str(pair) == name)
+        loops = find_loops(outcome.instructions)
+        loop = max(loops, key=lambda own: count_opcode(own, "HMMA.16816"))
+        tiles = build.tile.k // 32 * build.tile.n // 32 // 8
+        groups = -(-tiles * 32 // STEPS[build.schemes[0]])
+        assert count_opcode(loop, "HMMA.16816") in (4 * tiles, 6 * tiles), name
+        assert count_opcode(loop, "LDS.128") <= 2 * tiles + groups, name
+        copies = ("LDGSTS", "LDG", "UBLKCP", "BAR")
+        assert sum(count_opcode(loop, opcode) for opcode in copies) == 0, name
+        # Where all threads copy it is 114 for cards to keep up with 4.8 TB/s.
+        assert len(loop) - 14 <= 78 * tiles, name
 
 
 MANY = [

@@ -17,7 +17,6 @@ from qprobe.kernels.cuda._stored import add_label
 from qprobe.kernels.cuda.arguments import INT32_MAX
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.grid import most_along
-from qprobe.kernels.cuda.launch import ALIGNMENT
 from qprobe.kernels.cuda.portfolio import Source, sources_of
 
 
@@ -115,14 +114,10 @@ def _most_rows(source: Source, spec: LayerSpec) -> int | None:
 
 
 def _refuse_rows(source: Source, spec: LayerSpec) -> str:
-    """Whether rows of x can be told to the copy engine; those of codes are padded."""
-    row = spec.k * spec.activation_dtype.itemsize
-    if (
-        "x_map" in source.manifest.arguments
-        and source.manifest.input == "float"
-        and row % ALIGNMENT
-    ):
-        return f"it copies rows of a multiple of {ALIGNMENT} bytes; K = {spec.k} in {spec.activation_dtype} has {row}"
+    """Whether the kernel takes rows of x as long as these; those of codes are padded."""
+    row, multiple = spec.k * spec.activation_dtype.itemsize, source.manifest.row_bytes
+    if row % multiple:
+        return f"it copies rows of a multiple of {multiple} bytes; K = {spec.k} in {spec.activation_dtype} has {row}"
     return ""
 
 

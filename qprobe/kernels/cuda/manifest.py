@@ -90,6 +90,8 @@ class Manifest(Document):
     """What it wants for x: activations, or int8 codes and a scale for each row."""
     activations: tuple[Activation, ...] = ()
     """The types that it is built for, as QP_ACT; empty: it has nothing to do with activations."""
+    row_bytes: Positive = 1
+    """What rows of x must be a multiple of: the copy engine takes no others than of 16."""
     requires: tuple[str, ...] = ()
     """Features of `qprobe.documents.arch` that must be native."""
     architectures: Annotated[tuple[str, ...], Field(min_length=1)]

@@ -62,14 +62,15 @@ def test_up_to_128_rows_read_the_weight_once(name, capability, m, height):
     ("n", "widths"),
     [(4096, (32, 32, 32)), (8192, (32, 64, 64)), (14336, (64, 64, 64)), (16384, (64, 64, 64)), (128000, (64, 64, 64))],
 )  # fmt: skip
-def test_few_rows_take_blocks_that_fill_the_card_at_once_without_parts_of_k(n, widths):
-    builds = all_sources()["gemm_w4a16"].find_builds("W4A16", torch.float16, "9.0")
+@pytest.mark.parametrize("name", ["gemm_w4a16", "gemm_w4a16_bulk"])
+def test_few_rows_take_blocks_that_fill_the_card_at_once_without_parts_of_k(name, n, widths):
+    builds = all_sources()[name].find_builds("W4A16", torch.float16, "9.0")
     chosen = [choose_among(builds, 132, m, n) for m in (1, 4, 8)]
     assert tuple(build.tile.n for build in chosen) == widths
     assert {choose_split(b, "gemm", 132, b.tile.m, n, 8192) for b in chosen} == {1}
 
 
-@pytest.mark.parametrize("name", ["gemm_w4a16", "gemm_w8a16"])
+@pytest.mark.parametrize("name", ["gemm_w4a16", "gemm_w4a16_bulk", "gemm_w8a16"])
 @pytest.mark.parametrize("n", [4096, 8192])
 def test_few_rows_are_not_cut_along_k_for_any_scheme(name, n):
     """Parts of K cost more than they win: 27 µs instead of 20 at M = 1, N = 8192, K = 16384 on an H200."""

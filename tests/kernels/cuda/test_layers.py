@@ -206,7 +206,15 @@ def test_a_moved_layer_that_cannot_be_packed_falls_back_and_says_so(
 @pytest.mark.parametrize(
     ("capability", "ranges"),
     [
-        ("9.0", [("gemv_w4a16", 1), ("gemm_w4a16", 128), ("gemm_w4a16_wgmma", None)]),
+        (
+            "9.0",
+            [
+                ("gemv_w4a16", 1),
+                ("gemm_w4a16_bulk", 8),
+                ("gemm_w4a16", 128),
+                ("gemm_w4a16_wgmma", None),
+            ],
+        ),
         ("8.0", [("gemv_w4a16", 1), ("gemm_w4a16", 128), ("dequantize_w4", None)]),
         ("7.0", [("gemv_w4a16", 8), ("dequantize_w4", None)]),
     ],

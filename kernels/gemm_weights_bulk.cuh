@@ -1,0 +1,104 @@
+// gemm_weights.cuh with stages that the copy engine brings: 9.0 and later.
+//
+// Two warps start copies, one thread of each: of the words, scales and zero points of each strip, and of the rows of x. The
+// others wait for a stage and let go of it, each for itself: no barrier of the block is between two stages, and no
+// instruction of theirs copies, of which there is one for four others where all threads do.
+
+#pragma once
+
+#include "gemm_weights.cuh"
+#include "ring.cuh"
+
+constexpr int kStageTiles = kStage / kTile;
+static_assert(QP_COPIERS == 2, "one warp copies weights, one x");
+static_assert(kGroupStages == 1, "a stage is of whole groups");
+static_assert(kRowBytes % 16 == 0 && kStageBytes % 16 == 0, "the copy engine wants multiples of 16");
+
+// Of a strip, so many tiles from the stage's first on: words, or scales, or zero points.
+QP_DEVICE void qp_copy_strips(unsigned char* to, const unsigned char* from, int strip_bytes, int tile_bytes, int stage,
+                              int tiles, const qp_problem& of, int strips, uint64_t* filled) {
+  const size_t strip = static_cast<size_t>(of.tiles) * tile_bytes;
+  from += blockIdx.y * kStrips * strip + static_cast<size_t>(stage) * kStageTiles * tile_bytes;
+#pragma unroll
+  for (int i = 0; i < kStrips; i++)
+    if (i < strips) qp_copy_bulk(to + i * strip_bytes, from + i * strip, tiles * tile_bytes, filled);
+}
+
+// Copies weights, as far as they are there. By one thread.
+QP_DEVICE void qp_copy_weights(const qp_ring& ring, const qp_problem& of, qp_share share) {
+  constexpr int kScales = kHasGroups ? kTile * kStrip * kScaleBytes / kGroup : 0, kPoints = kScales / kScaleBytes;
+  constexpr int kOfTile = kTileBytes + kScales + (QP_ASYMMETRIC ? kPoints : 0);
+  const int strips = min(kStrips, of.strips - static_cast<int>(blockIdx.y) * kStrips);
+  qp_turn turn = {0, 0};
+  for (int stage = share.first; stage < share.last; stage++) {
+    qp_wait_until_emptied(ring, turn);
+    unsigned char* to = ring.memory + turn.stage * kStageBytes;
+    uint64_t* filled = ring.filled + turn.stage;
+    const int tiles = min(kStageTiles, of.tiles - stage * kStageTiles);
+    qp_arrive_and_expect(filled, strips * tiles * kOfTile);
+    qp_copy_strips(to + kWordsAt, of.words, kStripWordBytes, kTileBytes, stage, tiles, of, strips, filled);
+    if constexpr (kHasGroups)
+      qp_copy_strips(to + kXBytes, of.scales, kStripScaleBytes, kScales, stage, tiles, of, strips, filled);
+    if constexpr (QP_ASYMMETRIC)
+      qp_copy_strips(to + kZerosAt, of.zeros, kStripZeroBytes, kPoints, stage, tiles, of, strips, filled);
+    qp_advance(turn);
+  }
+}
+
+// Copies rows of x, as far as they are there, and puts zeros behind their end, up to where the weights end. By one thread.
+QP_DEVICE void qp_copy_rows(const qp_ring& ring, const qp_problem& of, qp_share share) {
+  const int first = blockIdx.x * QP_TILE_M, rows = min(QP_TILE_M, of.m - first), padded = of.tiles * kTile;
+  qp_turn turn = {0, 0};
+  for (int stage = share.first; stage < share.last; stage++) {
+    qp_wait_until_emptied(ring, turn);
+    unsigned char* to = ring.memory + turn.stage * kStageBytes;
+    uint64_t* filled = ring.filled + turn.stage;
+    const int column = stage * kStage, count = min(kStage, of.k - column), end = min(kStage, padded - column);
+    const qp_act* from = of.x + static_cast<size_t>(first) * of.k + column;
+    for (int k = count; k < end; k += kAlong)
+      for (int row = 0; row < rows; row++) qp_store16_shared(to + row * kRowBytes + k * 2, make_uint4(0, 0, 0, 0));
+    qp_arrive_and_expect(filled, rows * count * 2);
+#pragma unroll
+    for (int row = 0; row < QP_TILE_M; row++)
+      if (row < rows) qp_copy_bulk(to + row * kRowBytes, from + static_cast<size_t>(row) * of.k, count * 2, filled);
+    qp_advance(turn);
+  }
+}
+
+QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales, const void* zeros, const qp_act* bias,
+                       qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k, int split) {
+  QP_SHARED_DYNAMIC(memory);
+  const qp_problem of = qp_describe(x, packed, scales, zeros, m, n, k);
+  const qp_share share = qp_find_share(of.tiles * kTile, split, blockIdx.z);
+  const qp_ring ring = qp_make_ring(memory, QP_COPIERS, kWarps);
+  const int warp = threadIdx.x / 32;
+  if (warp >= kWarps) {
+    if (threadIdx.x % 32 > 0) return;
+    if (warp == kWarps) qp_copy_weights(ring, of, share);
+    else qp_copy_rows(ring, of, share);
+    return;
+  }
+
+  const qp_place at = qp_find_place();
+  const qp_ring kept = qp_keep(ring);
+  const int first_tile = at.slice * kSliceTiles;
+#if QP_WEIGHTS == QP_NF4
+  qp_fill_pairs<kWarps * 32>(memory + kTableAt);
+#endif
+  const qp_ends ends = qp_bring_ends(memory, of, bias);
+  qp_sync_warps();
+  const unsigned char* table = qp_find_table(memory);
+  qp_totals totals = {};
+  qp_reader from = qp_read_first(at);
+  qp_turn turn = {0, 0};
+#pragma unroll 1
+  for (int stage = share.first; stage < share.last; stage++) {
+    qp_wait_until_filled(kept, turn);
+    // The last stage may end before this slice begins: what is there then is of another stage, or of none.
+    if (stage * kStageTiles + first_tile < of.tiles) qp_multiply_stage(totals, kept.memory, from, table);
+    qp_let_go(kept.emptied + turn.stage);
+    qp_read_next(from, qp_step(turn.stage));
+    qp_advance(turn);
+  }
+  qp_finish(totals, memory, ends, of, y, scratch, counters, split, at);
+}
