@@ -12,6 +12,7 @@
 constexpr int kStageTiles = kStage / kTile;
 static_assert(QP_COPIERS == 2, "one warp copies weights, one x");
 static_assert(kGroupStages == 1, "a stage is of whole groups");
+static_assert(kSlices > 1, "behind the barriers of the slices all warps see the ends");
 static_assert(kRowBytes % 16 == 0 && kStageBytes % 16 == 0, "the copy engine wants multiples of 16");
 
 // Of a strip, so many tiles from the stage's first on: words, or scales, or zero points.
@@ -48,19 +49,20 @@ QP_DEVICE void qp_copy_weights(const qp_ring& ring, const qp_problem& of, qp_sha
 // Copies rows of x, as far as they are there, and puts zeros behind their end, up to where the weights end. By one thread.
 QP_DEVICE void qp_copy_rows(const qp_ring& ring, const qp_problem& of, qp_share share) {
   const int first = blockIdx.x * QP_TILE_M, rows = min(QP_TILE_M, of.m - first), padded = of.tiles * kTile;
+  const qp_act* x = of.x + static_cast<size_t>(first) * of.k;
   qp_turn turn = {0, 0};
   for (int stage = share.first; stage < share.last; stage++) {
     qp_wait_until_emptied(ring, turn);
     unsigned char* to = ring.memory + turn.stage * kStageBytes;
     uint64_t* filled = ring.filled + turn.stage;
     const int column = stage * kStage, count = min(kStage, of.k - column), end = min(kStage, padded - column);
-    const qp_act* from = of.x + static_cast<size_t>(first) * of.k + column;
+    const qp_act* from = x + column;
     for (int k = count; k < end; k += kAlong)
       for (int row = 0; row < rows; row++) qp_store16_shared(to + row * kRowBytes + k * 2, make_uint4(0, 0, 0, 0));
     qp_arrive_and_expect(filled, rows * count * 2);
 #pragma unroll
     for (int row = 0; row < QP_TILE_M; row++)
-      if (row < rows) qp_copy_bulk(to + row * kRowBytes, from + static_cast<size_t>(row) * of.k, count * 2, filled);
+      if (row < rows) qp_copy_bulk(to + row * kRowBytes, from, count * 2, filled), from += of.k;
     qp_advance(turn);
   }
 }
@@ -70,7 +72,7 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   QP_SHARED_DYNAMIC(memory);
   const qp_problem of = qp_describe(x, packed, scales, zeros, m, n, k);
   const qp_share share = qp_find_share(of.tiles * kTile, split, blockIdx.z);
-  const qp_ring ring = qp_make_ring(memory, QP_COPIERS, kWarps);
+  const qp_ring ring = qp_keep(qp_make_ring(memory, QP_COPIERS, kWarps));
   const int warp = threadIdx.x / 32;
   if (warp >= kWarps) {
     if (threadIdx.x % 32 > 0) return;
@@ -80,23 +82,22 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   }
 
   const qp_place at = qp_find_place();
-  const qp_ring kept = qp_keep(ring);
   const int first_tile = at.slice * kSliceTiles;
 #if QP_WEIGHTS == QP_NF4
   qp_fill_pairs<kWarps * 32>(memory + kTableAt);
+  qp_sync_warps();
 #endif
   const qp_ends ends = qp_bring_ends(memory, of, bias);
-  qp_sync_warps();
   const unsigned char* table = qp_find_table(memory);
   qp_totals totals = {};
   qp_reader from = qp_read_first(at);
   qp_turn turn = {0, 0};
 #pragma unroll 1
   for (int stage = share.first; stage < share.last; stage++) {
-    qp_wait_until_filled(kept, turn);
+    qp_wait_until_filled(ring, turn);
     // The last stage may end before this slice begins: what is there then is of another stage, or of none.
-    if (stage * kStageTiles + first_tile < of.tiles) qp_multiply_stage(totals, kept.memory, from, table);
-    qp_let_go(kept.emptied + turn.stage);
+    if (stage * kStageTiles + first_tile < of.tiles) qp_multiply_stage(totals, ring.memory, from, table);
+    qp_let_go(ring.emptied + turn.stage);
     qp_read_next(from, qp_step(turn.stage));
     qp_advance(turn);
   }
