@@ -97,6 +97,7 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
     qp_wait_until_filled(ring, turn);
     // The last stage may end before this slice begins: what is there then is of another stage, or of none.
     if (stage * kStageTiles + first_tile < of.tiles) qp_multiply_stage(totals, ring.memory, from, table);
+    qp_sync_warp();  // The other lanes have read their part, too.
     qp_let_go(ring.emptied + turn.stage);
     qp_read_next(from, qp_step(turn.stage));
     qp_advance(turn);

@@ -14,12 +14,14 @@ unsigned bank_conflicts;
 namespace {
 
 // Each is bad in its own way. In turn: all warps advance together, two blocks at a time. Eager: others run only when the first
-// cannot. Reversed: when the last cannot. Random: anything, with lanes out of step.
+// cannot. Reversed: when the last cannot. Random: anything, with lanes out of step. Ahead: the first lane of each warp goes on
+// as long as it can, before the others do anything.
 constexpr Schedule kSchedules[] = {
-    {"in_turn", 2, false, false, false, true, false},
-    {"eager", 1, true, false, false, false, true},
-    {"reversed", 3, true, true, false, true, false},
-    {"random", 3, false, false, true, false, true},
+    {"in_turn", 2, false, false, false, false, true, false},
+    {"eager", 1, true, false, false, false, false, true},
+    {"reversed", 3, true, true, false, false, true, false},
+    {"random", 3, false, false, true, false, false, true},
+    {"ahead", 1, false, false, false, true, false, true},
 };
 
 void start(Block& started, size_t number, size_t slot, const std::vector<Block*>& cluster) {
@@ -45,7 +47,7 @@ void start(Block& started, size_t number, size_t slot, const std::vector<Block*>
   start_memory(started, launch->dynamic_bytes);
 }
 
-// Lets every thread of a warp that can run do so until it waits; says whether one could.
+// Lets every thread of a warp that can run do so until it waits, or the first of them; says whether one could.
 bool run_warp(Block& its_block, unsigned warp) {
   const unsigned size = its_block.warps[warp].size;
   unsigned first = schedule->is_reversed ? size - 1 : 0, step = schedule->is_reversed ? size - 1 : 1;
@@ -59,6 +61,7 @@ bool run_warp(Block& its_block, unsigned warp) {
     if (next.waits != Waits::kForNothing) continue;
     could = true;
     resume(its_block, next);
+    if (schedule->runs_first_lanes_first) break;
   }
   return could;
 }

@@ -128,6 +128,7 @@ struct Schedule {
   bool runs_first_warps_first;
   bool is_reversed;
   bool is_random;
+  bool runs_first_lanes_first;
   bool reads_wgmma_operands_late;
   bool boxes_land_early;
 };

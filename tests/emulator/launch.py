@@ -15,7 +15,7 @@ from qprobe.kernels.cuda.manifest import Manifest, read_manifest
 from tests.emulator.build import SANITIZED, EmulatorError, load_engine, load_kernel
 from tests.emulator.maps import encode
 
-SCHEDULES = ("in_turn", "eager", "reversed", "random")
+SCHEDULES = ("in_turn", "eager", "reversed", "random", "ahead")
 """Orders of threads and blocks, each bad in its own way: see engine.cpp."""
 ALIGNMENT = 256
 """Of device memory, as every allocator gives it."""

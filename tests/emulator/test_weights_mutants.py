@@ -213,6 +213,7 @@ PLANTED = (
     _bulk("does not wait for what is copied", "    qp_wait_until_filled(ring, turn);\n", ""),
     _bulk("does not wait until a stage is free", "    qp_wait_until_emptied(ring, turn);\n", ""),
     _bulk("lets go of a stage before it is read", "    qp_wait_until_filled(ring, turn);\n", "    qp_wait_until_filled(ring, turn);\n    qp_let_go(ring.emptied + turn.stage);\n"),
+    _bulk("lets go of a stage before all lanes have read it", "    qp_sync_warp();  // The other lanes have read their part, too.\n", ""),
     _bulk("keeps stages", "    qp_let_go(ring.emptied + turn.stage);\n", "", "in qp_wait"),
     _bulk("announces words and scales alone", "kOfTile = kTileBytes + kScales + (QP_ASYMMETRIC ? kPoints : 0);", "kOfTile = kTileBytes + kScales;"),
     _bulk("announces rows that are not there", "rows * count * 2", "QP_TILE_M * count * 2", "in qp_wait"),
