@@ -42,24 +42,26 @@ struct qp_ends {
   float scale[QP_TILE_N], bias[QP_TILE_N], x_scale[QP_TILE_M];
 };
 
-// Brought while products go on: at the end each row would be waited for. 0 where there is none; `bias` may be null. By the
-// first kThreads threads of a block.
+// Of one column and one row: what a thread brings of them.
+struct qp_end {
+  float scale, x_scale;
+  qp_act bias;
+};
+
+// Asked for long before it is wanted, and not touched until then: at the end each row would be waited for. 0 where there is
+// none; `bias` may be null. By the first kThreads threads of a block.
 template <int kThreads>
-QP_DEVICE void qp_bring_ends(qp_ends& ends, const float* x_scale, const float* scales, const qp_act* bias, qp_tile tile,
-                             int m, int n) {
-#pragma unroll
-  for (int from = 0; from < QP_TILE_N; from += kThreads) {
-    const int i = from + threadIdx.x, column = tile.n + i;
-    if (QP_TILE_N % kThreads != 0 && i >= QP_TILE_N) continue;
-    ends.scale[i] = column < n ? scales[column] : 0.0f;
-    ends.bias[i] = column < n && bias ? qp_act_to_float(bias[column]) : 0.0f;
-  }
-#pragma unroll
-  for (int from = 0; from < QP_TILE_M; from += kThreads) {
-    const int i = from + threadIdx.x, row = tile.m + i;
-    if (QP_TILE_M % kThreads != 0 && i >= QP_TILE_M) continue;
-    ends.x_scale[i] = row < m ? x_scale[row] : 0.0f;
-  }
+QP_DEVICE qp_end qp_ask_for_end(const float* x_scale, const float* scales, const qp_act* bias, qp_tile tile, int m, int n) {
+  static_assert(kThreads >= QP_TILE_N && kThreads >= QP_TILE_M, "a thread for each column, and for each row");
+  const int i = threadIdx.x, column = tile.n + i, row = tile.m + i;
+  const bool is_column = i < QP_TILE_N && column < n, is_row = i < QP_TILE_M && row < m;
+  return {is_column ? scales[column] : 0.0f, is_row ? x_scale[row] : 0.0f, is_column && bias ? bias[column] : qp_act{}};
+}
+
+QP_DEVICE void qp_put_end(qp_ends& ends, const qp_end& own) {
+  const int i = threadIdx.x;
+  if (i < QP_TILE_N) ends.scale[i] = own.scale, ends.bias[i] = qp_act_to_float(own.bias);
+  if (i < QP_TILE_M) ends.x_scale[i] = own.x_scale;
 }
 
 // Scale and bias of neighbouring columns.

@@ -128,7 +128,7 @@ gemm_s8_dp4a(const int8_t* __restrict__ x, const float* __restrict__ x_scale, co
     put<kCopiesX, QP_TILE_M>(x_words[0], held_x);
     put<kCopiesW, QP_TILE_N>(w_words[0], held_w);
   }
-  qp_bring_ends<QP_THREADS>(ends[0], x_scale, scales, bias, tile, m, n);
+  qp_put_end(ends[0], qp_ask_for_end<QP_THREADS>(x_scale, scales, bias, tile, m, n));
   qp_sync();
   for (int t = 0; t < part.tiles; t++) {
     // The next tile is on its way while this one is multiplied.

@@ -192,7 +192,7 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
     advance(from);
     qp_copy_commit();
   }
-  qp_bring_ends<QP_THREADS>(ends[0], x_scale, scales, bias, tile, m, n);
+  qp_put_end(ends[0], qp_ask_for_end<QP_THREADS>(x_scale, scales, bias, tile, m, n));
   arrive(held, from, shared);
   qp_sync();
 

@@ -117,7 +117,7 @@ gemm_s8_wgmma(const int8_t* __restrict__ x, const float* __restrict__ x_scale, c
     if (t < tiles) fetch(t);
     qp_copy_commit();
   }
-  qp_bring_ends<QP_THREADS>(ends[0], x_scale, scales, bias, tile, m, n);
+  qp_put_end(ends[0], qp_ask_for_end<QP_THREADS>(x_scale, scales, bias, tile, m, n));
   for (int t = 0; t < tiles; t++) {
     qp_copy_wait<kAhead - 1>();
     qp_fence_async_proxy();

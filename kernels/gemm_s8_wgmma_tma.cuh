@@ -135,16 +135,17 @@ QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& p
     if (copies) {
       qp_copy_rows(x_map, packed_map, ring, turn, tile, share);
     } else {
-      qp_ends& own = ends[id / gridDim.x & 1];
-      qp_bring_ends<kWarps * 32>(own, x_scale, scales, bias, tile, m, n);
+      const qp_end own = qp_ask_for_end<kWarps * 32>(x_scale, scales, bias, tile, m, n);
       qp_add_up(sums, ring, turn, share);
+      qp_ends& all = ends[id / gridDim.x & 1];
+      qp_put_end(all, own);
       qp_sync_first<kWarps * 32>();
       const bool is_inside = tile.m + static_cast<int>(threadIdx.x >> 5) * 16 + static_cast<int>(threadIdx.x & 31) / 4 < m;
       if (!qp_add_parts<kSums / 4, kWarps * 32>(scratch, counters, id / split, split, id % split, is_inside,
                                                 [&](int v) { return sums + v * 4; }))
         continue;
-      if (n % kColumns == 0) qp_write_tile<true>(sums, own, y, tile, m, n);
-      else qp_write_tile<false>(sums, own, y, tile, m, n);
+      if (n % kColumns == 0) qp_write_tile<true>(sums, all, y, tile, m, n);
+      else qp_write_tile<false>(sums, all, y, tile, m, n);
     }
   }
   // The shared memory of a block that has ended is no longer there for the other.
