@@ -272,19 +272,33 @@ QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], [[maybe_unused]] const v
   qp_let_go(ring.emptied + state.before);
 }
 
-// Writes the strip's part of y. A lane holds two neighbouring rows of four features; matrices of 8 × 8 are transposed, and
-// quads exchange what they have, for 8 neighbouring features of one row.
-QP_DEVICE void qp_write(const float (&sums)[kHalves][kSums], [[maybe_unused]] const void* scales, const qp_act* bias,
-                        qp_act* y, int first_row, qp_part part, int m, int n) {
-  constexpr int kTogether = 4 / kOwn;  // Groups of 8 rows, of which a quad has 16 bytes for each lane.
-  const int lane = threadIdx.x & 31, first = part.strip * kStrip + part.half * 16, column = first + lane % kOwn * 8;
-  float scale[kOwn], offset[kOwn];
+// What makes results of a lane's sums, of each of its features.
+struct qp_ends {
+  float scale[kOwn];
+  qp_act bias[kOwn];
+};
+
+// Asked for before the products, and not touched until they are there: the warp would wait for it.
+QP_DEVICE qp_ends qp_ask_for_ends([[maybe_unused]] const void* scales, const qp_act* bias, qp_part part, int n) {
+  qp_ends ends;
 #pragma unroll
   for (int j = 0; j < kOwn; j++) {
-    const int feature = first + j * 8 + lane / 4;
-    scale[j] = !kHasGroups && feature < n ? static_cast<const float*>(scales)[feature] : 1.0f;
-    offset[j] = bias && feature < n ? qp_act_to_float(bias[feature]) : 0.0f;
+    const int feature = part.strip * kStrip + part.half * 16 + j * 8 + (threadIdx.x & 31) / 4;
+    ends.scale[j] = !kHasGroups && feature < n ? static_cast<const float*>(scales)[feature] : 1.0f;
+    ends.bias[j] = bias && feature < n ? bias[feature] : qp_act{};
   }
+  return ends;
+}
+
+// Writes the strip's part of y. A lane holds two neighbouring rows of four features; matrices of 8 × 8 are transposed, and
+// quads exchange what they have, for 8 neighbouring features of one row.
+QP_DEVICE void qp_write(const float (&sums)[kHalves][kSums], const qp_ends& ends, qp_act* y, int first_row, qp_part part, int m,
+                        int n) {
+  constexpr int kTogether = 4 / kOwn;  // Groups of 8 rows, of which a quad has 16 bytes for each lane.
+  const int lane = threadIdx.x & 31, column = part.strip * kStrip + part.half * 16 + lane % kOwn * 8;
+  float offset[kOwn];
+#pragma unroll
+  for (int j = 0; j < kOwn; j++) offset[j] = qp_act_to_float(ends.bias[j]);
 #pragma unroll
   for (int i = 0; i < QP_TILE_M / 8; i += kTogether) {
     uint32_t pairs[4];
@@ -292,7 +306,7 @@ QP_DEVICE void qp_write(const float (&sums)[kHalves][kSums], [[maybe_unused]] co
     for (int c = 0; c < 4; c++) {
       const int j = c % kOwn, at = (i + c / kOwn) * 4 + j % 2 * 2;
       const float low = sums[j / 2][at], high = sums[j / 2][at + 1];
-      pairs[c] = qp_transpose_matrix(qp_act2_from_floats(low * scale[j] + offset[j], high * scale[j] + offset[j]));
+      pairs[c] = qp_transpose_matrix(qp_act2_from_floats(low * ends.scale[j] + offset[j], high * ends.scale[j] + offset[j]));
     }
     qp_transpose_quad(pairs);
     const int row = first_row + (i + lane % 4 / kOwn) * 8 + lane / 4;
@@ -331,13 +345,17 @@ QP_DEVICE void qp_gemm_wgmma(const qp_tensor_map& x_map, const uint4* packed, co
     for (int id = blockIdx.x; id < count; id += gridDim.x) {
       const qp_tile at = qp_find_tile(id / split, tiles_n, tiles_m);
       const int strip = at.n / kStrip + warp % kStrips, half = warp / kStrips;
+      // With scales of features, too, there are no registers for it.
+      qp_ends ends;
+      if (kHasGroups) ends = qp_ask_for_ends(scales, bias, {strip, half}, n);
       // A strip that is not there is multiplied with what the stage holds, and not written.
       qp_add_up(sums, scales, zeros, kept, turn, qp_find_share(k, split, id % split), {min(strip, last_strip), half}, k);
       if (!qp_add_parts<kHalves * kSums / 4, kWarps * 32>(scratch, counters, id / split, split, id % split, true, [&](int v) {
             return sums[v / (kSums / 4)] + v % (kSums / 4) * 4;
           }))
         continue;
-      if (strip <= last_strip) qp_write(sums, scales, bias, y, at.m, {strip, half}, m, n);
+      if (!kHasGroups) ends = qp_ask_for_ends(scales, bias, {strip, half}, n);
+      if (strip <= last_strip) qp_write(sums, ends, y, at.m, {strip, half}, m, n);
     }
   }
 }
