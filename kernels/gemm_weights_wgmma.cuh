@@ -93,9 +93,10 @@ QP_DEVICE void qp_fetch_group(qp_groups& of, int index) {
   else of.next_scales.x = qp_load4(reinterpret_cast<const uint32_t*>(of.scales + at) + of.half);
 }
 
-QP_DEVICE qp_groups qp_make_groups(const void* scales, const uint32_t* zeros, qp_part part, int tile, int k) {
-  const int count = qp_tiles(k) / kGroupTiles;
-  const size_t first = qp_group_at(part.strip, count, 0) / kFeatures + (threadIdx.x & 31) / 4;
+// The first of those tiles is asked for.
+QP_DEVICE qp_groups qp_make_groups(const void* scales, const uint32_t* zeros, qp_part part, int tile, int n, int k) {
+  const int count = qp_tiles(k) / kGroupTiles, strip = min(part.strip, (n - 1) / kStrip);
+  const size_t first = qp_group_at(strip, count, 0) / kFeatures + (threadIdx.x & 31) / 4;
   qp_groups groups = {static_cast<const uint2*>(scales), zeros, first, count - 1, part.half, {}, kZeros};
   qp_fetch_group(groups, tile / kGroupTiles);
   return groups;
@@ -117,6 +118,10 @@ QP_DEVICE void qp_open_group(qp_group& group, qp_groups& of, int tile) {
   }
   qp_fetch_group(of, tile / kGroupTiles + 1);
 }
+#else
+struct qp_groups {};
+QP_DEVICE qp_groups qp_make_groups(const void*, const uint32_t*, qp_part, int, int, int) { return {}; }
+QP_DEVICE void qp_open_group(qp_group&, qp_groups&, int) {}
 #endif
 
 // The words of a quad in a tile, of this lane's features: of its four lanes in turn.
@@ -192,14 +197,19 @@ QP_DEVICE void qp_start_products(float (&sums)[kHalves][kSums], const qp_tile_op
   qp_wgmma_commit();
 }
 
+// What a warp multiplies of a tile: a part of a strip, over some stages. `strip` may be behind the last: what the stage holds
+// is multiplied then, and not written.
+struct qp_task {
+  qp_tile tile;
+  qp_part part;
+  qp_share share;
+};
+
 // What a warp has at hand while it goes through the stages.
 struct qp_state {
   qp_tile_operands a[kSteps];
   qp_quad_words words;
   qp_group group;
-#if QP_WEIGHTS == QP_INT4
-  qp_groups groups;
-#endif
   uint32_t choice;
   int own;     // Where in a stage its words are.
   int stage;   // That is multiplied; the turn is at the next one.
@@ -212,8 +222,8 @@ QP_DEVICE void qp_read_tile(qp_state& state, const qp_ring& ring, int stage, int
 
 // Multiplies a stage. While a tile of it is multiplied the next one is expanded, whose words were read long before.
 template <bool kIsLast>
-QP_DEVICE void qp_multiply_stage(float (&sums)[kHalves][kSums], qp_state& state, const qp_ring& ring, qp_turn& turn,
-                                 [[maybe_unused]] int index) {
+QP_DEVICE void qp_multiply_stage(float (&sums)[kHalves][kSums], qp_state& state, qp_groups& groups, const qp_ring& ring,
+                                 qp_turn& turn, int index) {
   const uint64_t x = qp_wgmma_descriptor(ring.memory + state.stage * kStageBytes);
 #pragma unroll
   for (int tile = 0; tile < kSteps; tile++) {
@@ -222,10 +232,8 @@ QP_DEVICE void qp_multiply_stage(float (&sums)[kHalves][kSums], qp_state& state,
     qp_wgmma_wait<1>();
     if (tile == 0 && state.before >= 0) qp_let_go(ring.emptied + state.before);
     if (kIsLast && tile + 1 == kSteps) break;
-#if QP_WEIGHTS == QP_INT4
     const int next = index * kSteps + tile + 1;
-    if (next % kGroupTiles == 0) qp_open_group(state.group, state.groups, next);
-#endif
+    if (kHasGroups && next % kGroupTiles == 0) qp_open_group(state.group, groups, next);
     qp_expand_tile(state.a[(tile + 1) % kSteps], state.words, state.choice, state.group);
     if constexpr (!kIsLast) {
       if (tile == 0) qp_wait_until_filled(ring, turn);
@@ -236,10 +244,10 @@ QP_DEVICE void qp_multiply_stage(float (&sums)[kHalves][kSums], qp_state& state,
   state.stage = turn.stage;
 }
 
-// The sums of a part of a strip and the rows of x over some stages.
-QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], [[maybe_unused]] const void* scales,
-                         [[maybe_unused]] const uint32_t* zeros, const qp_ring& ring, qp_turn& turn, qp_share share,
-                         qp_part part, [[maybe_unused]] int k) {
+// The sums of a task. `groups` begin with its first.
+QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], qp_groups& groups, const qp_ring& ring, qp_turn& turn,
+                         const qp_task& task) {
+  const qp_share share = task.share;
 #pragma unroll
   for (int half = 0; half < kHalves; half++)
 #pragma unroll
@@ -249,13 +257,10 @@ QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], [[maybe_unused]] const v
   const int lane = threadIdx.x & 31;
   qp_state state;
   state.choice = qp_choose_pair(lane);
-  state.own = qp_quad_at(part, (threadIdx.x >> 5) % kStrips, lane);
+  state.own = qp_quad_at(task.part, (threadIdx.x >> 5) % kStrips, lane);
   state.stage = turn.stage;
   state.before = -1;
-#if QP_WEIGHTS == QP_INT4
-  state.groups = qp_make_groups(scales, zeros, part, share.first * kSteps, k);
-  qp_open_group(state.group, state.groups, share.first * kSteps);
-#endif
+  qp_open_group(state.group, groups, share.first * kSteps);
   qp_wait_until_filled(ring, turn);
   qp_read_tile(state, ring, turn.stage, 0);
   qp_expand_tile(state.a[0], state.words, state.choice, state.group);
@@ -263,10 +268,10 @@ QP_DEVICE void qp_add_up(float (&sums)[kHalves][kSums], [[maybe_unused]] const v
 #pragma unroll 1
   for (int index = share.first; index + 1 < share.last; index++) {
     qp_advance(turn);
-    qp_multiply_stage<false>(sums, state, ring, turn, index);
+    qp_multiply_stage<false>(sums, state, groups, ring, turn, index);
   }
   qp_advance(turn);
-  qp_multiply_stage<true>(sums, state, ring, turn, share.last - 1);
+  qp_multiply_stage<true>(sums, state, groups, ring, turn, share.last - 1);
 #pragma unroll
   for (int half = 0; half < kHalves; half++) qp_wgmma_finish(sums[half]);
   qp_let_go(ring.emptied + state.before);
@@ -340,22 +345,32 @@ QP_DEVICE void qp_gemm_wgmma(const qp_tensor_map& x_map, const uint4* packed, co
   } else {
     qp_take_registers<kRegisters>();
     const qp_ring kept = qp_keep(ring);
-    const int last_strip = (n - 1) / kStrip;
+    const auto find = [&](int id) -> qp_task {
+      const qp_tile tile = qp_find_tile(id / split, tiles_n, tiles_m);
+      return {tile, {tile.n / kStrip + warp % kStrips, warp / kStrips}, qp_find_share(k, split, id % split)};
+    };
+    const auto make_groups = [&](const qp_task& of) {
+      return qp_make_groups(scales, zeros, of.part, of.share.first * kSteps, n, k);
+    };
+    qp_task task = find(blockIdx.x);
+    qp_groups groups = make_groups(task);
     float sums[kHalves][kSums];
     for (int id = blockIdx.x; id < count; id += gridDim.x) {
-      const qp_tile at = qp_find_tile(id / split, tiles_n, tiles_m);
-      const int strip = at.n / kStrip + warp % kStrips, half = warp / kStrips;
+      const qp_part part = task.part;
+      const int first_row = task.tile.m;
       // With scales of features, too, there are no registers for it.
       qp_ends ends;
-      if (kHasGroups) ends = qp_ask_for_ends(scales, bias, {strip, half}, n);
-      // A strip that is not there is multiplied with what the stage holds, and not written.
-      qp_add_up(sums, scales, zeros, kept, turn, qp_find_share(k, split, id % split), {min(strip, last_strip), half}, k);
+      if (kHasGroups) ends = qp_ask_for_ends(scales, bias, part, n);
+      qp_add_up(sums, groups, kept, turn, task);
+      // The first group of the next tile comes while results are written; behind the last tile it is asked for in vain.
+      task = find(min(id + static_cast<int>(gridDim.x), count - 1));
+      groups = make_groups(task);
       if (!qp_add_parts<kHalves * kSums / 4, kWarps * 32>(scratch, counters, id / split, split, id % split, true, [&](int v) {
             return sums[v / (kSums / 4)] + v % (kSums / 4) * 4;
           }))
         continue;
-      if (!kHasGroups) ends = qp_ask_for_ends(scales, bias, {strip, half}, n);
-      if (strip <= last_strip) qp_write(sums, ends, y, at.m, {strip, half}, m, n);
+      if (!kHasGroups) ends = qp_ask_for_ends(scales, bias, part, n);
+      if (part.strip * kStrip < n) qp_write(sums, ends, y, first_row, part, m, n);
     }
   }
 }
