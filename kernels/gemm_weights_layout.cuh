@@ -33,11 +33,11 @@ constexpr int kXBytes = QP_TILE_M * kRowBytes;
 constexpr int kFlip = kRowBytes % 128 == 0 ? 64 : 0;
 
 // Zero points are taken off the codes, pair by pair, or off the sums of a group, with sums of x that MMAs by ones give:
-// whichever are fewer instructions for each tile.
+// whichever are fewer instructions for each tile. Beside warps that copy there are no registers for the sums of 16 rows.
 constexpr int kClosed = kGroupTiles < kSliceTiles ? kGroupTiles : kSliceTiles;  // Tiles whose sums are closed together.
 constexpr int kOffCodes = QP_ACT == QP_FLOAT16 ? 8 : 16;
 constexpr int kOffSums = kColumns * (2 + 8 / kClosed);
-constexpr bool kTakesZerosOffSums = QP_WEIGHTS == QP_INT4 && kOffSums < kOffCodes;
+constexpr bool kTakesZerosOffSums = QP_WEIGHTS == QP_INT4 && kOffSums < kOffCodes && (QP_COPIERS == 0 || kColumns == 1);
 
 // On a multiprocessor: what bounds the registers. With less to hold, the compiler looks ahead until it spills.
 constexpr int kBlocks = QP_TILE_M <= 16 ? 2 : 1;
