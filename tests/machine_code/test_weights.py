@@ -55,6 +55,8 @@ FEW = [
 MULTIPROCESSOR_BYTES = 228 * 1024
 RESERVED_BYTES = 1024
 """Of shared memory, for each block."""
+MULTIPLYING = 8
+"""Warps of a block for few rows; what it has beside them starts copies."""
 
 
 def count_words_bytes(build):
@@ -78,31 +80,39 @@ def test_two_blocks_for_few_rows_have_enough_of_memory_on_its_way(pair):
     assert 2 * on_its_way >= (64 if is_less else 96) * 1024
 
 
-@pytest.mark.slow
-def test_weights_of_few_rows_are_copied_once_and_multiplied_from_registers():
-    """Of one stage. A tile is 32 features by 32 of K, for a warp."""
-    for name, outcome in compile_pairs(FEW).items():
-        build = next(pair.build for pair in FEW if str(pair) == name)
+def find_main_loops(pairs):
+    """Of each: its name, its build, the instructions of a stage, and tiles, 32 features by 32 of K, of a warp in it."""
+    for name, outcome in compile_pairs(pairs).items():
+        build = next(pair.build for pair in pairs if str(pair) == name)
         loops = find_loops(outcome.instructions)
         loop = max(loops, key=lambda own: count_opcode(own, "HMMA.16816"))
-        tiles = build.tile.k // 32 * build.tile.n // 32 // (build.threads // 32)
+        yield name, build, loop, build.tile.k // 32 * build.tile.n // 32 // MULTIPLYING
+
+
+def count_products(build):
+    """MMAs for 8 rows of x and 16 of K: of two pairs of features, and where zero points are taken off sums, of ones."""
+    scheme = build.schemes[0]
+    has_long_groups = STEPS.get(scheme, 0) >= (32 if build.activation == "bfloat16" else 64)
+    return 3 if scheme.startswith("W4") and build.tile.m <= 8 and has_long_groups else 2
+
+
+@pytest.mark.slow
+def test_weights_of_few_rows_are_copied_once_and_multiplied_from_registers():
+    for name, build, loop, tiles in find_main_loops(FEW):
         words, columns = (
             count_words_bytes(build) // 16 // build.threads // tiles,
             -(-build.tile.m // 8),
         )
-        # Of two pairs of features, and perhaps of ones, which sum up x: zero points are taken off with it.
-        rows_of_a = count_opcode(loop, "HMMA.16816") / (tiles * columns * 2)
-        assert rows_of_a in ((3,) if build.schemes == ("W4A16",) and columns == 1 else (2, 3)), name
+        products = count_products(build)
+        assert count_opcode(loop, "HMMA.16816") == tiles * columns * 2 * products, name
         assert count_opcode(loop, "LDS.128") <= tiles * (words + columns + 1), name
         assert count_opcode(loop, "LDG.128") == 0, name
         copies = tiles * words + -(-build.tile.m * build.tile.k * 2 // 16 // build.threads)
         assert copies <= count_opcode(loop, "LDGSTS.128") <= copies + 2, name
         # Four schedulers issue 114 instructions in the time in which a multiprocessor of an H200 gets 512 bytes. Some 41
         # of the loop are for rows of x that are not aligned.
-        assert (
-            len(loop) - 41
-            <= (66 if rows_of_a == 3 and columns == 1 and tiles >= 4 else 114) * tiles * words
-        ), name
+        most = 66 if products == 3 and tiles >= 4 else 114
+        assert len(loop) - 41 <= most * tiles * words, name
 
 
 BULK = [pair for pair in list_pairs(find_kernels()["gemm_w4a16_bulk"]) if pair.target == "9.0"]
@@ -118,14 +128,10 @@ def test_two_blocks_that_the_copy_engine_feeds_have_enough_of_memory_on_its_way(
 @pytest.mark.slow
 def test_who_multiplies_what_the_copy_engine_brings_does_nothing_else():
     """Of one stage: some 14 instructions of the loop are for stages that are late."""
-    for name, outcome in compile_pairs(BULK).items():
-        build = next(pair.build for pair in BULK if str(pair) == name)
-        loops = find_loops(outcome.instructions)
-        loop = max(loops, key=lambda own: count_opcode(own, "HMMA.16816"))
-        tiles = build.tile.k // 32 * build.tile.n // 32 // 8
+    for name, build, loop, tiles in find_main_loops(BULK):
         groups, columns = -(-tiles * 32 // STEPS[build.schemes[0]]), -(-build.tile.m // 8)
-        products = count_opcode(loop, "HMMA.16816") / (tiles * columns)
-        assert products in (4, 6), name
+        products = tiles * columns * 2 * count_products(build)
+        assert count_opcode(loop, "HMMA.16816") == products, name
         assert count_opcode(loop, "LDS.128") <= (1 + columns) * tiles + groups, name
         copies = ("LDGSTS", "LDG", "UBLKCP", "BAR")
         assert sum(count_opcode(loop, opcode) for opcode in copies) == 0, name
