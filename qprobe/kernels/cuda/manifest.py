@@ -126,6 +126,13 @@ class Manifest(Document):
             raise ValueError(
                 'blocks of a cluster take one tile after another: they want grid = ["tile"]'
             )
+        # Rows of codes are padded.
+        has_map = self.packing and self.input == "float" and "x_map" in self.arguments
+        if has_map and self.row_bytes % BOX_BYTES.step:
+            raise ValueError(
+                f"a tensor map of x has rows of a multiple of {BOX_BYTES.step} bytes: "
+                f"row_bytes = {BOX_BYTES.step}"
+            )
         for who, part in listed:
             _refuse("scheme", part.schemes or (), SCHEMES)
             for target in part.architectures or ():
