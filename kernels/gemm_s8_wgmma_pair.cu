@@ -5,7 +5,7 @@
 //: packing = "rows_s8"
 //: input = "int8"
 //: activations = ["float16", "bfloat16", "float32"]
-//: requires = ["wgmma", "cp_async_bulk"]
+//: requires = ["wgmma", "cp_async_bulk", "bulk_multicast"]
 //: architectures = ["9.0a"]
 //: tile = { m = 128, n = 256, k = 128 }
 //: grid = ["tile"]

@@ -1,4 +1,4 @@
-// y = x · Wᵀ + b on tensor cores for up to 16 rows and 4-bit weights, which the copy engine brings: integers in groups, with
+// y = x · Wᵀ + b on tensor cores for up to 8 rows and 4-bit weights, which the copy engine brings: integers in groups, with
 // zero points or none, and NormalFloat.
 //: entry = "gemm_w4a16_bulk"
 //: role = "gemm"
@@ -8,7 +8,7 @@
 //: row_bytes = 16
 //: requires = ["hmma_16816", "cp_async_bulk"]
 //: architectures = ["9.0", "10.0", "12.0"]
-//: max_rows = 16
+//: max_rows = 8
 //: tile = { m = 1, n = 32, k = 1024 }
 //: grid = ["m", "n", "split"]
 //: threads = 320
@@ -17,38 +17,30 @@
 //: [variants]
 //: g128_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 76160 }
 //: g128_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 72192 }
-//: g128_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 85248 }
-//: g128_m4_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 4, n = 32, k = 1024 }, shared_bytes = 101504, architectures = ["9.0", "10.0"] }
+//: g128_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 85248, architectures = ["12.0"] }
 //: g128_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 102656, architectures = ["9.0", "10.0"] }
+//: g128_m8_full = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 203008, architectures = ["9.0", "10.0"] }
 //: g128_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 3 }, schemes = ["W4A16"], tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 101504, architectures = ["9.0", "10.0"] }
-//: g128_m16 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 3 }, schemes = ["W4A16"], tile = { m = 16, n = 64, k = 512 }, shared_bytes = 103168, architectures = ["9.0", "10.0"] }
 //: g128z_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 77184, architectures = ["9.0"] }
 //: g128z_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 73216, architectures = ["9.0"] }
-//: g128z_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 86272, architectures = ["9.0"] }
-//: g128z_m4_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 4, n = 32, k = 1024 }, shared_bytes = 102528, architectures = ["9.0"] }
 //: g128z_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 103680, architectures = ["9.0"] }
+//: g128z_m8_full = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 205056, architectures = ["9.0"] }
 //: g128z_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 3 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 102272, architectures = ["9.0"] }
-//: g128z_m16 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 3 }, schemes = ["W4A16_ASYM"], tile = { m = 16, n = 64, k = 512 }, shared_bytes = 103936, architectures = ["9.0"] }
 //: g64_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 78208, architectures = ["9.0"] }
 //: g64_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 74240, architectures = ["9.0"] }
-//: g64_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 87296, architectures = ["9.0"] }
-//: g64_m4_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 4, n = 32, k = 1024 }, shared_bytes = 103552, architectures = ["9.0"] }
 //: g64_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 104704, architectures = ["9.0"] }
+//: g64_m8_full = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 207104, architectures = ["9.0"] }
 //: g64_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 3 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 103040, architectures = ["9.0"] }
-//: g64_m16 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 3 }, schemes = ["W4A16_G64"], tile = { m = 16, n = 64, k = 512 }, shared_bytes = 104704, architectures = ["9.0"] }
 //: g32_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 82304, architectures = ["9.0"] }
 //: g32_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 78336, architectures = ["9.0"] }
-//: g32_m4 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 4, n = 64, k = 512 }, shared_bytes = 91392, architectures = ["9.0"] }
-//: g32_m4_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 4, n = 32, k = 1024 }, shared_bytes = 107648, architectures = ["9.0"] }
 //: g32_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 108800, architectures = ["9.0"] }
+//: g32_m8_full = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 215296, architectures = ["9.0"] }
 //: g32_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 3 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 106112, architectures = ["9.0"] }
-//: g32_m16 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 3 }, schemes = ["W4A16_G32"], tile = { m = 16, n = 64, k = 512 }, shared_bytes = 107776, architectures = ["9.0"] }
 //: nf4_m1 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 94528, architectures = ["9.0"] }
 //: nf4_m1_wide = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 91584, architectures = ["9.0"] }
-//: nf4_m4 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 4, n = 32, k = 1024 }, shared_bytes = 113536, architectures = ["9.0"] }
 //: nf4_m8 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 114432, architectures = ["9.0"] }
+//: nf4_m8_full = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 194304, architectures = ["9.0"] }
 //: nf4_m8_narrow = { defines = { QP_WEIGHTS = 1, QP_STAGES = 4 }, schemes = ["NF4"], tile = { m = 8, n = 32, k = 512 }, shared_bytes = 104576, architectures = ["9.0"] }
-//: nf4_m16 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 4 }, schemes = ["NF4"], tile = { m = 16, n = 64, k = 256 }, shared_bytes = 106752, architectures = ["9.0"] }
 
 #define QP_COPIERS 2
 #include "gemm_weights_bulk.cuh"

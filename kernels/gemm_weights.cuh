@@ -157,50 +157,67 @@ QP_DEVICE void qp_multiply_stage(qp_totals& totals, const unsigned char* memory,
 
 // ---- The ends ----
 
-// Of a lane's sums, where that of its row i and feature j is, and which of the block's tile these are.
-QP_DEVICE constexpr int qp_sum_at(int i, int j) { return (i / 2 * kPairs + j / 2) * 4 + j % 2 * 2 + i % 2; }
-QP_DEVICE int qp_row_of(int i, const qp_place& at) { return at.upper * kRows + i / 2 * 8 + at.lane % 4 * 2 + i % 2; }
-QP_DEVICE int qp_feature_of(int j, const qp_place& at) { return at.strip * kStrip + j * 8 + at.lane / 4; }
+// Each slice's warps add up a part of the strip's sums over all slices, and write it, as many of each round as shared memory
+// has room for.
+constexpr int kOwn = kSums / kSlices;
+constexpr int kRounds = kSlices * kStrips * kSums * 32 * 4 <= kEndsAt ? 1 : 2;
+constexpr int kOwnOfRound = kOwn / kRounds, kOfRound = kSums / kRounds;
+static_assert(kOwnOfRound * kRounds * kSlices == kSums, "as many sums for each slice and round");
+static_assert(kSlices == 1 || kSlices * kStrips * kOfRound * 32 * 4 <= kEndsAt, "they fit where the stages were");
 
-// The sums of all slices, in the warps of the first.
-QP_DEVICE void qp_add_slices(float (&sums)[kSums], unsigned char* memory, const qp_place& at) {
-  constexpr int kOfSlice = kStrips * kSums * 32;
-  float* others = reinterpret_cast<float*>(memory) + at.strip * kSums * 32 + at.lane;
-  qp_sync_warps();
-  if (at.slice > 0)
-#pragma unroll
-    for (int i = 0; i < kSums; i++) others[(at.slice - 1) * kOfSlice + i * 32] = sums[i];
-  qp_sync_warps();
-  if (at.slice == 0)
-#pragma unroll
-    for (int slice = 1; slice < kSlices; slice++)
-#pragma unroll
-      for (int i = 0; i < kSums; i++) sums[i] += others[(slice - 1) * kOfSlice + i * 32];
+struct qp_sum {
+  int number, row, feature;  // In the block's tile, which may have fewer rows.
+};
+
+// What a lane's own sum of that number is.
+QP_DEVICE qp_sum qp_find_sum(int own, const qp_place& at) {
+  const int number = own / kOwnOfRound * kOfRound + at.slice * kOwnOfRound + own % kOwnOfRound, pair = number / 4;
+  return {number, at.upper * kRows + pair / kPairs * 8 + at.lane % 4 * 2 + number % 2,
+          at.strip * kStrip + pair % kPairs * 16 + number % 4 / 2 * 8 + at.lane / 4};
 }
 
-// Calls `take` with each of a lane's sums that the tile has, and with its place in the tile.
+// The lane's own sums, of all slices in their order.
+QP_DEVICE void qp_add_slices(float (&sums)[kOwn], const qp_totals& totals, unsigned char* memory, const qp_place& at) {
+  constexpr int kOfSlice = kStrips * kOfRound * 32;
+  float* shared = reinterpret_cast<float*>(memory) + at.strip * kOfRound * 32 + at.lane;
+#pragma unroll
+  for (int round = 0; round < kRounds; round++) {
+    qp_sync_warps();
+#pragma unroll
+    for (int i = round * kOfRound; i < (round + 1) * kOfRound; i++)
+      shared[at.slice * kOfSlice + i % kOfRound * 32] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];
+    qp_sync_warps();
+#pragma unroll
+    for (int own = round * kOwnOfRound; own < (round + 1) * kOwnOfRound; own++) {
+      const float* from = shared + qp_find_sum(own, at).number % kOfRound * 32;
+      sums[own] = from[0];
+#pragma unroll
+      for (int slice = 1; slice < kSlices; slice++) sums[own] += from[slice * kOfSlice];
+    }
+  }
+}
+
+// Calls `take` with each of a lane's own sums that the tile has, and with its place in the tile.
 template <class Take>
-QP_DEVICE void qp_each_sum(float (&sums)[kSums], const qp_place& at, Take take) {
+QP_DEVICE void qp_each_sum(float (&sums)[kOwn], const qp_place& at, Take take) {
 #pragma unroll
-  for (int i = 0; i < 2 * kColumns; i++)
-#pragma unroll
-    for (int j = 0; j < kFeatures; j++)
-      if (qp_row_of(i, at) < QP_TILE_M)
-        take(sums[qp_sum_at(i, j)], qp_row_of(i, at) * QP_TILE_N + qp_feature_of(j, at));
+  for (int own = 0; own < kOwn; own++) {
+    const qp_sum sum = qp_find_sum(own, at);
+    if (sum.row < QP_TILE_M) take(sums[own], sum.row * QP_TILE_N + sum.feature);
+  }
 }
 
 // The sums of all parts of K, in the block that arrives last; false in the others.
-QP_DEVICE bool qp_add_parts(float (&sums)[kSums], float* scratch, uint32_t* counters, int split, const qp_place& at) {
+QP_DEVICE bool qp_add_parts(float (&sums)[kOwn], float* scratch, uint32_t* counters, int split, const qp_place& at) {
   if (split == 1) return true;
   constexpr int kPart = QP_TILE_M * QP_TILE_N;
-  const int tile = blockIdx.y * gridDim.x + blockIdx.x;
+  const int tile = qp_number_of_tile();
   float* parts = scratch + static_cast<size_t>(tile) * split * kPart;
   float* mine = parts + static_cast<size_t>(blockIdx.z) * kPart;
-  if (at.slice == 0) qp_each_sum(sums, at, [&](float& sum, int place) { mine[place] = sum; });
+  qp_each_sum(sums, at, [&](float& sum, int place) { mine[place] = sum; });
   if (!qp_is_last_block<(QP_COPIERS > 0 ? kWarps * 32 : 0)>(counters + tile, split)) return false;
-  if (at.slice > 0) return true;
 #pragma unroll
-  for (int i = 0; i < kSums; i++) sums[i] = 0;
+  for (int own = 0; own < kOwn; own++) sums[own] = 0;
 #pragma unroll 1
   for (int part = 0; part < split; part++)
     qp_each_sum(sums, at, [&](float& sum, int place) {
@@ -217,7 +234,7 @@ struct qp_ends {
 // Brought while the first stages are on their way: at the end they would be waited for.
 QP_DEVICE qp_ends qp_bring_ends(unsigned char* memory, const qp_problem& of, const qp_act* bias) {
   float* ends = reinterpret_cast<float*>(memory + kEndsAt);
-  const int feature = blockIdx.y * QP_TILE_N + threadIdx.x;
+  const int feature = qp_first_strip() * kStrip + threadIdx.x;
   const bool is_there = feature < of.n;
   if (threadIdx.x < QP_TILE_N) {
     ends[threadIdx.x] = is_there && bias ? qp_act_to_float(bias[feature]) : 0.0f;
@@ -227,31 +244,32 @@ QP_DEVICE qp_ends qp_bring_ends(unsigned char* memory, const qp_problem& of, con
   return {ends, ends + QP_TILE_N};
 }
 
-QP_DEVICE void qp_write(const float (&sums)[kSums], const qp_ends& ends, const qp_problem& of, qp_act* y,
+QP_DEVICE void qp_write(const float (&sums)[kOwn], const qp_ends& ends, const qp_problem& of, qp_act* y,
                         const qp_place& at) {
+  float values[kOwn];
 #pragma unroll
-  for (int j = 0; j < kFeatures; j++) {
-    const int within = qp_feature_of(j, at), feature = blockIdx.y * QP_TILE_N + within;
-    if (feature >= of.n) continue;
-    const float scale = kHasGroups ? 1 : ends.scale[within];
-    const float add = ends.bias[within];
+  for (int own = 0; own < kOwn; own++) {
+    const int feature = qp_find_sum(own, at).feature;
+    values[own] = sums[own] * (kHasGroups ? 1 : ends.scale[feature]) + ends.bias[feature];
+  }
 #pragma unroll
-    for (int i = 0; i < 2 * kColumns; i++) {
-      if (qp_row_of(i, at) >= QP_TILE_M) continue;
-      const int row = blockIdx.x * QP_TILE_M + qp_row_of(i, at);
-      const float value = sums[qp_sum_at(i, j)] * scale + add;
-      if (row < of.m) y[static_cast<size_t>(row) * of.n + feature] = qp_act_from_float(value);
-    }
+  for (int own = 0; own < kOwn; own++) {
+    const qp_sum sum = qp_find_sum(own, at);
+    const int row = qp_first_row() + sum.row, feature = qp_first_strip() * kStrip + sum.feature;
+    if (sum.row < QP_TILE_M && row < of.m && feature < of.n)
+      y[static_cast<size_t>(row) * of.n + feature] = qp_act_from_float(values[own]);
   }
 }
 
 // From a warp's sums over all its stages to its part of y.
 QP_DEVICE void qp_finish(const qp_totals& totals, unsigned char* memory, const qp_ends& ends, const qp_problem& of, qp_act* y,
                          float* scratch, uint32_t* counters, int split, const qp_place& at) {
-  float sums[kSums];
+  float sums[kOwn];
+  if constexpr (kSlices > 1) {
+    qp_add_slices(sums, totals, memory, at);
+  } else {
 #pragma unroll
-  for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];
-  if constexpr (kSlices > 1) qp_add_slices(sums, memory, at);
-  if (!qp_add_parts(sums, scratch, counters, split, at)) return;
-  if (at.slice == 0) qp_write(sums, ends, of, y, at);
+    for (int i = 0; i < kSums; i++) sums[i] = totals.whole[i / 4 / kPairs][i / 4 % kPairs][i % 4];
+  }
+  if (qp_add_parts(sums, scratch, counters, split, at)) qp_write(sums, ends, of, y, at);
 }

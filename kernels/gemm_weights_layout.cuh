@@ -40,7 +40,7 @@ constexpr int kOffSums = kColumns * (2 + 8 / kClosed);
 constexpr bool kTakesZerosOffSums = QP_WEIGHTS == QP_INT4 && kOffSums < kOffCodes && (QP_COPIERS == 0 || kColumns == 1);
 
 // On a multiprocessor: what bounds the registers. With less to hold, the compiler looks ahead until it spills.
-constexpr int kBlocks = QP_TILE_M <= 16 ? 2 : 1;
+constexpr int kBlocks = QP_TILE_M <= 16 && kWarps <= 8 ? 2 : 1;
 
 // After x, the scales of a stage: for each strip its groups, each as 32 values; then the zero points, as bytes; then the
 // words.
@@ -60,7 +60,6 @@ constexpr int kSums = kColumns * kPairs * 4;  // Of each lane.
 // A bias for each feature of the tile, and a scale where they have one each.
 constexpr int kEndsAt = kTableAt + kPairTableBytes, kEndsBytes = QP_TILE_N * (kHasGroups ? 4 : 8);
 static_assert(QP_SHARED_BYTES == kEndsAt + kEndsBytes, "shared_bytes in the manifest");
-static_assert((kSlices - 1) * kStrips * kSums * 32 * 4 <= kEndsAt, "the sums of the slices fit where the stages were");
 static_assert(kStages >= 2, "a stage is copied while another is used");
 
 struct qp_problem {
@@ -76,6 +75,13 @@ struct qp_problem {
 struct qp_place {
   int strip, slice, upper, lane;  // `upper` is the part of the rows.
 };
+
+// The block's tile. Neighbours in the grid have the same strips; those of a cluster the same rows.
+QP_DEVICE int qp_first_row() { return (QP_CLUSTER > 1 ? blockIdx.y : blockIdx.x) * QP_TILE_M; }
+QP_DEVICE int qp_first_strip() { return (QP_CLUSTER > 1 ? blockIdx.x : blockIdx.y) * kStrips; }
+QP_DEVICE int qp_number_of_tile() {
+  return QP_CLUSTER > 1 ? blockIdx.x * gridDim.y + blockIdx.y : blockIdx.y * gridDim.x + blockIdx.x;
+}
 
 QP_DEVICE qp_place qp_find_place() {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, pass = warp / kStrips;

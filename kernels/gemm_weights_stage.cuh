@@ -41,7 +41,7 @@ QP_DEVICE int qp_x_at(int row, int byte) { return row * kRowBytes + (byte ^ row 
 // Of the stages from `first` to `last`, to slot 0. A stage has kStripBytes of each strip, the same for kRepeats stages.
 template <int kStripBytes, int kRepeats = 1>
 QP_DEVICE qp_stream qp_open_stream(unsigned char* to, const unsigned char* from, const qp_problem& of, int first, int last) {
-  const int own = threadIdx.x / kStripThreads, strip = blockIdx.y * kStrips + own;
+  const int own = threadIdx.x / kStripThreads, strip = qp_first_strip() + own;
   const int whole = of.tiles * (kStripBytes * kTile / (kStage * kRepeats));
   const int end = min(whole, (last + kRepeats - 1) / kRepeats * kStripBytes);
   const int offset = threadIdx.x % kStripThreads * 16, begin = first / kRepeats * kStripBytes + offset;
@@ -50,7 +50,7 @@ QP_DEVICE qp_stream qp_open_stream(unsigned char* to, const unsigned char* from,
 }
 
 QP_DEVICE qp_writer qp_open(unsigned char* memory, const qp_problem& of, int first, int last) {
-  const int own = threadIdx.x / kRowVectors, row = blockIdx.x * QP_TILE_M + own;
+  const int own = threadIdx.x / kRowVectors, row = qp_first_row() + own;
   const int along = threadIdx.x % kRowVectors * kAlong, column = first * kStage + along;
   const int left = row < of.m ? min(of.k, last * kStage) - column : 0;
   return {{of.x + static_cast<size_t>(row) * of.k + column, left, of.m - row, memory + qp_x_at(own, along * 2)},
@@ -85,7 +85,7 @@ QP_DEVICE void qp_copy_x(const qp_rows& x, int k, int slot_at) {
 QP_DEVICE void qp_copy_unaligned_x(unsigned char* to, const qp_problem& of, int stage) {
 #pragma unroll 1
   for (int i = threadIdx.x; i < QP_TILE_M * kStage; i += QP_THREADS) {
-    const int row = blockIdx.x * QP_TILE_M + i / kStage, column = stage * kStage + i % kStage;
+    const int row = qp_first_row() + i / kStage, column = stage * kStage + i % kStage;
     *reinterpret_cast<qp_act*>(to + qp_x_at(i / kStage, i % kStage * 2)) =
         row < of.m && column < of.k ? of.x[static_cast<size_t>(row) * of.k + column] : static_cast<qp_act>(0);
   }

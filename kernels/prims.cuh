@@ -424,6 +424,14 @@ QP_DEVICE void qp_copy_box_to_both(void* shared, const qp_tensor_map& map, int b
       :: "r"(qp_shared_address(shared)), "l"(&map), "r"(byte), "r"(row), "r"(qp_shared_address(barrier)),
          "h"(static_cast<uint16_t>(3)) : "memory");
 }
+
+// As qp_copy_bulk, the same way.
+QP_DEVICE void qp_copy_bulk_to_both(void* shared, const void* global, int bytes, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;"
+      :: "r"(qp_shared_address(shared)), "l"(global), "r"(bytes), "r"(qp_shared_address(barrier)),
+         "h"(static_cast<uint16_t>(3)) : "memory");
+}
 #endif
 
 // ---- 8×8 matrices of 16-bit elements from shared memory, one row of 16 bytes by each lane's address ----

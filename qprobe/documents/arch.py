@@ -39,6 +39,7 @@ _GRID = {
     "ldmatrix":       "-   -   -   -   N   N   N   N   N   N   N    N    N    N    N",
     "cp_async":       "-   -   -   -   -   N   N   N   N   N   N    N    N    N    N",
     "cp_async_bulk":  "-   -   -   -   -   -   -   -   -   N   N    N    N    N    N",
+    "bulk_multicast": "-   -   -   -   -   -   -   -   -   N   N    N    N    e    e",
     "griddepcontrol": "-   -   -   -   -   -   -   -   -   N   N    N    N    N    N",
     "setmaxnreg":     "-   -   -   -   -   -   -   -   -   N   N    N    N    N    N",
     "cvt_e4m3":       "-   -   -   -   -   -   -   -   N   N   N    N    N    N    N",
@@ -59,6 +60,8 @@ SPECIFIC = frozenset(
     | {feature for feature in FEATURES if feature.startswith("tcgen05")}
 )
 """What compiles for the architecture-specific target (`sm_90a`) only, whose code runs on no other capability."""
+TUNED = frozenset({"bulk_multicast"})
+"""What compiles for other targets as well, where the compiler warns that it may be much slower."""
 
 TENSOR = frozenset(f for f in FEATURES if f.split("_")[0] in {"hmma", "imma", "qmma", "omma"})
 """Warp-level products on tensor cores."""
@@ -134,8 +137,9 @@ def plain(capability: str) -> str:
 
 
 def target_for(capability: str, features: tuple[str, ...] = ()) -> str:
-    """What to compile for on a card: "9.0a" where one of the features needs it, else "9.0"."""
-    return f"{plain(capability)}a" if SPECIFIC.intersection(features) else plain(capability)
+    """What to compile for on a card: "9.0a" where one of the features is made for it, else "9.0"."""
+    is_specific = not (SPECIFIC | TUNED).isdisjoint(features)
+    return f"{plain(capability)}a" if is_specific else plain(capability)
 
 
 def runs_on(target: str, capability: str) -> bool:

@@ -62,6 +62,7 @@ def test_pascal_has_no_tensor_cores(name):
 def test_a_specific_target_counts_as_its_architecture():
     assert arch.support("wgmma", "9.0a") == "native"
     assert arch.target_for("9.0", ("wgmma", "ldmatrix")) == "9.0a"
+    assert arch.target_for("9.0", ("bulk_multicast",)) == "9.0a"
     assert arch.target_for("9.0", ("ldmatrix",)) == "9.0"
 
 
@@ -89,7 +90,7 @@ def test_the_table_says_something_of_every_architecture():
     assert all(tuple(row) == arch.CAPABILITIES for row in arch.FEATURES.values())
     assert set(arch.SHARED_BYTES) == set(arch.CAPABILITIES)
     assert set(arch.OPS_PER_CLOCK) <= set(arch.CAPABILITIES)
-    assert (arch.SPECIFIC | arch.TENSOR).issubset(arch.FEATURES)
+    assert (arch.SPECIFIC | arch.TUNED | arch.TENSOR).issubset(arch.FEATURES)
 
 
 @pytest.mark.parametrize(

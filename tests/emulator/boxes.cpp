@@ -64,6 +64,18 @@ class Visit {
   Block* own_;
 };
 
+// Calls `copy` in each block of the cluster, with the places there.
+template <class Copy>
+void copy_to_all(void* shared, void* address, Copy copy) {
+  for (Block* each : block->cluster) {
+    void* const there = find_in(*each, address);
+    if (!there) fail("a barrier that the other block does not have yet");
+    void* const to = find_in(*each, shared);
+    const Visit visit(each);
+    copy(to, there);
+  }
+}
+
 }  // namespace
 
 void make_barrier(void* address, int arrivals) {
@@ -138,13 +150,7 @@ void copy_box(void* shared, const void* map, int byte, int row, void* address) {
 }
 
 void copy_box_to_all(void* shared, const void* map, int byte, int row, void* address) {
-  for (Block* each : block->cluster) {
-    void* const there = find_in(*each, address);
-    if (!there) fail("a barrier that the other block does not have yet");
-    void* const to = find_in(*each, shared);
-    const Visit visit(each);
-    copy_box(to, map, byte, row, there);
-  }
+  copy_to_all(shared, address, [&](void* to, void* there) { copy_box(to, map, byte, row, there); });
 }
 
 void copy_bulk(void* shared, const void* global, int bytes, void* address) {
@@ -158,6 +164,10 @@ void copy_bulk(void* shared, const void* global, int bytes, void* address) {
   barrier.bulks.push_back({static_cast<unsigned char*>(shared), global, bytes});
   barrier.under_way += bytes;
   settle(address, barrier, barrier.waiting);
+}
+
+void copy_bulk_to_all(void* shared, const void* global, int bytes, void* address) {
+  copy_to_all(shared, address, [&](void* to, void* there) { copy_bulk(to, global, bytes, there); });
 }
 
 void end_boxes() {

@@ -101,6 +101,7 @@ void wait_barrier(void* barrier, unsigned parity, bool is_of_cluster);
 void copy_box(void* shared, const void* map, int byte, int row, void* barrier);
 void copy_box_to_all(void* shared, const void* map, int byte, int row, void* barrier);
 void copy_bulk(void* shared, const void* global, int bytes, void* barrier);
+void copy_bulk_to_all(void* shared, const void* global, int bytes, void* barrier);
 
 // Products of a warpgroup.
 uint64_t wgmma_descriptor(const void* shared);

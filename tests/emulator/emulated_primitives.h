@@ -207,6 +207,9 @@ QP_DEVICE void qp_arrive_at(uint64_t* barrier, uint32_t rank) {
 QP_DEVICE void qp_copy_box_to_both(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
   qp_emulator::copy_box_to_all(shared, &map, byte, row, barrier);
 }
+QP_DEVICE void qp_copy_bulk_to_both(void* shared, const void* global, int bytes, uint64_t* barrier) {
+  qp_emulator::copy_bulk_to_all(shared, global, bytes, barrier);
+}
 #endif
 
 #if __CUDA_ARCH__ == 900

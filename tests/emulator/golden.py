@@ -40,6 +40,7 @@ WORDS_OUT = {
     "boxes": 80,
     "bulk": 80,
     "pair": 160,
+    "bulk_pair": 160,
     "transposes": 5,
     "wgmma_f16_64x64x16": 32,
     "wgmma_bf16_64x64x16": 32,

@@ -80,6 +80,13 @@ def test_boxes_for_both_blocks_are_in_both():
         _check_boxes(x, boxes)
 
 
+def test_bytes_for_both_blocks_are_in_both():
+    x = GOLDEN["bulk_pair"].x.view(np.uint8)
+    for found in GOLDEN["bulk_pair"].y.view(np.uint8).reshape(2, 2, 5120):
+        assert np.array_equal(found[0], x[128 : 128 + 5120])
+        assert np.array_equal(found[1], x[16 : 16 + 5120])
+
+
 def _check_boxes(x, boxes):
     padded = np.pad(x, ((0, 64), (0, 256)))
     for box, (row, byte) in zip(boxes, ((8, 128), (0, 16)), strict=True):

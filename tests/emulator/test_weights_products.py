@@ -65,11 +65,8 @@ def lost_of_a_step(case):
         return 0
     if case.path.stem == "gemv_w4a16":
         return 2**-18 if case.build.activation == "float32" else 2**-16
-    return (
-        2**-17
-        if case.path.stem in ("gemm_w4a16", "gemm_w4a16_bulk") and case.build.tile.m <= 16
-        else 0
-    )
+    takes_few_rows = case.path.stem in ("gemm_w4a16", "gemm_w4a16_bulk", "gemm_w4a16_pair")
+    return 2**-17 if takes_few_rows and case.build.tile.m <= 16 else 0
 
 
 def allowed(case, x, weight, bias, exact):

@@ -47,13 +47,15 @@ def find_fault(path: Path, variant: str, activation: str) -> str:
 
 
 def _multiplies(case: Case, schedule: str) -> bool:
-    tile, group = case.build.tile, case.group
+    tile, group, cluster = case.build.tile, case.group, case.build.cluster
     parts = PARTS if "split" in read_manifest(case.path).arguments else 1
+    # The last block of a cluster has no features there, in each of two rows of tiles.
+    rows, features = 3 + (cluster - 1) * tile.m, cluster * tile.n + 33
     for m, n, k, split in (
         (tile.m + 1, tile.n + 5, case.beyond_stage(5), 1),
         (2, 9, around_the_ring(case), 1),
         (1, 65, 9 * group, 1),
-        (3, tile.n + 33, max(7 * group, case.beyond_stage(1)), parts),
+        (rows, features, max(7 * group, case.beyond_stage(1)), parts),
     ):
         x, weight = make_fitting_x(m, k, case.build.activation), exact_weight(case.scheme, n, k)
         bias = round_to(np.arange(n) - n / 2, case.build.activation)

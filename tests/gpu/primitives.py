@@ -31,7 +31,7 @@ SOURCES = tuple(
 GOLDEN = Path(__file__).parent / "golden" / "primitives.npz"
 MATRIX_ROWS, MATRIX_BYTES = 36, 208
 """Of the matrix that boxes are copied of."""
-OF_MATRICES = ("boxes", "bulk", "pair")
+OF_MATRICES = ("boxes", "bulk", "pair", "bulk_pair")
 """Builds whose x is that."""
 
 
@@ -74,7 +74,8 @@ FEATURES = {
     "mma_e4m3_16x8x32": "qmma_16832_fp8",
     "boxes": "cp_async_bulk",
     "bulk": "cp_async_bulk",
-    "pair": "cp_async_bulk",
+    "pair": "bulk_multicast",
+    "bulk_pair": "bulk_multicast",
     "transposes": "ldmatrix",  # as old as it
     "wgmma_f16_64x64x16": "wgmma",
     "wgmma_bf16_64x64x16": "wgmma",

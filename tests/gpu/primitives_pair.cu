@@ -1,9 +1,9 @@
-// As primitives_boxes.cu, of two blocks that are a cluster: each copies a box to both, as soon as both have arrived at its
-// barrier, and tells what lies in its own memory then.
+// As primitives_boxes.cu, of two blocks that are a cluster: each copies a box to both, or as many bytes one behind another, as
+// soon as both have arrived at its barrier, and tells what lies in its own memory then.
 //: entry = "primitives_pair"
 //: role = "copy"
-//: requires = ["cp_async_bulk"]
-//: architectures = ["9.0", "10.0"]
+//: requires = ["cp_async_bulk", "bulk_multicast"]
+//: architectures = ["9.0a", "10.0a"]
 //: tile = { m = 40, k = 128 }
 //: grid = ["tile"]
 //: cluster = 2
@@ -13,14 +13,15 @@
 //: sass = { needs = ["UTMALDG.2D.MULTICAST"], at_least = 1, max_registers = 255 }
 //:
 //: [variants]
-//: pair = {}
+//: pair = { defines = { QP_BULK = 0 } }
+//: bulk_pair = { defines = { QP_BULK = 1 }, sass = { needs = ["UBLKCP.S.G.MULTICAST"], at_least = 1, max_registers = 255 } }
 
 #include "prims.cuh"
 
 constexpr int kBytes = QP_TILE_M * QP_TILE_K, kWords = kBytes / 4;
 
 QP_KERNEL __cluster_dims__(QP_CLUSTER, 1, 1) __launch_bounds__(QP_THREADS)
-primitives_pair(QP_PARAMETER qp_tensor_map x_map, const unsigned char* __restrict__, uint32_t* __restrict__ y, int, int) {
+primitives_pair(QP_PARAMETER qp_tensor_map x_map, const unsigned char* __restrict__ x, uint32_t* __restrict__ y, int, int) {
   QP_SHARED_SWIZZLED(shared);
   QP_SHARED(uint64_t, filled, [1]);
   QP_SHARED(uint64_t, ready, [1]);
@@ -35,7 +36,8 @@ primitives_pair(QP_PARAMETER qp_tensor_map x_map, const unsigned char* __restric
   if (threadIdx.x == 0) {
     qp_wait<true>(ready, 0);
     qp_arrive_and_expect(filled, QP_CLUSTER * kBytes);
-    qp_copy_box_to_both(shared + rank * kBytes, x_map, rank ? 16 : 128, rank ? 0 : 8, filled);
+    if (QP_BULK) qp_copy_bulk_to_both(shared + rank * kBytes, x + (rank ? 16 : 128), kBytes, filled);
+    else qp_copy_box_to_both(shared + rank * kBytes, x_map, rank ? 16 : 128, rank ? 0 : 8, filled);
   }
   qp_sync_warp();
   qp_wait(filled, 0);

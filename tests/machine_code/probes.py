@@ -140,6 +140,15 @@ PROBES = {
         ),
         "UBLKCP",
     ),
+    "bulk_multicast": Probe(
+        _statement(
+            'asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" :: "r"(at));'
+            ' asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes'
+            '.multicast::cluster [%0], [%1], 64, [%2], %3;"'
+            ' :: "r"(at + 128), "l"(p), "r"(at), "h"((unsigned short)3));'
+        ),
+        "UBLKCP.S.G.MULTICAST",
+    ),
     "griddepcontrol": Probe(_statement('asm volatile("griddepcontrol.wait;");'), "ACQBULK"),
     "setmaxnreg": Probe(
         'extern "C" __global__ void __launch_bounds__(128, 1) probe(unsigned* p) {'

@@ -55,8 +55,11 @@ FEW = [
 MULTIPROCESSOR_BYTES = 228 * 1024
 RESERVED_BYTES = 1024
 """Of shared memory, for each block."""
-MULTIPLYING = 8
-"""Warps of a block for few rows; what it has beside them starts copies."""
+
+
+def count_multiplying(build):
+    """Warps of a block for few rows that multiply; what it has beside them starts copies."""
+    return build.threads // 256 * 8
 
 
 def count_words_bytes(build):
@@ -86,7 +89,7 @@ def find_main_loops(pairs):
         build = next(pair.build for pair in pairs if str(pair) == name)
         loops = find_loops(outcome.instructions)
         loop = max(loops, key=lambda own: count_opcode(own, "HMMA.16816"))
-        yield name, build, loop, build.tile.k // 32 * build.tile.n // 32 // MULTIPLYING
+        yield name, build, loop, build.tile.k // 32 * build.tile.n // 32 // count_multiplying(build)
 
 
 def count_products(build):
@@ -115,14 +118,21 @@ def test_weights_of_few_rows_are_copied_once_and_multiplied_from_registers():
         assert len(loop) - 41 <= most * tiles * words, name
 
 
-BULK = [pair for pair in list_pairs(find_kernels()["gemm_w4a16_bulk"]) if pair.target == "9.0"]
+BULK = [
+    pair
+    for name in ("gemm_w4a16_bulk", "gemm_w4a16_pair")
+    for pair in list_pairs(find_kernels()[name])
+    if pair.target.startswith("9.0")
+]
 
 
 @pytest.mark.parametrize("pair", BULK, ids=str)
-def test_two_blocks_that_the_copy_engine_feeds_have_enough_of_memory_on_its_way(pair):
+def test_blocks_that_the_copy_engine_feeds_have_enough_of_memory_on_its_way(pair):
+    """Two on a multiprocessor, or one of twice as many warps."""
     build = pair.build
-    assert 2 * (build.shared_bytes + RESERVED_BYTES) <= MULTIPROCESSOR_BYTES
-    assert 2 * (build.defines["QP_STAGES"] - 1) * count_words_bytes(build) >= 48 * 1024
+    blocks = 16 // count_multiplying(build)
+    assert blocks * (build.shared_bytes + RESERVED_BYTES) <= MULTIPROCESSOR_BYTES
+    assert blocks * (build.defines["QP_STAGES"] - 1) * count_words_bytes(build) >= 48 * 1024
 
 
 @pytest.mark.slow

@@ -24,12 +24,14 @@ def count_blocks(
     """Blocks along x, y and z for M rows, N output features and K in `split` parts.
 
     `at_once` is how many the card holds: those that take one tile after another are no more than that.
-    Of a `cluster` there are always as many as it has. Raises InputError where there would be none, or
+    Of a `cluster` there are always as many as it has: one below the other where they take tiles, else side
+    by side. Raises InputError where there would be none, or
     more than a launch can have.
     """
     tiles_m, tiles_n = -(-m // tile.m), -(-n // tile.n)
     clusters = min(-(-tiles_m // cluster) * tiles_n * split, max(1, at_once // cluster))
-    counts = {"m": tiles_m, "n": tiles_n, "split": split, "tile": clusters * cluster}
+    side_by_side = -(-tiles_n // cluster) * cluster
+    counts = {"m": tiles_m, "n": side_by_side, "split": split, "tile": clusters * cluster}
     blocks = [counts[axis] for axis in axes] + [1] * (3 - len(axes))
     for axis, count, limit in zip((*axes, "", ""), blocks, LIMITS, strict=False):
         if not 1 <= count <= limit:

@@ -105,7 +105,8 @@ class Manifest(Document):
     blocks: Blocks = 1
     """How many of them a multiprocessor is to hold at a time: what `__launch_bounds__` keeps registers free for."""
     cluster: Cluster = 1
-    """Neighbouring blocks that reach each other's shared memory, and compute tiles one below the other."""
+    """Neighbouring blocks that reach each other's shared memory: their tiles are side by side, or in a grid
+    of tiles one below the other."""
     shared_bytes: Shared = 0
     """Dynamic shared memory."""
     arguments: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -122,9 +123,9 @@ class Manifest(Document):
         _refuse_twice("axis of the grid", self.grid)
         if "tile" in self.grid and len(self.grid) > 1:
             raise ValueError('grid = ["tile"] counts whole tiles: no other axis stands beside it')
-        if self.grid != ("tile",) and any((part.cluster or 1) > 1 for _, part in listed):
+        if self.grid[0] not in ("tile", "n") and any((p.cluster or 1) > 1 for _, p in listed):
             raise ValueError(
-                'blocks of a cluster take one tile after another: they want grid = ["tile"]'
+                'blocks of a cluster are neighbours along x: they want grid = ["tile"] or "n" first'
             )
         # Rows of codes are padded.
         has_map = self.packing and self.input == "float" and "x_map" in self.arguments

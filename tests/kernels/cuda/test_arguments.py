@@ -101,6 +101,12 @@ def test_clusters_are_whole_and_cover_the_tiles_that_they_share(m, n, at_once):
     assert blocks // 2 == min(shared, max(1, at_once // 2))
 
 
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 9))
+def test_clusters_side_by_side_are_whole_and_cover_all_columns(m, n, split):
+    blocks = count_blocks(Tile(m=16, n=64), ("n", "m", "split"), m, n, split, cluster=2)
+    assert blocks == (-(-n // 128) * 2, -(-m // 16), split)
+
+
 def test_blocks_that_take_tiles_in_turn_take_their_parts_of_k():
     assert count_blocks(Tile(m=128, n=256), ("tile",), 100, 500, split=4, at_once=132) == (8, 1, 1)
 

@@ -70,6 +70,14 @@ def test_few_rows_take_blocks_that_fill_the_card_at_once_without_parts_of_k(name
     assert {choose_split(b, "gemm", 132, b.tile.m, n, 8192) for b in chosen} == {1}
 
 
+@pytest.mark.parametrize(("name", "m"), [("gemm_w4a16_bulk", 8), ("gemm_w4a16_pair", 16)])
+def test_few_rows_take_blocks_of_more_warps_where_each_has_a_multiprocessor_to_itself(name, m):
+    for scheme in all_sources()[name].manifest.schemes:
+        builds = all_sources()[name].find_builds(scheme, torch.float16, "9.0")
+        assert choose_among(builds, 132, m, 8192).threads == 576
+        assert choose_among(builds, 132, m, 16384).threads == 320
+
+
 @pytest.mark.parametrize("name", ["gemm_w4a16", "gemm_w4a16_bulk", "gemm_w8a16"])
 @pytest.mark.parametrize("n", [4096, 8192])
 def test_few_rows_are_not_cut_along_k_for_any_scheme(name, n):

@@ -210,7 +210,8 @@ def test_a_moved_layer_that_cannot_be_packed_falls_back_and_says_so(
             "9.0",
             [
                 ("gemv_w4a16", 1),
-                ("gemm_w4a16_bulk", 16),
+                ("gemm_w4a16_bulk", 8),
+                ("gemm_w4a16_pair", 16),
                 ("gemm_w4a16", 128),
                 ("gemm_w4a16_wgmma", None),
             ],

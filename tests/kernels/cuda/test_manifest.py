@@ -87,7 +87,7 @@ WRONG = {
     "a macro of somebody else": ("QP_GROUP = 128", "NDEBUG = 1", "variants.g128.defines.NDEBUG"),
     "a variant beyond the kernel": ('["W4A16_G64"]', '["NF4"]', "'NF4' is no member of the kernel's schemes, in variant 'g64'"),
     "more blocks than a multiprocessor holds": ("threads = 128", "threads = 128\n//: blocks = 33", "line 12: `blocks`"),
-    "a cluster that takes no tiles": ("threads = 128", "threads = 128\n//: cluster = 2", 'they want grid = ["tile"]'),
+    "a cluster along M": ("threads = 128", 'threads = 128\n//: grid = ["m", "n"]\n//: cluster = 2', 'they want grid = ["tile"] or "n" first'),
     "a cluster that no card has": ("threads = 128", 'threads = 128\n//: grid = ["tile"]\n//: cluster = 3', "`cluster`: Input should be less than or equal to 2"),
     "tiles beside another axis": ("threads = 128", 'threads = 128\n//: grid = ["tile", "m"]', "no other axis stands beside it"),
     "a box of too many rows": ('n = 64, k = 64 }\n//: threads = 128\n//: arguments = ["x", "packed"',

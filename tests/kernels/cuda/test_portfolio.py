@@ -10,9 +10,9 @@ from qprobe.kernels.cuda.portfolio import all_sources
 from qprobe.kernels.registry import kernels_for
 
 IDS = (
-    "cuda.gemm_s8_mma", "cuda.gemm_w4a16_wgmma", "cuda.gemm_w8a16_wgmma", "cuda.gemm_s8_mma_turing",
-    "cuda.gemm_s8_wgmma", "cuda.gemm_s8_wgmma_pair", "cuda.gemm_s8_wgmma_tma", "cuda.gemm_w4a16_bulk",
-    "cuda.gemm_s8_dp4a", "cuda.gemm_w4a16", "cuda.gemm_w8a16", "cuda.dequantize_w4", "cuda.dequantize_w8",
+    "cuda.gemm_s8_mma", "cuda.gemm_s8_wgmma_pair", "cuda.gemm_w4a16_wgmma", "cuda.gemm_w8a16_wgmma",
+    "cuda.gemm_s8_mma_turing", "cuda.gemm_s8_wgmma", "cuda.gemm_s8_wgmma_tma", "cuda.gemm_w4a16_bulk",
+    "cuda.gemm_w4a16_pair", "cuda.gemm_s8_dp4a", "cuda.gemm_w4a16", "cuda.gemm_w8a16", "cuda.dequantize_w4", "cuda.dequantize_w8",
     "cuda.gemv_w4a16", "cuda.gemv_w8a16",
 )  # fmt: skip
 TORCH_IDS = ("cuda.dequantize_rows", "cuda.int4pack", "cuda.int_mm", "cuda.padded_linear", "cuda.scaled_mm")  # fmt: skip
