@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from tests.checkpoints import (
     write_safetensors,
 )
 
-ATTEMPTS = 3
+RUNS = 3
 """What else the machine does slows even the seconds of the processor, of two threads of one core most."""
 
 # Runs one command and tells what it took: a process of its own, so that no other child counts.
@@ -74,7 +75,7 @@ def test_a_plan_from_headers_alone(tmp_path: Path, environment, large: Large):
     arguments += ["--memory", large.memory, "-o", plan]
     script = "from qprobe.cli import main; main()"
     taken: list[float] = []
-    for _ in range(ATTEMPTS):
+    for _ in range(RUNS):
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, sys.executable, "-c", script, *map(str, arguments)],
             capture_output=True,
@@ -86,8 +87,6 @@ def test_a_plan_from_headers_alone(tmp_path: Path, environment, large: Large):
         assert status == 0, done.stderr
         assert peak < large.memory_bytes
         taken.append(seconds)
-        if seconds < large.seconds:
-            break
-    assert min(taken) < large.seconds, taken
+    assert statistics.median(taken) < large.seconds, taken
     assert plan.stat().st_size < 10 * 10**6
     assert sum(item.n * item.k for item in load_document(Plan, plan).assignments) > 10**9

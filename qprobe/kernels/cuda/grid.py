@@ -25,8 +25,7 @@ def count_blocks(
 
     `at_once` is how many the card holds: those that take one tile after another are no more than that.
     Of a `cluster` there are always as many as it has: one below the other where they take tiles, else side
-    by side. Raises InputError where there would be none, or
-    more than a launch can have.
+    by side. Raises InputError where there would be none, or more than a launch can have.
     """
     tiles_m, tiles_n = -(-m // tile.m), -(-n // tile.n)
     clusters = min(-(-tiles_m // cluster) * tiles_n * split, max(1, at_once // cluster))
