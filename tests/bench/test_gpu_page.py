@@ -222,3 +222,18 @@ def test_without_a_gpu_nothing_is_measured_and_that_is_a_failure(module):
     assert "nothing was measured" in done.stdout
     assert no_gpu() in done.stdout
     assert done.stderr == ""
+
+
+def test_a_python_without_torch_measures_nothing_and_says_so():
+    done = subprocess.run(
+        ["make", "gpu", f"PYTHON={sys.executable} -S"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "nothing was measured" in done.stderr
+    assert "has no torch" in done.stderr
+    assert "Traceback" not in done.stderr
