@@ -55,7 +55,8 @@ def apply_plan(
         device: "cpu" or "cuda:N", where the module is moved to; None: where it is.
         on_mismatch: on hardware or software that differs from the plan's, "adapt" takes the
             plan's section for this device or other kernels, logs one warning and records what
-            changed in the receipt; "error" refuses with the fields that differ. The same of a
+            changed in the receipt; kernels that were not measured here are tried on random numbers
+            before they are taken. "error" refuses with the fields that differ. The same of a
             model that is not as planned, unless its class is another, as of an encoder under a
             head: that is recorded either way.
 
@@ -66,6 +67,7 @@ def apply_plan(
         PlanMismatchError: a tensor of the plan is not in the module or has another shape, the
             module has a plan already, or device or model differ under `on_mismatch="error"`.
         InputError: weights that cannot be quantized, an unknown device or `on_mismatch`.
+        CrashError: a kernel that was tried took the GPU from this process; the next goes without it.
     """
     if on_mismatch not in ("adapt", "error"):
         raise InputError(f"on_mismatch is {on_mismatch!r}", 'give "adapt" or "error"')
@@ -82,7 +84,8 @@ def apply_plan(
             f"re-plan here: qprobe plan --model {plan.model.name}",
         )
     dtype: torch.dtype = getattr(torch, section.compute_dtype)
-    steps = _check(plan, section, module, dtype, target)
+    is_measured = not differences and not section.predicted.has_modelled_layers
+    steps = _check(plan, section, module, dtype, target, is_measured)
     change = compare_model(plan.model, module)
     if change and on_mismatch == "error" and not change.is_other_class:
         raise PlanMismatchError(change.words, "make a plan for this very model")
@@ -142,7 +145,12 @@ def _device_of(module: nn.Module) -> str:
 
 
 def _check(
-    plan: Plan, section: Section, module: nn.Module, dtype: torch.dtype, device: str
+    plan: Plan,
+    section: Section,
+    module: nn.Module,
+    dtype: torch.dtype,
+    device: str,
+    is_measured: bool,
 ) -> list[_Step]:
     """Every step of the application, each shown to be possible."""
     sites = {site.tensor: site for site in find_sites(module, (a.tensor for a in plan.assignments))}
@@ -166,7 +174,7 @@ def _check(
                 f"{item.tensor} holds NaN or infinity and cannot be quantized",
                 "repair the checkpoint, or pin the layer to NONE",
             )
-        fit = fit_kernels(group, item.n, item.k, dtype, device)
+        fit = fit_kernels(group, item.n, item.k, dtype, device, is_measured=is_measured)
         steps.append(_Step(item, site, group, fit))
     return steps
 

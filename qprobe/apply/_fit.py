@@ -1,15 +1,17 @@
-"""Chooses, among the kernels that can run here, those closest to what was planned."""
+"""Chooses, among the kernels that can run here and are right, those closest to what was planned."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 import torch
 
+from qprobe.apply._fault import find_fault
 from qprobe.documents.plan import GroupPlan, KernelRange
 from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import PlanMismatchError
-from qprobe.kernels._kernel import LayerSpec
+from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.registry import all_kernels, get_kernel, kernels_for
 
 
@@ -21,12 +23,22 @@ class Fit:
     change: str
 
 
-def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, device: str) -> Fit:
+def fit_kernels(
+    group: GroupPlan,
+    n: int,
+    k: int,
+    compute_dtype: torch.dtype,
+    device: str,
+    *,
+    is_measured: bool = True,
+) -> Fit:
     """The planned kernels where they can compute an (N, K) layer here, or others that can.
 
     The reference kernel computes everything that can be stored, everywhere. `device` is "cpu" or
-    "cuda:N". Raises InputError for a kernel that this version does not have, and
-    PlanMismatchError where the scheme cannot store the layer.
+    "cuda:N". What is not `is_measured` on such a device, and what stands in for something else, is
+    tried before it is taken. Raises InputError for a kernel that this version does not have,
+    PlanMismatchError where the scheme cannot store the layer, and CrashError where a kernel that was
+    tried took the device from the process.
     """
     if words := group.scheme.objection(n, k):
         raise PlanMismatchError(f"{group.scheme.name} cannot store this layer: {words}", "re-plan")
@@ -43,23 +55,48 @@ def fit_kernels(group: GroupPlan, n: int, k: int, compute_dtype: torch.dtype, de
         for item in group.kernels
         if (objection := get_kernel(item.kernel).objection(spec))
     }
+    if not objections and not is_measured:
+        objections = _find_faults(group.kernels, spec)
     if not objections:
         return Fit(group.kernels, "")
-    kernels = _substitutes(spec)
-    why = "; ".join(objections.values())
+    kernels, faults = _substitute(spec, objections)
+    why = "; ".join({**objections, **faults}.values())
     names = ", ".join(item.kernel for item in kernels)
     return Fit(kernels, f"{', '.join(objections)} → {names}: {why}")
 
 
-def _substitutes(spec: LayerSpec) -> tuple[KernelRange, ...]:
+def _find_faults(kernels: Iterable[KernelRange], spec: LayerSpec) -> dict[str, str]:
+    """Kernel id → what is wrong with it here, of those that are wrong."""
+    faults = {item.kernel: find_fault(get_kernel(item.kernel), spec, item) for item in kernels}
+    return {kernel: words for kernel, words in faults.items() if words}
+
+
+def _substitute(
+    spec: LayerSpec, refused: Container[str]
+) -> tuple[tuple[KernelRange, ...], dict[str, str]]:
+    """Kernels that compute such layers here, and what is wrong with those that would come before them."""
+    possible = [
+        kernel
+        for kernel in kernels_for(spec.device)
+        if kernel.id not in refused and not kernel.objection(spec)
+    ]
+    faults: dict[str, str] = {}
+    while True:
+        chain = _chain([kernel for kernel in possible if kernel.id not in faults], spec)
+        found = _find_faults(chain, spec)
+        if not found:
+            return chain, faults
+        faults |= found
+
+
+def _chain(possible: list[Kernel], spec: LayerSpec) -> tuple[KernelRange, ...]:
     """The first kernel for any number of rows, before it those for few that share its packing.
 
     Where the scheme quantizes activations, kernels that multiply codes come before those that
     multiply floating-point numbers, which are no faster than without quantization.
     """
-    possible = [kernel for kernel in kernels_for(spec.device) if not kernel.objection(spec)]
     if SCHEMES[spec.scheme].input_activations is not None:
-        possible.sort(key=lambda kernel: kernel.input == "float")
+        possible = sorted(possible, key=lambda kernel: kernel.input == "float")
     last = next(kernel for kernel in possible if kernel.most_rows(spec) is None)
     few = {
         rows: kernel

@@ -11,6 +11,7 @@ from qprobe.apply._fit import fit_kernels
 from qprobe.checkpoint.casting import cast_module
 from qprobe.documents.plan import Alternative, Assignment, Choice, GroupPlan, Plan
 from qprobe.documents.scheme import SCHEMES
+from qprobe.kernels.device import fingerprint
 from qprobe.layers import make_layer
 from qprobe.layers._linear import PlannedLinear
 from qprobe.layers._unfold import find_sites, set_module, unfold
@@ -26,17 +27,26 @@ def make_variant(plan: Plan, alternative: Alternative, module: nn.Module, device
     dtype: torch.dtype = getattr(torch, alternative.compute_dtype or "float32")
     sites = find_sites(variant, (item.tensor for item in plan.assignments))
     slots = unfold(variant, sites).slots
+    here = fingerprint(device)
+    differs = bool(plan.section(here).fingerprint.differences(here))
+    expected = alternative.predicted
+    is_measured = not differs and expected is not None and not expected.has_modelled_layers
     choices = {group: choice for choice in alternative.choices for group in choice.groups}
     for item in plan.assignments:
         for slot in slots[item.tensor]:
-            layer = _make(slot.linear, choices[item.group], item, dtype, device)
+            layer = _make(slot.linear, choices[item.group], item, dtype, device, is_measured)
             for path in slot.paths:
                 set_module(variant, path, layer)
     return cast_module(variant, dtype, skip=(PlannedLinear,))
 
 
 def _make(
-    linear: nn.Linear, choice: Choice, item: Assignment, dtype: torch.dtype, device: str
+    linear: nn.Linear,
+    choice: Choice,
+    item: Assignment,
+    dtype: torch.dtype,
+    device: str,
+    is_measured: bool,
 ) -> nn.Linear:
     group = GroupPlan(
         scheme=SCHEMES[choice.scheme],
@@ -45,5 +55,5 @@ def _make(
         reasons=(),
         rejected=(),
     )
-    fit = fit_kernels(group, item.n, item.k, dtype, device)
+    fit = fit_kernels(group, item.n, item.k, dtype, device, is_measured=is_measured)
     return make_layer(linear, group.scheme, group.algorithm, fit.kernels, dtype)

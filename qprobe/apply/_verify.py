@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from qprobe.apply._apply import apply_plan, held_bytes, receipt_of
 from qprobe.apply._difference import Difference, compare_outputs
+from qprobe.apply._fault import on_device
 from qprobe.apply._variants import make_variant
 from qprobe.checkpoint.casting import cast_module
 from qprobe.checkpoint.forward import Metric, output_metric, run_forward
@@ -100,7 +100,7 @@ def _verify(
     found = {name: errors.of(variant) for name, variant in variants.items()}
     floor = errors.of(cast_module(copy.deepcopy(module), torch.bfloat16))
     progress(f"timing {len(variants)} variants in turn", 0.4)
-    with _current(device):
+    with on_device(device):
         timed = _time(variants, plan.objective, _vocabulary(module, ids), device)
     slowdown = timed[yardstick.NAME].median / section.yardstick_s
     progress("verified", 1.0)
@@ -166,14 +166,6 @@ def _tokens(module: nn.Module, folder: Path | None, text: str) -> Tensor:
 def _vocabulary(module: nn.Module, ids: Tensor) -> int:
     config = getattr(module, "config", None)
     return getattr(config, "vocab_size", 0) or int(ids.max()) + 1
-
-
-def _current(device: str) -> AbstractContextManager[object]:
-    """Within, a GPU is the one that is asked for the time."""
-    if device == "cpu":
-        return nullcontext()
-    found: AbstractContextManager[object] = torch.cuda.device(device)
-    return found
 
 
 def _time(

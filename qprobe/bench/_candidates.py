@@ -77,11 +77,9 @@ class Stock:
         """The tensors of a copy of this linear; None where nothing is quantized."""
         if not scheme.is_quantized:
             return None
-        code = scheme.algorithms[algorithm]
-        fast = "rtn" if scheme.algorithms.get("rtn") == code else algorithm
-        key = scheme.name, fast
+        key = scheme.name, scheme.quick_algorithm(algorithm)
         if key not in self._made:
-            self._made[key] = quantize_weight(linear.weight, scheme, fast)
+            self._made[key] = quantize_weight(linear.weight, scheme, key[1])
         place = (*key, id(linear), copy)
         if place not in self._taken:
             is_first = not any(taken[:2] == key for taken in self._taken)

@@ -10,9 +10,15 @@ from torch import Tensor, nn
 
 from qprobe.bench._bed import SETTLE_S, Bed, find_bed
 from qprobe.bench._candidates import Candidate, Stock, list_candidates
-from qprobe.bench._verify import check_layer, relative_error
 from qprobe.documents.profile import Measurement, Shape, Skipped
 from qprobe.errors import UnavailableError
+from qprobe.layers._verification import (
+    check_layer,
+    random_linear,
+    random_outliers,
+    random_rows,
+    relative_error,
+)
 from qprobe.timing import yardstick
 from qprobe.timing.interleave import Task, time_calmly
 
@@ -53,9 +59,9 @@ def measure_shape(shape: Shape, device: str, weights: int | None = None) -> Meas
 def _measure(shape: Shape, bed: Bed, weights: float) -> MeasuredShape:
     generator = torch.Generator(bed.device).manual_seed(0)
     copies = _count_copies(shape, shape.n * shape.k * torch.float32.itemsize, bed, weights)
-    linears = [_random_linear(shape, generator) for _ in range(copies)]
-    outliers = 1 + 20 * (torch.rand(shape.k, generator=generator, device=bed.device) < 0.01)
-    inputs = [_normal(shape.m, shape.k, generator) * outliers for _ in range(2)]
+    linears = [random_linear(shape.n, shape.k, generator) for _ in range(copies)]
+    outliers = random_outliers(shape.k, generator)
+    inputs = [random_rows(shape.m, shape.k, generator) * outliers for _ in range(2)]
     exact = inputs[0].double() @ linears[0].weight.double().T + linears[0].bias.double()
 
     stock = Stock()
@@ -71,7 +77,7 @@ def _measure(shape: Shape, bed: Bed, weights: float) -> MeasuredShape:
                 xs = [x.to(candidate.dtype) for x in inputs]
                 with candidate.trial():
                     y = layers[0](xs[0])
-                    words = check_layer(candidate, layers[0], xs[0], y)
+                    words = check_layer(candidate.kernel, layers[0], xs[0], y)
                     if not words:
                         timing = bed.time_layers(layers, xs)
             except (RuntimeError, UnavailableError) as refusal:
@@ -105,14 +111,6 @@ def _measure(shape: Shape, bed: Bed, weights: float) -> MeasuredShape:
     return MeasuredShape(measurements, skipped, timed[yardstick.NAME].median)
 
 
-def _random_linear(shape: Shape, generator: torch.Generator) -> nn.Linear:
-    linear = nn.Linear(shape.k, shape.n, device="meta")
-    weight = _normal(shape.n, shape.k, generator) / math.sqrt(shape.k)
-    linear.weight = nn.Parameter(weight, requires_grad=False)
-    linear.bias = nn.Parameter(_normal(1, shape.n, generator)[0], requires_grad=False)
-    return linear
-
-
 def make_copies(
     candidate: Candidate,
     linears: list[nn.Linear],
@@ -123,10 +121,6 @@ def make_copies(
     """The layers of a candidate to rotate over; of `weights` elements together at most."""
     copies = _count_copies(candidate.cell.shape, candidate.stored_bytes, bed, weights)
     return [candidate.make(linears[c % len(linears)], stock, c) for c in range(copies)]
-
-
-def _normal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    return torch.randn(rows, columns, generator=generator, device=generator.device)
 
 
 def in_caches(weights: int | None, device: str) -> int | None:

@@ -96,6 +96,11 @@ class Predicted(Document):
     error: ErrorEstimate | None
     """None where nothing is known of the error."""
 
+    @property
+    def has_modelled_layers(self) -> bool:
+        """Whether a kernel was planned for a layer without having run on such a device."""
+        return self.linear_seconds.provenance == "modelled"
+
 
 class Choice(Document):
     """One decision for many groups, without the reasons."""

@@ -142,6 +142,11 @@ class Scheme(Document):
         codes = {a: code for a, code in self.algorithms.items() if limit is None or code <= limit}
         return max(codes, key=lambda algorithm: codes[algorithm], default=None)
 
+    def quick_algorithm(self, algorithm: str) -> str:
+        """The one that takes least time of those with codes as large: how fast they are multiplied is the same."""
+        same = self.algorithms.get("rtn") == self.algorithms[algorithm]
+        return "rtn" if same else algorithm
+
     def objection(self, n: int, k: int) -> str:
         """Why a weight (N, K) cannot be stored this way; "" if it can."""
         if k % self.block:

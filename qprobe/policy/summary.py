@@ -83,7 +83,7 @@ def list_warnings(problem: Problem, decision: Decision, predicted: Predicted) ->
         found.append(f"slower than unquantized, for want of memory: {words.names(slow)}")
     if error is not None and error.method in ("prior", "weights"):
         found.append("errors are estimates from no data: calibrate to know them")
-    if predicted.linear_seconds.provenance == "modelled":
+    if predicted.has_modelled_layers:
         found.append("the layers' times are modelled in part: measure these shapes to know them")
     if predicted.rest_seconds.provenance == "modelled":
         found.append("the time outside the linear layers is modelled, not measured")

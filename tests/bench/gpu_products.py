@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qprobe.bench._verify import _some_rows
 from qprobe.kernels._kernel import Kernel
 from qprobe.kernels.activations import quantize_tokens
 from qprobe.kernels.torch_cuda import _operators
 from qprobe.layers._linear import PlannedLinear
+from qprobe.layers._verification import some_rows
 
 INPUT = "int8"
 
@@ -49,7 +49,7 @@ def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def check_sums(sums: Sums, x: Tensor, y: Tensor) -> str:
     """Whether they are exact, in some rows: float64 holds each of them."""
-    rows = _some_rows(len(x))
+    rows = some_rows(len(x))
     codes, _ = quantize(x[rows])
     exact = codes.double() @ sums.weight.double().T
     return "" if torch.equal(exact, y[rows].double()) else "wrong numbers: its sums are not exact"

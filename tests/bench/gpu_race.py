@@ -8,9 +8,9 @@ import torch
 
 from qprobe.bench import _shape
 from qprobe.bench._bed import Gpu
-from qprobe.bench._verify import _some_rows, relative_error
 from qprobe.documents.profile import Shape
 from qprobe.errors import CrashError
+from qprobe.layers._verification import random_linear, relative_error, some_rows
 from qprobe.timing.interleave import Task, time_interleaved
 from tests.bench.gpu_report import GpuCell, GpuRow
 from tests.bench.gpu_ways import list_ways, multiply_exactly
@@ -28,9 +28,9 @@ def _measure(shape: Shape, bed: Gpu, budget_s: float, schemes: Sequence[str]) ->
     generator = torch.Generator(bed.device).manual_seed(0)
     exact_bytes = shape.n * shape.k * torch.float32.itemsize
     count = _shape._count_copies(shape, exact_bytes, bed)
-    linears = [_shape._random_linear(shape, generator) for _ in range(count)]
+    linears = [random_linear(shape.n, shape.k, generator) for _ in range(count)]
     inputs = [torch.randn(shape.m, shape.k, generator=generator, device=bed.device) for _ in "ab"]
-    rows_checked = _some_rows(shape.m)
+    rows_checked = some_rows(shape.m)
     exact = multiply_exactly(inputs[0][rows_checked], linears[0])
     rows: dict[str, GpuRow] = {}
     products: set[str] = set()

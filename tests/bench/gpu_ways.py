@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from qprobe.bench import _shape
 from qprobe.bench._bed import Gpu
 from qprobe.bench._candidates import Candidate, Stock, list_candidates
-from qprobe.bench._verify import _some_rows, check_layer, relative_error
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.profile import Shape
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels.cuda.portfolio import all_sources
+from qprobe.layers._verification import check_layer, relative_error, some_rows
 from tests.bench import gpu_products
 from tests.bench.gpu_marks import find_unit, is_large
 from tests.bench.gpu_peers import WAYS, GpuWay
@@ -73,7 +73,7 @@ def list_ways(
             return _shape.make_copies(candidate, linears, stock, bed)
 
         def check(layer: nn.Linear, x: Tensor, y: Tensor, candidate: Candidate = candidate) -> str:
-            return check_layer(candidate, layer, x, y)
+            return check_layer(candidate.kernel, layer, x, y)
 
         kind, size = _kind(candidate), candidate.stored_bytes
         row = _row(kind, candidate.kernel.id, cell.scheme, cell.activation_dtype, size)
@@ -93,7 +93,7 @@ def _products(candidate: Candidate, way: Way) -> Iterator[Way]:
             return [gpu_products.Product(layer, kernel, way.dtype) for layer in way.make()]
 
         def check(product: gpu_products.Product, x: Tensor, y: Tensor) -> str:
-            return check_layer(candidate, product.layer, x, y)
+            return check_layer(kernel, product.layer, x, y)
 
         yield Way(row, way.dtype, make, check, way.trial, gpu_products.quantize, True)
     elif row.label == TORCH and row.dtype == DTYPES[0]:
@@ -149,7 +149,7 @@ def multiply_exactly(x: Tensor, linear: nn.Linear) -> Tensor:
 
 def _is_gross(linear: nn.Linear) -> Callable[[nn.Linear, Tensor, Tensor], str]:
     def check(_layer: nn.Linear, x: Tensor, y: Tensor) -> str:
-        rows = _some_rows(len(x))
+        rows = some_rows(len(x))
         error = relative_error(multiply_exactly(x[rows], linear), y[rows])
         return "" if error < GROSS else f"wrong numbers: relative error {error:.2g}"
 

@@ -15,6 +15,7 @@ from qprobe.bench._shape import measure_shape
 from qprobe.documents.profile import Shape
 from qprobe.kernels import registry
 from qprobe.kernels.registry import kernels_for
+from qprobe.layers._verification import random_linear
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +111,6 @@ def test_a_kernel_that_gives_wrong_numbers_is_not_timed(monkeypatch):
 
 def test_data_are_the_same_each_time():
     generator = torch.Generator().manual_seed(0)
-    first = bench_shape._random_linear(Shape(m=1, n=3, k=4), generator)
-    again = bench_shape._random_linear(Shape(m=1, n=3, k=4), torch.Generator().manual_seed(0))
+    first = random_linear(3, 4, generator)
+    again = random_linear(3, 4, torch.Generator().manual_seed(0))
     assert torch.equal(first.weight, again.weight)

@@ -3,12 +3,17 @@
 import pytest
 import torch
 
+from qprobe.apply._fault import find_fault
+from qprobe.apply._fit import fit_kernels
+from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda import _ready
 from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.registry import get_kernel
+from qprobe.layers._verification import check_layer
 from tests.gpu.products import LIMITS, make_layer_of, make_product
 from tests.gpu.sanitized import IN_PARTS, can_split
+from tests.plans import decide
 
 DTYPE = torch.float16
 
@@ -186,6 +191,21 @@ def test_what_is_not_finite_stays_in_its_row(layer, device, value):
         y = layer(x)
     assert not y[3].isfinite().any()
     assert y[[*range(3), *range(4, 20)]].isfinite().all()
+
+
+@pytest.mark.parametrize("n", [192, 70, 40000], ids="N = {}".format)
+@pytest.mark.parametrize("scheme", [name for name, s in SCHEMES.items() if s.is_quantized])
+def test_nothing_is_wrong_with_what_stands_in(device, scheme, n):
+    """A plan for another device names kernels that this one has not; those for any number of rows are tried."""
+    find_fault.cache_clear()
+    found = fit_kernels(decide(scheme, "cpu.onednn_linear"), n, 512, DTYPE, str(device))
+    assert " was tried: " not in found.change
+    ranges = [(item.kernel, item.m_max) for item in found.kernels]
+    layer = make_layer_of(ranges, scheme, n, 512, DTYPE, device)
+    for rows in (1, 7, 16, 40, 300):
+        x = torch.randn(rows, 512, device=device, dtype=DTYPE)
+        with torch.no_grad():
+            assert check_layer(layer._select(x), layer, x, layer(x)) == ""
 
 
 def test_more_rows_than_one_launch_takes(layer, device, monkeypatch):

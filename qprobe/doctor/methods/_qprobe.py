@@ -91,9 +91,7 @@ def _ways(linear: nn.Linear, dtype: torch.dtype, scheme_name: str) -> dict[str, 
     for kernel in kernels_for(device):
         if scheme_name not in kernel.schemes or (made and kernel.id == "reference"):
             continue
-        # Round to nearest is as fast to compute with as what takes longer to find.
-        best = choose_algorithm(scheme, kernel)
-        quick = "rtn" if scheme.algorithms.get("rtn") == scheme.algorithms[best] else best
+        quick = scheme.quick_algorithm(choose_algorithm(scheme, kernel))
         code = scheme.algorithms[quick]
         n, k = linear.out_features, linear.in_features
         if not kernel.objection(LayerSpec(scheme_name, n, k, dtype, code, device)):

@@ -8,6 +8,7 @@ import torch
 from qprobe.kernels import registry
 from qprobe.kernels.cuda import _ready, driver, quantizer
 from qprobe.kernels.cuda.kernels import cuda_kernels
+from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.layers._coded import CodedLinear
 from tests.kernels.cuda.bound import make, rows
 from tests.kernels.cuda.emulated import EmulatedDriver
@@ -32,6 +33,14 @@ def forget():
 def on_processor(emulated, monkeypatch):
     """The registry with CUDA kernels that take the processor for their device."""
     found = registry.all_kernels() | {k.id: replace(k, device="any") for k in cuda_kernels()}
+    monkeypatch.setattr(registry, "all_kernels", lambda: found)
+    return emulated
+
+
+@pytest.fixture
+def alone(emulated, monkeypatch):
+    """The registry without kernels of the processor, for which the CUDA kernels take it."""
+    found = {k.id: replace(k, device="any") for k in cuda_kernels()} | {REFERENCE.id: REFERENCE}
     monkeypatch.setattr(registry, "all_kernels", lambda: found)
     return emulated
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from qprobe.apply._fit import fit_kernels
 from qprobe.documents.plan import KernelRange
 from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import UnavailableError
@@ -14,7 +13,6 @@ from qprobe.kernels import registry
 from qprobe.kernels.cuda import _ready
 from qprobe.kernels.cuda.driver import Card
 from qprobe.layers import make_layer
-from tests.plans import decide
 
 LIMITS = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 
@@ -201,30 +199,3 @@ def test_a_moved_layer_that_cannot_be_packed_falls_back_and_says_so(
     assert "falls back to the reference kernel: no memory" in caplog.text
     with torch.no_grad():
         assert float((group_layer(x) - before).norm() / before.norm()) < 2e-3
-
-
-@pytest.mark.parametrize(
-    ("capability", "ranges"),
-    [
-        (
-            "9.0",
-            [
-                ("gemv_w4a16", 1),
-                ("gemm_w4a16_bulk", 8),
-                ("gemm_w4a16_pair", 16),
-                ("gemm_w4a16", 128),
-                ("gemm_w4a16_wgmma", None),
-            ],
-        ),
-        ("8.0", [("gemv_w4a16", 1), ("gemm_w4a16", 128), ("dequantize_w4", None)]),
-        ("7.0", [("gemv_w4a16", 8), ("dequantize_w4", None)]),
-    ],
-)
-def test_what_stands_in_for_a_kernel_leaves_rows_to_tensor_cores_where_there_are_some(
-    emulated, capability, ranges
-):
-    """An H200 took 3.8 times as long for 8 rows without them."""
-    emulated.card = replace(emulated.card, capability=capability)
-    fit = fit_kernels(decide("W4A16", "cpu.onednn_linear"), 64, 128, torch.float16, "cuda:0")
-    found = [(item.kernel.removeprefix("cuda."), item.m_max) for item in fit.kernels]
-    assert found == ranges

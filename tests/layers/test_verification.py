@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from qprobe.bench._candidates import Stock, _candidate
-from qprobe.bench._verify import check_layer
 from qprobe.documents.profile import Shape
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
 from qprobe.kernels.registry import all_kernels, get_kernel
+from qprobe.layers._verification import check_layer
 
 SHAPE = Shape(m=8, n=48, k=128)
 OF_AN_H200 = 2.2e-4
@@ -29,7 +29,7 @@ def check(scheme, kernel, dtype, error):
     with torch.no_grad():
         y = seen.double() @ layer.dequantize(torch.float64).T + layer.bias.double()
     signs = torch.randint(0, 2, y.shape) * 2 - 1
-    return check_layer(asked, layer, x, y * (1 + error * signs))
+    return check_layer(asked.kernel, layer, x, y * (1 + error * signs))
 
 
 @pytest.mark.parametrize(

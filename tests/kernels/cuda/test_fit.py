@@ -1,0 +1,130 @@
+"""What stands in for kernels that a card does not have: chosen by rows, and run before it is taken."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from qprobe.apply._fault import find_fault
+from qprobe.apply._fit import fit_kernels
+from qprobe.documents.plan import KernelRange
+from qprobe.errors import CrashError
+from qprobe.kernels import registry
+from tests.plans import decide
+
+ELSEWHERE = (KernelRange(kernel="cuda.gemm_s8_mma", m_min=1, m_max=None),)
+"""What never computes 4-bit weights."""
+ON_8_0 = [("gemv_w4a16", 1), ("gemm_w4a16", 128), ("dequantize_w4", None)]
+ON_9_0 = [
+    ("gemv_w4a16", 1),
+    ("gemm_w4a16_bulk", 8),
+    ("gemm_w4a16_pair", 16),
+    ("gemm_w4a16", 128),
+    ("gemm_w4a16_wgmma", None),
+]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch, tmp_path):
+    """What was tried before, in this process and in others."""
+    find_fault.cache_clear()
+    monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
+
+
+def fit(kernels=ELSEWHERE, **options):
+    group = decide("W4A16").model_copy(update={"kernels": kernels})
+    return fit_kernels(group, 64, 128, torch.float16, "cpu", **options)
+
+
+def spell(found):
+    return [(item.kernel.removeprefix("cuda."), item.m_max) for item in found.kernels]
+
+
+def tried(emulated):
+    return {name for name, _, _ in emulated.launched}
+
+
+def plant(monkeypatch, kernel_id, run):
+    found = dict(registry.all_kernels())
+    found[kernel_id] = replace(found[kernel_id], run=run(found[kernel_id].run))
+    monkeypatch.setattr(registry, "all_kernels", lambda: found)
+
+
+def slightly_wrong(exact):
+    return lambda *args: exact(*args) * 1.01
+
+
+def refusing(_exact):
+    def run(*_args):
+        raise RuntimeError("the compiler\n has an internal error")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("capability", "ranges"),
+    [
+        ("9.0", ON_9_0),
+        ("8.0", ON_8_0),
+        ("7.0", [("gemv_w4a16", 8), ("dequantize_w4", None)]),
+    ],
+)
+def test_rows_are_left_to_tensor_cores_where_there_are_some(alone, capability, ranges):
+    """An H200 took 3.8 times as long for 8 rows without them."""
+    alone.card = replace(alone.card, capability=capability)
+    assert spell(fit()) == ranges
+    assert tried(alone) >= {name for name, _ in ranges}
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (slightly_wrong, "cuda.gemm_w4a16_pair was tried: wrong numbers: relative error 1.00e-02"),
+        (refusing, "tried: it does not run here: the compiler has an internal error"),
+    ],
+)
+def test_what_fails_when_tried_is_left_out_and_named(alone, monkeypatch, run, words):
+    alone.card = replace(alone.card, capability="9.0")
+    plant(monkeypatch, "cuda.gemm_w4a16_pair", run)
+    found = fit()
+    assert spell(found) == [item for item in ON_9_0 if item[0] != "gemm_w4a16_pair"]
+    assert words in found.change
+
+
+def test_the_reference_is_left_where_all_fail(alone, monkeypatch):
+    for kernel_id in registry.all_kernels():
+        if kernel_id != "reference":
+            plant(monkeypatch, kernel_id, slightly_wrong)
+    assert spell(fit()) == [("reference", None)]
+
+
+def test_what_takes_the_card_is_left_out_by_the_next_process(alone):
+    fit()  # What kernels share is there, so that nothing but a trial waits for the card.
+    find_fault.cache_clear()
+    alone.fault = "an illegal memory access was encountered"
+    with pytest.raises(CrashError, match=r"gemv_w4a16 brought down .* illegal memory") as caught:
+        fit()
+    assert "run it again" in caught.value.hint
+    alone.fault = ""
+    assert spell(fit()) == [("gemm_w4a16", 128), ("dequantize_w4", None)]
+
+
+def test_planned_kernels_are_tried_where_nobody_measured_them(alone, monkeypatch):
+    alone.card = replace(alone.card, capability="9.0")
+    planned = (KernelRange(kernel="cuda.gemm_w4a16_wgmma", m_min=1, m_max=None),)
+    assert fit(planned).change == ""
+    assert not alone.launched
+    assert fit(planned, is_measured=False).change == ""
+    assert tried(alone) == {"gemm_w4a16_wgmma"}
+    plant(monkeypatch, "cuda.gemm_w4a16_wgmma", slightly_wrong)
+    assert spell(fit(planned)) == [("gemm_w4a16_wgmma", None)]
+    found = fit(planned, is_measured=False)
+    assert found.change.startswith("cuda.gemm_w4a16_wgmma → cuda.gemv_w4a16, ")
+    assert spell(found) == [*ON_9_0[:-1], ("dequantize_w4", None)]
+
+
+def test_what_was_tried_is_not_tried_again(alone):
+    first = fit()
+    alone.launched.clear()
+    assert fit() == first
+    assert not alone.launched
