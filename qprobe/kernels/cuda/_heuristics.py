@@ -50,14 +50,14 @@ def choose_among(
 
 
 def _stream(build: Build, sm_count: int, m: int, n: int) -> tuple[int, ...]:
-    tile, tiles = build.tile, count_tiles(build.tile, m, n)
+    tile, blocks = build.tile, _count_blocks(build, m, n)
     return (
         -(-m // tile.m),
         tile.m,
-        2 * tiles <= sm_count,
-        -(-tiles // (WAVES * sm_count)),
+        2 * blocks <= sm_count,
+        -(-blocks // (WAVES * sm_count)),
         tile.n if tile.m == 1 else -tile.n,
-        -build.threads if tiles <= sm_count else build.threads,
+        -build.threads if blocks <= sm_count else build.threads,
         -tile.k,
     )
 
@@ -78,10 +78,16 @@ def choose_split(build: Build, role: Role, sm_count: int, m: int, n: int, k: int
     """
     is_light = build.tile.m < TALL and build.threads < WIDE and build.shared_bytes < DEEP
     wanted = (WAVES if build.max_rows is not None and is_light else 1) * sm_count
-    blocks = count_tiles(build.tile, m, n)
+    blocks = _count_blocks(build, m, n)
     parts = wanted // blocks if blocks < sm_count else 1
     least = max(LEAST_K.get(role, k + 1), build.tile.k if role == "gemm" else 1)
     return max(1, min(parts, k // least, MOST_PARTS))
+
+
+def _count_blocks(build: Build, m: int, n: int) -> int:
+    """Blocks of each part of K: of those that are a cluster, side by side, all."""
+    together = build.tile.n * build.cluster
+    return -(-m // build.tile.m) * -(-n // together) * build.cluster
 
 
 def count_tiles(tile: Tile, m: int, n: int) -> int:

@@ -1,11 +1,16 @@
 """Which build and how many parts of K: the host's choices for shapes of every kind."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qprobe.documents import arch
 from qprobe.kernels.cuda._heuristics import MOST_PARTS, choose_among, choose_split, count_tiles
 from qprobe.kernels.cuda.driver import Card
+from qprobe.kernels.cuda.grid import count_blocks
 from qprobe.kernels.cuda.kernels import cuda_kernels, lacks
 from qprobe.kernels.cuda.portfolio import all_sources
 
@@ -162,6 +167,22 @@ def test_deep_and_tall_blocks_have_a_multiprocessor_to_themselves(variant, parts
     """4096 outputs are 64 blocks, or 32: so many parts fill 132 multiprocessors once."""
     build = find("gemm_w4a16", "W4A16", variant)
     assert choose_split(build, "gemm", 132, build.tile.m, 4096, 8192) == parts
+
+
+@given(m=st.integers(9, 16), n=st.integers(1, 20000), k=st.integers(1, 300))
+@pytest.mark.parametrize("sm_count", [114, 132])
+def test_blocks_with_a_multiprocessor_to_themselves_are_not_cut_into_more_than_there_are(
+    sm_count, m, n, k
+):
+    """Of a cluster, a block that has no features is one of them: 34 blocks for 33 tiles in four parts are two waves."""
+    source = all_sources()["gemm_w4a16_pair"]
+    for scheme in ("W4A16", "NF4"):
+        build = choose_among(source.find_builds(scheme, torch.float16, "9.0"), sm_count, m, n)
+        split = choose_split(build, "gemm", sm_count, m, n, 128 * k)
+        blocks = math.prod(
+            count_blocks(build.tile, source.manifest.grid, m, n, split, cluster=build.cluster)
+        )
+        assert split == 1 or blocks <= sm_count
 
 
 def test_a_part_of_k_has_a_stage_at_least():
