@@ -148,9 +148,5 @@ QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& p
       else qp_write_tile<false>(sums, all, y, tile, m, n);
     }
   }
-  // The shared memory of a block that has ended is no longer there for the other.
-  if constexpr (kIsCluster) {
-    qp_sync_warp();
-    qp_sync_cluster();
-  }
+  if (threadIdx.x == kWarps * 32) qp_wait_until_read(ring, turn);
 }

@@ -48,6 +48,7 @@ QP_DEVICE void qp_copy_weights(const qp_ring& ring, const qp_problem& of, qp_sha
       qp_copy_strips(to + kZerosAt, of.zeros, kStripZeroBytes, kPoints, stage, tiles, of, strips, filled);
     qp_advance(turn);
   }
+  qp_wait_until_read(ring, turn);
 }
 
 // Copies rows of x, as far as they are there, of a cluster its part of them to all; and puts zeros behind their end, up to
@@ -115,9 +116,4 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   const int warp = threadIdx.x / 32;
   if (warp < kWarps) qp_multiply(ring, of, share, bias, y, scratch, counters, split);
   else if (threadIdx.x % 32 == 0) warp == kWarps ? qp_copy_weights(ring, of, share) : qp_copy_rows(ring, of, share);
-  // The shared memory of a block that has ended is no longer there for the other.
-  if constexpr (kIsCluster) {
-    qp_sync_warp();
-    qp_sync_cluster();
-  }
 }

@@ -399,9 +399,10 @@ QP_DEVICE void qp_copy_box(void* shared, const qp_tensor_map& map, int byte, int
 
 // ---- Clusters: two blocks on neighbouring multiprocessors, each of which reaches the shared memory of the other ----
 
-// Of all threads of both.
+// Of all threads of both. Behind it, what one thread made before qp_fence_barriers is there for all; of other memory it says
+// nothing, for it would have each thread wait for all that it has written.
 QP_DEVICE void qp_sync_cluster() {
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
 // Arrives at the barrier that the block of that rank, blockIdx.x % 2, has where this one has its own: what was read is read.

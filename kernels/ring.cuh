@@ -52,6 +52,17 @@ QP_DEVICE void qp_wait_until_emptied(const qp_ring& ring, const qp_turn& turn) {
   qp_wait<kIsCluster>(ring.emptied + turn.stage, turn.parity ^ 1);
 }
 
+// Waits until all have read what was copied: of a cluster, the shared memory of a block that has ended is no longer there for
+// the other, which copies to it and arrives at its barriers. By one who copies, after the last stage.
+QP_DEVICE void qp_wait_until_read(const qp_ring& ring, qp_turn turn) {
+  if constexpr (kIsCluster)
+#pragma unroll 1
+    for (int stage = 0; stage < QP_STAGES; stage++) {
+      qp_wait_until_emptied(ring, turn);
+      qp_advance(turn);
+    }
+}
+
 QP_DEVICE void qp_wait_until_filled(const qp_ring& ring, const qp_turn& turn) {
   qp_wait(ring.filled + turn.stage, turn.parity);
 }

@@ -178,7 +178,7 @@ MUTANTS = (
     _pair("waits for half of the readers", "readers * QP_CLUSTER", "readers", source="ring.cuh"),
     _pair("does not wait for barriers of the other", "  if constexpr (kIsCluster) qp_sync_cluster();\n  else ", "  ", "does not have yet", "ring.cuh"),
     _pair("does not see what the other did", "qp_wait<kIsCluster>", "qp_wait<false>", "does not see", "ring.cuh"),
-    _pair("ends while the other goes on", "    qp_sync_cluster();\n", "", "that has ended"),
+    _pair("ends while the other goes on", "  if (threadIdx.x == kWarps * 32) qp_wait_until_read(ring, turn);\n", "", "that has ended"),
     _pair("keeps its half of the weights", "qp_copy_box_to_both(", "qp_copy_box(", "in qp_wait"),
     _pair("copies the same half of the weights", "tile.n + half, filled", "tile.n, filled"),
     _pair("copies half of the weights over the other", "weights + half * QP_TILE_K", "weights"),

@@ -228,7 +228,7 @@ PLANTED = (
     _pair("keeps its rows", "qp_copy_bulk_to_both(", "qp_copy_bulk(", "in qp_wait"),
     _pair("both copy the first row", "rank = kIsCluster ? blockIdx.x % QP_CLUSTER : 0", "rank = 0"),
     _pair("each second row from half as far", "from += QP_CLUSTER * of.k;", "from += of.k;"),
-    _pair("ends while the other goes on", "    qp_sync_cluster();\n", "", "that has ended"),
+    _pair("ends while the other goes on", "  qp_wait_until_read(ring, turn);\n", "", "that has ended"),
     _pair("words of a strip beyond the last", "strips = max(0, min(kStrips, of.strips - qp_first_strip()))", "strips = kStrips", sanitized=True),
     _pair("adds up parts of a tile without features", "if (!kIsCluster || qp_first_strip() < of.strips) ", "", sanitized=True),
     _numbers("numbers tiles along N, of which some have no features", "blockIdx.x * gridDim.y + blockIdx.y", "blockIdx.y * gridDim.x + blockIdx.x"),
