@@ -63,6 +63,22 @@ def test_up_to_128_rows_read_the_weight_once(name, capability, m, height):
         assert choose_among(builds, 108, m, 4096).tile.m == height
 
 
+@pytest.mark.parametrize("capability", arch.CAPABILITIES)
+@pytest.mark.parametrize(
+    "source",
+    [s for s in SOURCES if s.manifest.role == "gemm" and s.manifest.max_rows],
+    ids=lambda source: source.name,
+)
+def test_for_few_rows_one_block_has_all_on_every_card(source, capability):
+    """A build for fewer rows than the kernel is for would read the weight once for each block of them."""
+    if arch.missing(source.manifest.requires, capability):
+        return
+    for scheme in source.manifest.schemes:
+        builds = source.find_builds(scheme, torch.float16, capability)
+        for m in range(1, source.manifest.max_rows + 1):
+            assert choose_among(builds, 80, m, 4096).tile.m >= m
+
+
 @pytest.mark.parametrize(
     ("n", "widths"),
     [(4096, (32, 32, 32)), (8192, (32, 64, 64)), (14336, (64, 64, 64)), (16384, (64, 64, 64)), (128000, (64, 64, 64))],
