@@ -68,15 +68,33 @@ QP_DEVICE void qp_put_end(qp_ends& ends, const qp_end& own) {
 template <int kCount>
 struct qp_columns {
   float scale[kCount], bias[kCount];
-  int first, count;
+  int count;
 };
+
+// Where a row of y is, from a column of its tile on.
+QP_DEVICE int64_t qp_find_row(qp_tile tile, int row, int within, int n) {
+  return static_cast<int64_t>(tile.m + row) * n + tile.n + within;
+}
+
+// Two rows of a tile, 8 apart, of which a thread of wgmma has the sums: whether they are there, where in y, and their scales.
+struct qp_rows {
+  bool is_inside[2];
+  int64_t at[2];
+  float x_scale[2];
+};
+
+// Found once: beside each store, all of it would be found anew.
+QP_DEVICE qp_rows qp_find_rows(const qp_ends& ends, qp_tile tile, int row, int within, int m, int n) {
+  return {{tile.m + row < m, tile.m + row + 8 < m},
+          {qp_opaque(qp_find_row(tile, row, within, n)), qp_opaque(qp_find_row(tile, row + 8, within, n))},
+          {ends.x_scale[row], ends.x_scale[row + 8]}};
+}
 
 // Those from `within` on, a multiple of 4. Columns from n on are left out.
 template <int kCount>
 QP_DEVICE qp_columns<kCount> qp_read_columns(const qp_ends& ends, int within, qp_tile tile, int n) {
   qp_columns<kCount> columns;
-  columns.first = tile.n + within;
-  columns.count = min(n - columns.first, kCount);
+  columns.count = min(n - tile.n - within, kCount);
 #pragma unroll
   for (int i = 0; i < kCount; i += 4) {
     qp_read_four(columns.scale + i, ends.scale + within + i);
@@ -85,16 +103,14 @@ QP_DEVICE qp_columns<kCount> qp_read_columns(const qp_ends& ends, int within, qp
   return columns;
 }
 
-// Writes the results of a row at those columns; all at once where n is a multiple of kCount, so that they are all there and
-// every row of y is aligned to them.
+// Writes the results of a row from the first of those columns on; all at once where n is a multiple of kCount, so that they
+// are all there and every row of y is aligned to them.
 template <bool kIsAligned, int kCount>
-QP_DEVICE void qp_store_row(const qp_columns<kCount>& columns, qp_act* y, int64_t row, int n, float x_scale,
-                            const int (&sums)[kCount]) {
+QP_DEVICE void qp_store_row(const qp_columns<kCount>& columns, qp_act* to, float x_scale, const int (&sums)[kCount]) {
   float results[kCount];
 #pragma unroll
   for (int i = 0; i < kCount; i++)
     results[i] = static_cast<float>(sums[i]) * (x_scale * columns.scale[i]) + columns.bias[i];
-  qp_act* to = y + row * n + columns.first;
   if constexpr (kIsAligned) {
     qp_store_neighbours(to, results);
   } else {

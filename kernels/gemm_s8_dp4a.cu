@@ -95,7 +95,8 @@ QP_DEVICE void finish(const int (&sums)[QP_THREAD_M][kRunsN][4], const qp_ends& 
 #pragma unroll
     for (int i = 0; i < QP_THREAD_M; i++) {
       const int row = i / kRunM * (QP_TILE_M / kRunsM) + thread_m * kRunM + i % kRunM;
-      if (tile.m + row < m) qp_store_row<kIsAligned>(columns, y, tile.m + row, n, ends.x_scale[row], sums[i][run]);
+      if (tile.m + row >= m) continue;
+      qp_store_row<kIsAligned>(columns, y + qp_find_row(tile, row, within, n), ends.x_scale[row], sums[i][run]);
     }
   }
 }

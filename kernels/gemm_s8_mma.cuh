@@ -30,6 +30,7 @@ static_assert(QP_TILE_K == 64 || QP_TILE_K == 128, "rows of 64 or 128 bytes are 
 static_assert(QP_TILE_M % kRowsAtOnce == 0 && QP_TILE_N % kRowsAtOnce == 0, "threads copy whole rows");
 static_assert(kRowsAtOnce % 16 == 0, "so that the key of x stays, and that of the weights changes by an exclusive or");
 static_assert(QP_SHARED_BYTES == QP_STAGES * kStageBytes, "shared memory holds the buffers and no more");
+static_assert(sizeof(qp_ends) <= kStageBytes, "a buffer holds the ends when all is multiplied");
 
 // Where a chunk of a row lies. ldmatrix reads rows r … r+7 of x, and r, r+1, r+8, r+9, r+16, … of the weights.
 template <bool kIsWeight>
@@ -135,24 +136,29 @@ QP_DEVICE void multiply(int (&sums)[kBlocksM][kGroupsN * 4][4], const Fragments&
   }
 }
 
-// Writes the warp's part of y.
+// Writes the warp's part of y, row by row: each is 8 below the one before.
 template <bool kIsAligned>
 QP_DEVICE void finish(const int (&sums)[kBlocksM][kGroupsN * 4][4], const qp_ends& ends, qp_act* y, qp_tile tile, int warp_m,
                       int warp_n, int m, int n, int lane) {
+  const int first = warp_m * kWarpM + (lane >> 2), within = warp_n * kWarpN + (lane & 3) * kColumns;
+  qp_columns<kColumns> columns[kGroupsN];
 #pragma unroll
-  for (int group = 0; group < kGroupsN; group++) {
-    const int within = warp_n * kWarpN + group * 32 + (lane & 3) * kColumns;
-    const qp_columns<kColumns> columns = qp_read_columns<kColumns>(ends, within, tile, n);
-    if (columns.count <= 0) continue;
+  for (int group = 0; group < kGroupsN; group++)
+    columns[group] = qp_read_columns<kColumns>(ends, within + group * 32, tile, n);
+  int64_t at = qp_find_row(tile, first, within, n);
 #pragma unroll
-    for (int half = 0; half < kBlocksM * 2; half++) {
-      const int row = warp_m * kWarpM + half * 8 + (lane >> 2);
-      if (tile.m + row >= m) continue;
+  for (int half = 0; half < kBlocksM * 2; half++) {
+    const int row = first + half * 8;
+    if (tile.m + row >= m) return;
+    const float x_scale = ends.x_scale[row];
+#pragma unroll
+    for (int group = 0; group < kGroupsN; group++) {
       int neighbours[kColumns];
 #pragma unroll
       for (int i = 0; i < kColumns; i++) neighbours[i] = sums[half / 2][group * 4 + i / 2][half % 2 * 2 + i % 2];
-      qp_store_row<kIsAligned>(columns, y, tile.m + row, n, ends.x_scale[row], neighbours);
+      if (columns[group].count > 0) qp_store_row<kIsAligned>(columns[group], y + at + group * 32, x_scale, neighbours);
     }
+    at = qp_opaque(at + 8 * n);
   }
 }
 
@@ -160,7 +166,6 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
                        const qp_act* bias, qp_act* y, uint4* scratch, uint32_t* counters, int m, int n, int k,
                        int split) {
   QP_SHARED_DYNAMIC(shared);
-  QP_SHARED(qp_ends, ends, [1]);
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const int warp_m = warp / QP_WARPS_N, warp_n = warp % QP_WARPS_N;
   const qp_tile tile = qp_choose_tile();
@@ -192,7 +197,7 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
     advance(from);
     qp_copy_commit();
   }
-  qp_put_end(ends[0], qp_ask_for_end<QP_THREADS>(x_scale, scales, bias, tile, m, n));
+  const qp_end own = qp_ask_for_end<QP_THREADS>(x_scale, scales, bias, tile, m, n);
   arrive(held, from, shared);
   qp_sync();
 
@@ -224,6 +229,12 @@ QP_DEVICE void gemm_s8(const int8_t* x, const float* x_scale, const int8_t* pack
   }
 
   if (!qp_add_parts(sums, scratch, counters, split)) return;
-  if (n % kColumns == 0) finish<true>(sums, ends[0], y, tile, warp_m, warp_n, m, n, lane);
-  else finish<false>(sums, ends[0], y, tile, warp_m, warp_n, m, n, lane);
+  // In a place of their own, the ends would take that of a second block; to know which buffer nobody reads, a register that
+  // is not there. Operands of the tile behind the last are read, and not used.
+  qp_ends& ends = *reinterpret_cast<qp_ends*>(shared);
+  qp_sync();
+  qp_put_end(ends, own);
+  qp_sync();
+  if (n % kColumns == 0) finish<true>(sums, ends, y, tile, warp_m, warp_n, m, n, lane);
+  else finish<false>(sums, ends, y, tile, warp_m, warp_n, m, n, lane);
 }

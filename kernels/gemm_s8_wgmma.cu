@@ -57,19 +57,19 @@ QP_DEVICE void multiply(int (&sums)[kSums], const unsigned char* x, const unsign
 template <bool kIsAligned>
 QP_DEVICE void finish(const int (&sums)[kSums], const qp_ends& ends, qp_act* y, qp_tile tile, int m, int n) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const int row = warp * 16 + (lane >> 2), from_column = (lane & 3) * kColumns;
+  const qp_rows rows = qp_find_rows(ends, tile, row, from_column, m, n);
 #pragma unroll
   for (int part = 0; part < QP_TILE_N / 32; part++) {
-    const qp_columns<kColumns> columns =
-        qp_read_columns<kColumns>(ends, part * 32 + (lane & 3) * kColumns, tile, n);
+    const qp_columns<kColumns> columns = qp_read_columns<kColumns>(ends, from_column + part * 32, tile, n);
     if (columns.count <= 0) continue;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int to_row = warp * 16 + half * 8 + (lane >> 2);
-      if (tile.m + to_row >= m) continue;
+      if (!rows.is_inside[half]) continue;
       int neighbours[kColumns];
 #pragma unroll
       for (int i = 0; i < kColumns; i++) neighbours[i] = sums[(part * 4 + i / 2) * 4 + half * 2 + i % 2];
-      qp_store_row<kIsAligned>(columns, y, tile.m + to_row, n, ends.x_scale[to_row], neighbours);
+      qp_store_row<kIsAligned>(columns, y + rows.at[half] + part * 32, rows.x_scale[half], neighbours);
     }
   }
 }

@@ -86,6 +86,7 @@ QP_DEVICE void qp_write_tile(const int (&sums)[kSums], const qp_ends& ends, qp_a
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const bool is_odd = lane & 1;
   const int row = warp * 16 + (lane >> 2), from_column = (lane & 1) * 8 + (lane & 2) * 2;
+  const qp_rows rows = qp_find_rows(ends, tile, row, from_column, m, n);
 #pragma unroll
   for (int part = 0; part < QP_TILE_N / 16; part++) {
     const qp_columns<kColumns> columns = qp_read_columns<kColumns>(ends, from_column + part * 16, tile, n);
@@ -99,9 +100,8 @@ QP_DEVICE void qp_write_tile(const int (&sums)[kSums], const qp_ends& ends, qp_a
         neighbours[i] = is_odd ? other : low;
         neighbours[2 + i] = is_odd ? high : other;
       }
-      const int to_row = row + half * 8;
-      if (tile.m + to_row < m && columns.count > 0)
-        qp_store_row<kIsAligned>(columns, y, tile.m + to_row, n, ends.x_scale[to_row], neighbours);
+      if (rows.is_inside[half] && columns.count > 0)
+        qp_store_row<kIsAligned>(columns, y + rows.at[half] + part * 16, rows.x_scale[half], neighbours);
     }
   }
 }

@@ -276,6 +276,12 @@ QP_DEVICE T* qp_opaque(T* shared) {
   return static_cast<T*>(__cvta_shared_to_generic(address));
 }
 
+// The same number, kept where it is: else the compiler finds it anew wherever it is wanted.
+QP_DEVICE int64_t qp_opaque(int64_t number) {
+  asm volatile("" : "+l"(number));
+  return number;
+}
+
 #if __CUDA_ARCH__ >= 800
 #define QP_HAS_ASYNC_COPY 1
 

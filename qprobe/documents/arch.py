@@ -75,6 +75,15 @@ SHARED_BYTES: dict[str, int] = {
     )
 }
 """The most shared memory that one block may ask for."""
+SHARED_BYTES_PER_SM: dict[str, int] = {
+    capability: 1024 * kib
+    for capability, kib in zip(
+        CAPABILITIES,
+        (64, 96, 96, 96, 64, 164, 100, 164, 100, 228, 228, 228, 228, 100, 100),
+        strict=True,
+    )
+}
+"""What the blocks of a multiprocessor share. From 8.0 on, KiB of it are the system's, one for each block."""
 
 REGISTERS_PER_THREAD = 255
 REGISTERS_PER_BLOCK = 65536

@@ -18,6 +18,7 @@ QP_DEVICE uint2 qp_load8_shared(const void* address) { return qp_emulator::load<
 QP_DEVICE void qp_store16_shared(void* address, uint4 v) { qp_emulator::store(address, v); }
 template <class T>
 QP_DEVICE T* qp_opaque(T* shared) { return shared; }
+QP_DEVICE int64_t qp_opaque(int64_t number) { return number; }
 
 QP_DEVICE void qp_sync() { qp_emulator::sync_block(); }
 template <int kThreads>

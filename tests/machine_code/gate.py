@@ -16,7 +16,7 @@ from qprobe.kernels.cuda.arguments import ARGUMENTS
 from qprobe.kernels.cuda.cubins import load_cubin, name_build
 from qprobe.kernels.cuda.nvrtc import Choice, Compiler, compile_with_log, find_compilers
 from tests.machine_code.disassembly import ROOT, Instruction, ToolMissingError, list_instructions
-from tests.machine_code.elf import Code, read_cubin
+from tests.machine_code.elf import RESERVED_SHARED_BYTES, Code, read_cubin
 from tests.machine_code.pairs import Pair, asked_of
 
 CACHE = ROOT / "build" / "machine_code"
@@ -155,6 +155,8 @@ def _judge_resources(pair: Pair, code: Code) -> Iterable[str]:
         yield f"it declares {code.shared_bytes} bytes of shared memory, more than {STATIC_SHARED_BYTES}"
     if (shared := code.shared_bytes + build.shared_bytes) > most:
         yield f"it takes {shared} bytes of shared memory, more than {most}"
+    else:
+        yield from _judge_room(pair, code)
     if code.entry != manifest.entry:
         yield f"the function is {code.entry}, not {manifest.entry}"
     if code.max_threads != build.threads:
@@ -162,3 +164,20 @@ def _judge_resources(pair: Pair, code: Code) -> Iterable[str]:
     takes = tuple(SIZES[ARGUMENTS[name].kind] for name in manifest.arguments)
     if code.parameters != takes:
         yield f"the function takes {list(code.parameters)} bytes, the manifest says {list(takes)}"
+
+
+def _judge_room(pair: Pair, code: Code) -> Iterable[str]:
+    """Whether what a kernel declares takes the place of a block that the manifest counts on."""
+    capability = arch.plain(pair.target)
+    reserved = RESERVED_SHARED_BYTES if arch.support("cp_async", capability) == "native" else 0
+    own = pair.build.shared_bytes
+
+    def count_blocks(shared: int) -> int:
+        room = arch.SHARED_BYTES_PER_SM[capability] // max(1, shared + reserved)
+        return min(pair.build.blocks, room)
+
+    if own and (room := count_blocks(own + code.shared_bytes)) < count_blocks(own):
+        yield (
+            f"{code.shared_bytes} bytes of declared shared memory leave room for {room} of "
+            f"{count_blocks(own)} blocks on an SM"
+        )

@@ -8,6 +8,7 @@ HEAD = """\
 //: architectures = ARCHITECTURES
 //: tile = { n = 32 }
 //: threads = THREADS
+//: blocks = BLOCKS
 //: shared_bytes = SHARED
 //: arguments = ["x", "packed", "y", "n", "k"]
 //: sass = { needs = ["IDP.4A"], at_least = 8, forbids = ["I2F", "I2FP"], max_registers = REGISTERS }
@@ -56,7 +57,9 @@ STATIC = "  __shared__ int many[12000]; many[threadIdx.x] = row; __syncthreads()
 def plant(folder, *, dot=DOT, body=BODY, architectures=PASCAL_AND_LATER, name="planted", **values):
     """A kernel in a folder of its own, good unless told otherwise."""
     head = HEAD.replace("ARCHITECTURES", architectures)
-    for word, value in ({"THREADS": 128, "SHARED": 0, "REGISTERS": 64} | values).items():
+    for word, value in (
+        {"THREADS": 128, "BLOCKS": 1, "SHARED": 0, "REGISTERS": 64} | values
+    ).items():
         head = head.replace(word, str(value))
     path = folder / f"{name}.cu"
     path.write_text(head + dot + body.replace("DOT", "dot"))
