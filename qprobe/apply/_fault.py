@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -10,44 +11,59 @@ import torch
 
 from qprobe.documents.plan import KernelRange
 from qprobe.documents.scheme import SCHEMES
-from qprobe.errors import UnavailableError
+from qprobe.errors import CrashError
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.layers import make_layer
 from qprobe.layers._verification import check_layer, random_linear, random_outliers, random_rows
 
 MOST_WEIGHTS = {"cpu": 2**22, "cuda": 2**26}
-"""Of a layer that is tried. On a GPU it depends on N which build of a kernel runs; it takes a GB or two there."""
+"""Of a layer that is tried. On a GPU it depends on N which build of a kernel runs, up to some hundred tiles; it takes
+a GB or two there."""
 STEP = 256
 """Output features that are left out at a time, so that tails of tiles stay as they are."""
 MANY_ROWS = 300
 """Stand for any number of rows: some tiles, and a part of one."""
 
 
-@functools.cache
 def find_fault(kernel: Kernel, spec: LayerSpec, rows: KernelRange) -> str:
     """What is wrong with the kernel for such layers and so many rows; "" if nothing is, or it is the reference.
 
     Multiplies random numbers by a layer of random weights, of this K and up to as many features, and
-    compares with the exact product. Once in a process for each of its kind.
+    compares with the exact product. Once in a process for each of its kind. Where there is no memory
+    to try it, nothing is known to be wrong.
 
-    Raises CrashError where the kernel takes the device from the process: the next one goes without it.
+    Raises CrashError where the kernel takes the device from the process.
     """
-    if kernel is REFERENCE:
-        return ""
+    key = kernel, spec, rows
+    if kernel is REFERENCE or key in _found:
+        return _found.get(key, "")
     tried = replace(spec, n=_cut(spec.n, MOST_WEIGHTS[spec.kind] // spec.k))
     while True:
         try:
-            with on_device(spec.device), torch.no_grad():
+            with _alone(spec.device):
                 words = _try(kernel, tried, rows)
-        except torch.OutOfMemoryError as error:
-            if tried.n > STEP:
-                tried = replace(tried, n=_cut(tried.n, tried.n // 4))
+        except CrashError:
+            raise
+        except Exception as error:  # Whatever an operator or a compiler may raise.
+            if not _is_for_memory(error):
+                _refuse_lost_device(kernel, spec, error)
+                words = f"it does not run here: {' '.join(str(error).split()):.300}"
+            elif (fewer := _cut(tried.n, tried.n // 4)) < tried.n:
+                tried = replace(tried, n=fewer)
                 continue
-            words = _one_line(error)
-        except (RuntimeError, UnavailableError) as error:
-            words = _one_line(error)
-        return words and f"{kernel.id} was tried: {words}"
+            else:
+                return ""
+        _found[key] = words and f"{kernel.id} was tried: {words}"
+        return _found[key]
+
+
+_found: dict[tuple[Kernel, LayerSpec, KernelRange], str] = {}
+
+
+def forget() -> None:
+    """Try everything anew."""
+    _found.clear()
 
 
 def on_device(name: str) -> AbstractContextManager[object]:
@@ -68,7 +84,8 @@ def _try(kernel: Kernel, spec: LayerSpec, rows: KernelRange) -> str:
         linear, scheme, scheme.quick_algorithm(algorithm), alone, spec.activation_dtype
     )
     outliers = random_outliers(spec.k, generator)
-    for m in sorted({rows.m_min, rows.m_max or rows.m_min + MANY_ROWS}):
+    most = rows.m_min + MANY_ROWS
+    for m in sorted({rows.m_min, min(rows.m_max or most, most)}):
         x = (random_rows(m, spec.k, generator) * outliers).to(spec.activation_dtype)
         with kernel.trial(spec):
             words = check_layer(kernel, layer, x, layer(x))
@@ -78,9 +95,39 @@ def _try(kernel: Kernel, spec: LayerSpec, rows: KernelRange) -> str:
 
 
 def _cut(n: int, most: int) -> int:
-    """N less some steps: `most` at most, but at least one step's."""
-    return max(n - STEP * max(0, -(-(n - most) // STEP)), n % STEP or STEP)
+    """N less some steps: `most` at most, but at least one step and the tail."""
+    least = n if n < STEP else STEP + n % STEP
+    return max(n - STEP * max(0, -(-(n - most) // STEP)), least)
 
 
-def _one_line(error: Exception) -> str:
-    return f"it does not run here: {' '.join(str(error).split()):.300}"
+@contextlib.contextmanager
+def _alone(device: str) -> Iterator[None]:
+    """Within, nothing that the caller has set for his own model makes a difference."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(on_device(device))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.autocast(device.partition(":")[0], enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+def _is_for_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch has a class for that on GPUs alone."""
+    causes = (error, error.__cause__)
+    if any(isinstance(each, torch.OutOfMemoryError | MemoryError) for each in causes):
+        return True
+    return "can't allocate memory" in str(error)
+
+
+def _refuse_lost_device(kernel: Kernel, spec: LayerSpec, error: Exception) -> None:
+    """Raise CrashError where a GPU does nothing more for this process: no other kernel would run either."""
+    if spec.kind != "cuda":
+        return
+    try:
+        torch.cuda.synchronize(spec.device)
+    except RuntimeError as lost:
+        raise CrashError(
+            f"{kernel.id} brought down {spec.device}: {' '.join(str(lost).split()):.300}",
+            "this process cannot use the card any more: run it again, or plan anew on this machine",
+        ) from error

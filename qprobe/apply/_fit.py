@@ -67,8 +67,11 @@ def fit_kernels(
 
 def _find_faults(kernels: Iterable[KernelRange], spec: LayerSpec) -> dict[str, str]:
     """Kernel id → what is wrong with it here, of those that are wrong."""
-    faults = {item.kernel: find_fault(get_kernel(item.kernel), spec, item) for item in kernels}
-    return {kernel: words for kernel, words in faults.items() if words}
+    faults: dict[str, str] = {}
+    for item in kernels:
+        if words := find_fault(get_kernel(item.kernel), spec, item):
+            faults.setdefault(item.kernel, words)
+    return faults
 
 
 def _substitute(

@@ -98,7 +98,7 @@ class Predicted(Document):
 
     @property
     def has_modelled_layers(self) -> bool:
-        """Whether a kernel was planned for a layer without having run on such a device."""
+        """Whether the time of a layer is modelled, so that its kernel may never have run on such a device."""
         return self.linear_seconds.provenance == "modelled"
 
 

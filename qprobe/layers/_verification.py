@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from qprobe.kernels._kernel import Kernel
 from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
 from qprobe.layers._linear import PlannedLinear
+from qprobe.quantize.scheme import dequantize_weight
 
 CHECKED_ROWS = 64
 OUTLIERS, OUTLIER_SHARE = 20, 0.01
@@ -19,44 +20,92 @@ TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 
 A kernel whose hardware is known to add up less precisely says so: `Kernel.sum_error`.
 """
+FEATURE = 10
+"""So many times that error may a single output feature have, over the usual size of one."""
+MULTIPLIED_AS = {"high": torch.float16, "medium": torch.bfloat16}
+"""`torch.set_float32_matmul_precision` → a type with as many bits: TF32 has as many as float16."""
+STEP = {"int8": 1 / 127, "uint8": 1 / 127, "float8_e4m3fn": 1 / 16}
+"""Form of codes → the distance of two of them, where it is greatest, over the largest activation."""
+LEAST_SIZE = 1e-30
+"""Of what errors are taken relative to."""
 
 
 def check_layer(kernel: Kernel, layer: nn.Linear, x: Tensor, y: Tensor) -> str:
     """Compare y = layer(x), by the kernel, with the exact product of the layer's own weight; "" if it is right.
 
-    x (M, K), y (M, N); some rows are compared, in float64.
+    x (M, K), y (M, N); some rows are compared, in float64, all together and each output feature by itself.
     """
     rows = some_rows(len(x))
-    seen = x[rows].double()
+    real = seen = x[rows].double()
     if kernel.input != "float":
-        seen = dequantize_tokens(*quantize_tokens(x[rows], kernel.input))
-    weight = layer.weight if type(layer) is nn.Linear else None
-    if isinstance(layer, PlannedLinear):
-        weight = layer.dequantize(torch.float64)
-    if weight is None:
-        raise TypeError(f"{type(layer).__name__} is not a layer that a plan installs")
-    exact = seen @ weight.double().T
+        seen = dequantize_tokens(*quantize_tokens(x[rows], kernel.input)).double()
+        if words := _check_codes(kernel, real, seen):
+            return words
+    weight, stored = _weight_of(layer)
+    exact = seen @ weight.T
     if layer.bias is not None:
         exact += layer.bias.double()
-    error = relative_error(exact, y[rows])
-    types = (x.dtype, layer.weight.dtype)
-    limit = max(*(TOLERANCE.get(t, 0.0) for t in types), kernel.sum_error)
-    if error <= limit:
+    # As large as y is if nothing cancels: a single number may be next to nothing.
+    usual = float(seen.norm() * weight.norm()) / math.sqrt(weight.shape[1])
+    size = max(float(exact.norm()), usual, LEAST_SIZE)
+    off = exact - y[rows].double()
+    limit = max(_tolerance(x.dtype), TOLERANCE.get(stored, 0.0), kernel.sum_error)
+    error = _finite(off.norm()) / size
+    if error > limit:
+        return (
+            f"wrong numbers: relative error {error:.2e} against the exact product, {limit:.0e} "
+            "allowed"
+        )
+    of_features = off.norm(dim=0) * math.sqrt(weight.shape[0]) / size
+    worst = int(of_features.argmax())
+    if (error := _finite(of_features[worst])) > (limit := FEATURE * limit):
+        return (
+            f"wrong numbers in output feature {worst}: relative error {error:.2e} against the "
+            f"exact product, {limit:.0e} allowed"
+        )
+    return ""
+
+
+def _check_codes(kernel: Kernel, real: Tensor, seen: Tensor) -> str:
+    """Whether codes stand for the activations (M, K) to a step of theirs, twice what rounding explains."""
+    off = (real - seen).abs().amax(dim=1) / real.abs().amax(dim=1).clamp_min(LEAST_SIZE)
+    if (worst := _finite(off.max())) <= STEP[kernel.input]:
         return ""
-    return (
-        f"wrong numbers: relative error {error:.2e} against the exact product, {limit:.0e} allowed"
-    )
+    return f"wrong codes: {kernel.input} codes are off by {worst:.0%} of the largest activation"
+
+
+def _weight_of(layer: nn.Linear) -> tuple[Tensor, torch.dtype]:
+    """The weight (N, K) in float64 that a layer multiplies by, and the type in which it is stored."""
+    if isinstance(layer, PlannedLinear):
+        tensors = layer.canonical()
+        stored = next(iter(tensors.values())).dtype
+        return dequantize_weight(tensors, layer.scheme, torch.float64), stored
+    if type(layer) is nn.Linear:
+        return layer.weight.double(), layer.weight.dtype
+    raise TypeError(f"{type(layer).__name__} is not a layer that a plan installs")
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """What the type of the activations explains; of float32, what torch was told to multiply it as, too."""
+    if dtype != torch.float32:
+        return TOLERANCE.get(dtype, 0.0)
+    return TOLERANCE[MULTIPLIED_AS.get(torch.get_float32_matmul_precision(), dtype)]
+
+
+def _finite(error: Tensor) -> float:
+    """The number, infinite where it is none."""
+    return float(error) if error == error else math.inf
 
 
 def relative_error(exact: Tensor, y: Tensor) -> float:
     """‖exact − y‖ / ‖exact‖, infinite where y is not finite."""
-    error = float((exact - y.double()).norm() / exact.norm())
-    return error if error == error else float("inf")
+    return _finite((exact - y.double()).norm() / exact.norm())
 
 
 def some_rows(m: int) -> Tensor:
     """Up to `CHECKED_ROWS` of M rows, spread from the first to the last."""
-    return torch.linspace(0, m - 1, min(m, CHECKED_ROWS)).round().long()
+    count = min(m, CHECKED_ROWS)
+    return torch.linspace(0, m - 1, count, dtype=torch.float64, device="cpu").round().long()
 
 
 def random_linear(n: int, k: int, generator: torch.Generator) -> nn.Linear:
@@ -70,10 +119,12 @@ def random_linear(n: int, k: int, generator: torch.Generator) -> nn.Linear:
 
 def random_rows(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """Standard normal numbers, float32, on the generator's device."""
-    return torch.randn(rows, columns, generator=generator, device=generator.device)
+    return torch.randn(
+        rows, columns, generator=generator, device=generator.device, dtype=torch.float32
+    )
 
 
 def random_outliers(k: int, generator: torch.Generator) -> Tensor:
     """What to multiply the features of x (…, K) with, so that a few stand out."""
-    stands_out = torch.rand(k, generator=generator, device=generator.device) < OUTLIER_SHARE
-    return 1 + OUTLIERS * stands_out
+    drawn = torch.rand(k, generator=generator, device=generator.device, dtype=torch.float32)
+    return 1 + OUTLIERS * (drawn < OUTLIER_SHARE)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from qprobe.apply._fault import find_fault
+from qprobe.apply._fault import forget
 from qprobe.apply._fit import fit_kernels
 from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import UnavailableError
@@ -197,7 +197,7 @@ def test_what_is_not_finite_stays_in_its_row(layer, device, value):
 @pytest.mark.parametrize("scheme", [name for name, s in SCHEMES.items() if s.is_quantized])
 def test_nothing_is_wrong_with_what_stands_in(device, scheme, n):
     """A plan for another device names kernels that this one has not; those for any number of rows are tried."""
-    find_fault.cache_clear()
+    forget()
     found = fit_kernels(decide(scheme, "cpu.onednn_linear"), n, 512, DTYPE, str(device))
     assert " was tried: " not in found.change
     ranges = [(item.kernel, item.m_max) for item in found.kernels]

@@ -70,9 +70,9 @@ def trial(source: Source, index: int) -> Iterator[None]:
     except CrashError:
         raise
     except BaseException:
-        _strike_out(path)
+        _strike_out(path, process)
         raise
-    _strike_out(path)
+    _strike_out(path, process)
 
 
 def _wait(source: Source, card: Card, path: Path, now: str) -> None:
@@ -113,9 +113,11 @@ def _note(path: Path, words: str) -> bool:
     return True
 
 
-def _strike_out(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()
+def _strike_out(path: Path, process: int) -> None:
+    """But not what another process, or a crash beside this trial, has left there."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if path.read_text(encoding="utf-8").startswith(f"process {process} "):
+            path.unlink()
 
 
 def _is_alive(process: int, started: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from qprobe.apply._fault import find_fault
+from qprobe.apply._fault import forget
 from qprobe.apply._fit import fit_kernels
 from qprobe.documents.plan import KernelRange
 from qprobe.errors import CrashError
@@ -27,7 +27,7 @@ ON_9_0 = [
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch, tmp_path):
     """What was tried before, in this process and in others."""
-    find_fault.cache_clear()
+    forget()
     monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
 
 
@@ -100,7 +100,7 @@ def test_the_reference_is_left_where_all_fail(alone, monkeypatch):
 
 def test_what_takes_the_card_is_left_out_by_the_next_process(alone):
     fit()  # What kernels share is there, so that nothing but a trial waits for the card.
-    find_fault.cache_clear()
+    forget()
     alone.fault = "an illegal memory access was encountered"
     with pytest.raises(CrashError, match=r"gemv_w4a16 brought down .* illegal memory") as caught:
         fit()

@@ -46,6 +46,14 @@ def test_a_kernel_that_runs_leaves_nothing_behind(card, tmp_path):
     assert notes(tmp_path) == []
 
 
+def test_a_crash_beside_a_trial_stays_noted(card, tmp_path):
+    """Two threads try one kernel: that of the second ends well, behind the crash of the first."""
+    with kernel().trial(SPEC):
+        bring_down(card)
+    assert "it brought down Emulated before" in kernel().objection(SPEC)
+    assert notes(tmp_path) == ["gemm_s8_mma"]
+
+
 def test_what_brings_the_card_down_is_named_and_left_out(card, tmp_path):
     error = bring_down(card)
     assert str(error) == f"cuda.gemm_s8_mma brought down Emulated: {FAULT}"
