@@ -15,11 +15,20 @@ from qprobe.errors import CrashError
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.layers import make_layer
-from qprobe.layers._verification import check_layer, random_linear, random_outliers, random_rows
+from qprobe.layers._verification import (
+    TOLERANCE,
+    check_layer,
+    random_linear,
+    random_outliers,
+    random_rows,
+    relative_error,
+)
 
 MOST_WEIGHTS = {"cpu": 2**22, "cuda": 2**26}
 """Of a layer that is tried. On a GPU it depends on N which build of a kernel runs, up to some hundred tiles; it takes
 a GB or two there."""
+PRODUCT, COARSER = 256, 4
+"""Rows and columns of what shows how torch rounds, and what a layer may be coarser by: its numbers are others."""
 STEP = 256
 """Output features that are left out at a time, so that tails of tiles stay as they are."""
 MANY_ROWS = 300
@@ -84,14 +93,26 @@ def _try(kernel: Kernel, spec: LayerSpec, rows: KernelRange) -> str:
         linear, scheme, scheme.quick_algorithm(algorithm), alone, spec.activation_dtype
     )
     outliers = random_outliers(spec.k, generator)
-    most = rows.m_min + MANY_ROWS
+    most, coarseness = rows.m_min + MANY_ROWS, _find_coarseness(spec, generator)
     for m in sorted({rows.m_min, min(rows.m_max or most, most)}):
         x = (random_rows(m, spec.k, generator) * outliers).to(spec.activation_dtype)
         with kernel.trial(spec):
-            words = check_layer(kernel, layer, x, layer(x))
+            words = check_layer(kernel, layer, x, layer(x), coarseness=coarseness)
         if words:
             return f"{words}, M = {m}, N = {spec.n}, K = {spec.k}"
     return ""
+
+
+def _find_coarseness(spec: LayerSpec, generator: torch.Generator) -> float:
+    """What torch's own float32 product explains, where it was told to round more: to TF32 or bfloat16. Multiplies one.
+
+    To ask torch how it was told raises, where that was in more than one way.
+    """
+    if spec.activation_dtype != torch.float32:
+        return 0.0
+    a, b = (random_rows(PRODUCT, PRODUCT, generator) for _ in "ab")
+    error = relative_error(a.double() @ b.double(), a @ b)
+    return COARSER * error if error > TOLERANCE[torch.float32] else 0.0
 
 
 def _cut(n: int, most: int) -> int:

@@ -66,23 +66,15 @@ TUNED = frozenset({"bulk_multicast"})
 TENSOR = frozenset(f for f in FEATURES if f.split("_")[0] in {"hmma", "imma", "qmma", "omma"})
 """Warp-level products on tensor cores."""
 
-SHARED_BYTES: dict[str, int] = {
-    capability: 1024 * kib
-    for capability, kib in zip(
-        CAPABILITIES,
-        (48, 48, 96, 96, 64, 163, 99, 163, 99, 227, 227, 227, 227, 99, 99),
-        strict=True,
-    )
-}
+
+def _kib(*sizes: int) -> dict[str, int]:
+    """Compute capability → bytes."""
+    return {c: 1024 * size for c, size in zip(CAPABILITIES, sizes, strict=True)}
+
+
+SHARED_BYTES = _kib(48, 48, 96, 96, 64, 163, 99, 163, 99, 227, 227, 227, 227, 99, 99)
 """The most shared memory that one block may ask for."""
-SHARED_BYTES_PER_SM: dict[str, int] = {
-    capability: 1024 * kib
-    for capability, kib in zip(
-        CAPABILITIES,
-        (64, 96, 96, 96, 64, 164, 100, 164, 100, 228, 228, 228, 228, 100, 100),
-        strict=True,
-    )
-}
+SHARED_BYTES_PER_SM = _kib(64, 96, 96, 96, 64, 164, 100, 164, 100, 228, 228, 228, 228, 100, 100)
 """What the blocks of a multiprocessor share. From 8.0 on, KiB of it are the system's, one for each block."""
 
 REGISTERS_PER_THREAD = 255

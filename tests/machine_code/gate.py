@@ -169,7 +169,7 @@ def _judge_resources(pair: Pair, code: Code) -> Iterable[str]:
 def _judge_room(pair: Pair, code: Code) -> Iterable[str]:
     """Whether what a kernel declares takes the place of a block that the manifest counts on."""
     capability = arch.plain(pair.target)
-    reserved = RESERVED_SHARED_BYTES if arch.support("cp_async", capability) == "native" else 0
+    reserved = RESERVED_SHARED_BYTES if int(capability.partition(".")[0]) >= 8 else 0
     own = pair.build.shared_bytes
 
     def count_blocks(shared: int) -> int:

@@ -1,4 +1,7 @@
-"""Kernels to try the gate on: a good one, and what makes it bad."""
+"""Kernels to try the gate on: a good one, what makes it bad, and what the gate says."""
+
+from tests.machine_code.gate import compile_pairs, judge
+from tests.machine_code.pairs import list_pairs
 
 PASCAL_AND_LATER = '["6.1", "7.0", "7.5", "8.0", "8.9", "9.0", "10.0", "12.0"]'
 
@@ -99,3 +102,10 @@ def plant_warpgroup(folder, between=""):
     path = folder / "planted.cu"
     path.write_text(WARPGROUP.replace("PRODUCT", PRODUCT).replace("BETWEEN", between))
     return path
+
+
+def complaints(path, tmp_path):
+    """Pair → all that the gate has against it."""
+    pairs = list_pairs(path)
+    made = compile_pairs(pairs, tmp_path / "cache")
+    return {str(pair): judge(pair, made[str(pair)]) for pair in pairs}

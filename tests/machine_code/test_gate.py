@@ -10,7 +10,7 @@ from qprobe.kernels.cuda.nvrtc import compile_source
 from tests.machine_code import disassembly, gate
 from tests.machine_code.disassembly import ToolMissingError, find_loops, list_instructions
 from tests.machine_code.elf import read_cubin
-from tests.machine_code.gate import compile_pairs, count_opcode, find_compiler, judge
+from tests.machine_code.gate import compile_pairs, count_opcode, find_compiler
 from tests.machine_code.pairs import (
     all_pairs,
     asked_of,
@@ -29,18 +29,11 @@ from tests.machine_code.planted import (
     PASCAL_AND_LATER,
     SPILLING,
     STATIC,
+    complaints,
     insert,
     plant,
     plant_warpgroup,
 )
-
-ROOMS = '["7.0", "8.0", "8.6", "9.0"]'
-
-
-def complaints(path, tmp_path):
-    pairs = list_pairs(path)
-    made = compile_pairs(pairs, tmp_path / "cache")
-    return {str(pair): judge(pair, made[str(pair)]) for pair in pairs}
 
 
 def test_a_good_kernel_passes_everywhere(tmp_path):
@@ -107,40 +100,6 @@ def test_a_bad_kernel_is_refused_by_name(tmp_path, changes, words):
     assert list(found) == ["planted-6.1-cuda12", "planted-8.0-cuda13", "planted-9.0-cuda13"]
     for name, wrong in found.items():
         assert any(words in one for one in wrong), (name, wrong)
-
-
-def test_static_and_dynamic_shared_memory_count_together(tmp_path):
-    path = plant(tmp_path, body=insert(STATIC), SHARED=53 * 1024, architectures='["8.6", "8.0"]')
-    assert complaints(path, tmp_path) == {
-        "planted-8.6-cuda13": ["it takes 102272 bytes of shared memory, more than 101376"],
-        "planted-8.0-cuda13": [],
-    }
-
-
-def test_what_is_declared_does_not_take_the_place_of_a_block(tmp_path):
-    """Two blocks of 48 KiB, and one more for each that is the system's, leave 2 KiB on 8.6, and none for 47 more."""
-    path = plant(tmp_path, body=insert(STATIC), SHARED=48 * 1024, BLOCKS=2, architectures=ROOMS)
-    words = "48000 bytes of declared shared memory leave room for 1 of 2 blocks on an SM"
-    assert complaints(path, tmp_path) == {
-        "planted-7.0-cuda12": [words],
-        "planted-8.6-cuda13": [words],
-        "planted-8.0-cuda13": [words],
-        "planted-9.0-cuda13": [],
-    }
-    few = STATIC.replace("12000", "256")
-    path = plant(tmp_path, body=insert(few), SHARED=48 * 1024, BLOCKS=2, architectures=ROOMS)
-    assert complaints(path, tmp_path) == {
-        "planted-7.0-cuda12": ["1024 " + words.partition(" ")[2]],
-        "planted-8.6-cuda13": [],
-        "planted-8.0-cuda13": [],
-        "planted-9.0-cuda13": [],
-    }
-
-
-def test_what_the_system_reserves_is_not_the_kernels(tmp_path):
-    path = plant(tmp_path, body=insert(STATIC), architectures='["8.0", "9.0", "12.0"]')
-    made = compile_pairs(list_pairs(path), tmp_path)
-    assert {one.code.shared_bytes for one in made.values()} == {48000}
 
 
 def test_an_architecture_without_a_build_is_missed(tmp_path):
