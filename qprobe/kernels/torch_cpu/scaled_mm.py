@@ -16,6 +16,9 @@ SIDE = 64
 SLOW = 20.0
 """So many times slower than float32 means that the product is computed one element at a time."""
 
+MANY = 100
+"""Calls of what takes microseconds: a thread that spins while another waits for a core makes one take milliseconds."""
+
 
 @functools.cache
 def _absent() -> str:
@@ -24,7 +27,7 @@ def _absent() -> str:
         codes = torch.ones(SIDE, SIDE).to(torch.float8_e4m3fn)
         one, real = _one(), codes.to(torch.float32)
         slow = _seconds(lambda: torch._scaled_mm(codes, codes.t(), one, one, out_dtype=real.dtype))
-        ratio = slow / _seconds(lambda: real @ real.t())
+        ratio = slow / _seconds(lambda: real @ real.t(), MANY)
     except (RuntimeError, AttributeError, TypeError) as error:
         return f"torch's scaled product does not run here: {' '.join(str(error).split()):.200}"
     if ratio > SLOW:
@@ -34,11 +37,11 @@ def _absent() -> str:
     return ""
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    """Processor seconds of the fastest of a few calls: whatever else runs does not count."""
+def _seconds(call: Callable[[], object], calls: int = 3) -> float:
+    """Processor seconds of the fastest call: whatever else runs does not count."""
     call()
     found = []
-    for _ in range(3):
+    for _ in range(calls):
         start = time.thread_time()
         call()
         found.append(time.thread_time() - start)
