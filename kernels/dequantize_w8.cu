@@ -5,6 +5,7 @@
 //: packing = "mma_w8"
 //: activations = ["float16", "bfloat16", "float32"]
 //: architectures = ["6.0", "6.1", "7.0", "7.5", "8.0", "9.0", "10.0", "12.0"]
+//: min_rows = 129
 //: tile = { n = 32, k = 1024 }
 //: grid = ["n", "split"]
 //: threads = 256

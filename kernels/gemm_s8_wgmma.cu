@@ -11,6 +11,7 @@
 //: activations = ["float16", "bfloat16", "float32"]
 //: requires = ["wgmma", "cp_async"]
 //: architectures = ["9.0a"]
+//: min_rows = 65
 //: tile = { m = 128, n = 256, k = 128 }
 //: threads = 256
 //: arguments = ["x", "x_scale", "packed", "scales", "bias", "y", "m", "n", "k"]

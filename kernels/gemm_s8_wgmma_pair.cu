@@ -7,6 +7,7 @@
 //: activations = ["float16", "bfloat16", "float32"]
 //: requires = ["wgmma", "cp_async_bulk", "bulk_multicast"]
 //: architectures = ["9.0a"]
+//: min_rows = 8192
 //: tile = { m = 128, n = 256, k = 128 }
 //: grid = ["tile"]
 //: cluster = 2

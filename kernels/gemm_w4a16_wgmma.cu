@@ -7,6 +7,7 @@
 //: row_bytes = 16
 //: requires = ["wgmma", "cp_async_bulk", "setmaxnreg"]
 //: architectures = ["9.0a"]
+//: min_rows = 33
 //: tile = { m = 128, n = 256, k = 64 }
 //: grid = ["tile"]
 //: threads = 384

@@ -10,6 +10,7 @@ import torch
 from qprobe.apply._fault import find_fault
 from qprobe.documents.plan import GroupPlan, KernelRange
 from qprobe.documents.scheme import SCHEMES
+from qprobe.documents.turns import most_rows
 from qprobe.errors import PlanMismatchError
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.registry import all_kernels, get_kernel, kernels_for
@@ -93,18 +94,19 @@ def _substitute(
 
 
 def _chain(possible: list[Kernel], spec: LayerSpec) -> tuple[KernelRange, ...]:
-    """The first kernel for any number of rows, before it those for few that share its packing.
+    """The first kernel for any number of rows, before it those for fewer that share its packing.
 
     Where the scheme quantizes activations, kernels that multiply codes come before those that
     multiply floating-point numbers, which are no faster than without quantization.
     """
     if SCHEMES[spec.scheme].input_activations is not None:
         possible = sorted(possible, key=lambda kernel: kernel.input == "float")
-    last = next(kernel for kernel in possible if kernel.most_rows(spec) is None)
+    limits = most_rows(possible)
+    last = possible[limits.index(None)]
     few = {
         rows: kernel
-        for kernel in reversed(possible)
-        if (rows := kernel.most_rows(spec)) is not None and kernel.packing == last.packing
+        for rows, kernel in zip(reversed(limits), reversed(possible), strict=True)
+        if rows is not None and kernel.packing == last.packing
     }
     found, m_min = [], 1
     for rows in sorted(few):

@@ -67,8 +67,10 @@ class Kernel:
     run: Run
     max_rows: int | None = None
     """The largest M that it is meant for, right as it is beyond; None: any."""
-    max_rows_there: Callable[[LayerSpec], int | None] | None = None
-    """The same on the device of a layer, where that depends on it: where tensor cores are, others need fewer."""
+    min_rows: int = 1
+    """The least M from which on it is meant for more than those behind it that take the same packing."""
+    dequantizes: bool = False
+    """Whether it writes the weight out in the type of the activations, then multiplies by that."""
     sum_error: float = 0.0
     """‖y−ŷ‖/‖y‖ that its hardware explains, where that adds products up with fewer bits than float32 has."""
     warm_up: Callable[[LayerSpec], object] = lambda _: None
@@ -78,10 +80,6 @@ class Kernel:
     trial: Callable[[LayerSpec], AbstractContextManager[None]] = lambda _: nullcontext()
     """What to run it in for the first time on a shape: a kernel that brings a card down is remembered.
     Raises CrashError then."""
-
-    def most_rows(self, spec: LayerSpec) -> int | None:
-        """The largest M that it is meant for in such a layer, on its device; None: any."""
-        return self.max_rows if self.max_rows_there is None else self.max_rows_there(spec)
 
     def objection(self, spec: LayerSpec) -> str:
         """Every reason against computing this layer here, in one sentence, or ""."""

@@ -21,14 +21,21 @@ from qprobe.kernels.cuda.portfolio import Source, sources_of
 
 
 def cuda_kernels() -> tuple[Kernel, ...]:
-    """A kernel for each source, those that ask most of an architecture first: they are written for it.
+    """A kernel for each source, those that ask for the newest features first, then those that ask for most.
 
     Empty where there are no sources.
     """
-    sources = sorted(
-        sources_of(*BY_ROLE), key=lambda source: (-len(source.manifest.requires), source.name)
-    )
+    sources = sorted(sources_of(*BY_ROLE), key=_newness, reverse=True)
     return tuple(_make(source) for source in sources)
+
+
+def _newness(source: Source) -> list[int]:
+    """Of each feature, the place of the first architecture that has it, the newest first."""
+    places = (
+        next(i for i, own in enumerate(arch.CAPABILITIES) if not arch.missing((feature,), own))
+        for feature in source.manifest.requires
+    )
+    return sorted(places, reverse=True)
 
 
 def _make(source: Source) -> Kernel:
@@ -48,7 +55,8 @@ def _make(source: Source) -> Kernel:
         run=BY_ROLE[manifest.role](source),
         warm_up=lambda spec: _warm_up(source, spec),
         max_rows=manifest.max_rows,
-        max_rows_there=lambda spec: _most_rows(source, spec),
+        min_rows=manifest.min_rows,
+        dequantizes=manifest.role == "dequantize",
         trial=lambda spec: _trial(source, spec),
     )
 
@@ -98,19 +106,6 @@ def _refuse(source: Source, spec: LayerSpec) -> str:
     if source.manifest.role != "dequantize" and spec.n > most:
         return f"its blocks cover {most} output features at most; N = {spec.n} is more"
     return ""
-
-
-def _most_rows(source: Source, spec: LayerSpec) -> int | None:
-    """More than one row are for tensor cores, where they take the same packing and type: reports/h200."""
-    own, card = source.manifest, driver.find_card(_index(spec.device))
-    on_tensor_cores = any(
-        other.manifest.packing == own.packing
-        and other.manifest.max_rows is not None
-        and not lacks(other, card)
-        and other.find_builds(spec.scheme, spec.activation_dtype, card.capability)
-        for other in sources_of("gemm")
-    )
-    return 1 if own.role == "gemv" and on_tensor_cores else own.max_rows
 
 
 def _refuse_rows(source: Source, spec: LayerSpec) -> str:

@@ -101,6 +101,8 @@ class Manifest(Document):
     """What its machine code is checked for: "7.5", or "9.0a" with features of that architecture alone."""
     max_rows: Positive | None = None
     """The largest M that it is meant for, right as it is beyond; absent: any."""
+    min_rows: Positive = 1
+    """The least M from which on it was measured to be faster than kernels for older cards with the same packing."""
     tile: Tile
     grid: Annotated[tuple[Axis, ...], Field(min_length=1, max_length=3)] = ("n", "m", "split")
     """What the axes x, y and z of the grid count; "tile": those of M × N, but no more than fit on the card at once."""

@@ -12,15 +12,23 @@ from qprobe.errors import CrashError
 from qprobe.kernels import registry
 from tests.plans import decide
 
-ELSEWHERE = (KernelRange(kernel="cuda.gemm_s8_mma", m_min=1, m_max=None),)
-"""What never computes 4-bit weights."""
+ELSEWHERE = (
+    KernelRange(kernel="cuda.gemm_s8_mma", m_min=1, m_max=8),
+    KernelRange(kernel="cuda.gemm_w4a16", m_min=9, m_max=None),
+)
+"""Of which one never computes what the other does."""
 ON_8_0 = [("gemv_w4a16", 1), ("gemm_w4a16", 128), ("dequantize_w4", None)]
 ON_9_0 = [
     ("gemv_w4a16", 1),
     ("gemm_w4a16_bulk", 8),
     ("gemm_w4a16_pair", 16),
-    ("gemm_w4a16", 128),
+    ("gemm_w4a16", 32),
     ("gemm_w4a16_wgmma", None),
+]
+INT8_ON_9_0 = [
+    ("gemm_s8_mma", 64),
+    ("gemm_s8_wgmma_tma", 8191),
+    ("gemm_s8_wgmma_pair", None),
 ]
 
 
@@ -31,8 +39,8 @@ def forgotten(monkeypatch, tmp_path):
     monkeypatch.setenv("QPROBE_CACHE", str(tmp_path))
 
 
-def fit(kernels=ELSEWHERE, **options):
-    group = decide("W4A16").model_copy(update={"kernels": kernels})
+def fit(kernels=ELSEWHERE, scheme="W4A16", **options):
+    group = decide(scheme).model_copy(update={"kernels": kernels})
     return fit_kernels(group, 64, 128, torch.float16, "cpu", **options)
 
 
@@ -62,18 +70,35 @@ def refusing(_exact):
 
 
 @pytest.mark.parametrize(
-    ("capability", "ranges"),
+    ("scheme", "capability", "ranges"),
     [
-        ("9.0", ON_9_0),
-        ("8.0", ON_8_0),
-        ("7.0", [("gemv_w4a16", 8), ("dequantize_w4", None)]),
+        ("W4A16", "9.0", ON_9_0),
+        ("W4A16", "8.0", ON_8_0),
+        ("W4A16", "7.0", [("gemv_w4a16", 8), ("dequantize_w4", None)]),
+        ("W8A16", "9.0", [("gemv_w8a16", 1), ("gemm_w8a16", 32), ("gemm_w8a16_wgmma", None)]),
+        ("W8A8", "9.0", INT8_ON_9_0),
+        ("W8A8", "8.0", [("gemm_s8_mma", None)]),
+        ("W8A8", "7.5", [("gemm_s8_mma_turing", None)]),
+        ("W8A8", "7.0", [("gemm_s8_dp4a", None)]),
     ],
 )
-def test_rows_are_left_to_tensor_cores_where_there_are_some(alone, capability, ranges):
-    """An H200 took 3.8 times as long for 8 rows without them."""
+def test_rows_are_left_to_the_newest_units_where_these_are_faster(
+    alone, scheme, capability, ranges
+):
+    """An H200 took 3.8 times as long for 8 rows without tensor cores, and twice as long for 128 without wgmma."""
     alone.card = replace(alone.card, capability=capability)
-    assert spell(fit()) == ranges
+    assert spell(fit(scheme=scheme)) == ranges
     assert tried(alone) >= {name for name, _ in ranges}
+
+
+def test_kernels_for_few_rows_are_for_more_where_the_one_for_many_fails(alone, monkeypatch):
+    alone.card = replace(alone.card, capability="9.0")
+    plant(monkeypatch, "cuda.gemm_s8_wgmma_pair", slightly_wrong)
+    assert spell(fit(scheme="W8A8")) == [INT8_ON_9_0[0], ("gemm_s8_wgmma_tma", None)]
+    plant(monkeypatch, "cuda.gemm_s8_wgmma_tma", slightly_wrong)
+    plant(monkeypatch, "cuda.gemm_s8_wgmma", slightly_wrong)
+    forget()
+    assert spell(fit(scheme="W8A8")) == [("gemm_s8_mma", None)]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +145,7 @@ def test_planned_kernels_are_tried_where_nobody_measured_them(alone, monkeypatch
     assert spell(fit(planned)) == [("gemm_w4a16_wgmma", None)]
     found = fit(planned, is_measured=False)
     assert found.change.startswith("cuda.gemm_w4a16_wgmma → cuda.gemv_w4a16, ")
-    assert spell(found) == [*ON_9_0[:-1], ("dequantize_w4", None)]
+    assert spell(found) == [*ON_9_0[:-2], *ON_8_0[1:]]
 
 
 def test_what_was_tried_is_not_tried_again(alone):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from qprobe.documents import arch
 from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda import kernels, portfolio
 from qprobe.kernels.cuda.kernels import cuda_kernels
@@ -10,9 +11,9 @@ from qprobe.kernels.cuda.portfolio import all_sources
 from qprobe.kernels.registry import kernels_for
 
 IDS = (
-    "cuda.gemm_s8_mma", "cuda.gemm_s8_wgmma_pair", "cuda.gemm_w4a16_wgmma", "cuda.gemm_w8a16_wgmma",
-    "cuda.gemm_s8_mma_turing", "cuda.gemm_s8_wgmma", "cuda.gemm_s8_wgmma_tma", "cuda.gemm_w4a16_bulk",
-    "cuda.gemm_w4a16_pair", "cuda.gemm_s8_dp4a", "cuda.gemm_w4a16", "cuda.gemm_w8a16", "cuda.dequantize_w4", "cuda.dequantize_w8",
+    "cuda.gemm_s8_wgmma_pair", "cuda.gemm_w4a16_wgmma", "cuda.gemm_w8a16_wgmma", "cuda.gemm_s8_wgmma_tma",
+    "cuda.gemm_s8_wgmma", "cuda.gemm_w4a16_bulk", "cuda.gemm_w4a16_pair", "cuda.gemm_s8_mma", "cuda.gemm_s8_mma_turing",
+    "cuda.gemm_w4a16", "cuda.gemm_w8a16", "cuda.gemm_s8_dp4a", "cuda.dequantize_w4", "cuda.dequantize_w8",
     "cuda.gemv_w4a16", "cuda.gemv_w8a16",
 )  # fmt: skip
 TORCH_IDS = ("cuda.dequantize_rows", "cuda.int4pack", "cuda.int_mm", "cuda.padded_linear", "cuda.scaled_mm")  # fmt: skip
@@ -26,11 +27,16 @@ def test_the_kernels_are_those_that_plans_name():
     assert known == tuple(k.id for k in kernels_for("cuda:1"))
 
 
-def test_what_asks_most_of_a_card_comes_first():
-    wants = [
-        len(all_sources()[k.id.removeprefix("cuda.")].manifest.requires) for k in cuda_kernels()
-    ]
-    assert wants == sorted(wants, reverse=True)
+def test_what_the_oldest_cards_can_run_comes_last():
+    manifests = [all_sources()[k.id.removeprefix("cuda.")].manifest for k in cuda_kernels()]
+    can_run = [[not arch.missing(m.requires, c) for c in arch.CAPABILITIES] for m in manifests]
+    oldest = [those.index(True) for those in can_run]
+    assert oldest == sorted(oldest, reverse=True)
+
+
+def test_a_kernel_is_meant_for_some_number_of_rows():
+    for kernel in cuda_kernels():
+        assert kernel.max_rows is None or kernel.min_rows <= kernel.max_rows, kernel.id
 
 
 def test_without_sources_there_are_none_and_that_is_no_error(monkeypatch):
