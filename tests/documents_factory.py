@@ -89,8 +89,8 @@ def fact(kernel, schemes, packing=None, **changes) -> KernelFact:
     return KernelFact(kernel=kernel, schemes=schemes, packing=packing or kernel, **fields)
 
 
-REFERENCE_FACT = fact("reference", tuple(SCHEMES))
-INT8_FACT = fact("cpu.onednn_qlinear", ("W8A8",))
+REFERENCE_FACT = fact("reference", tuple(SCHEMES), dequantizes=True)
+INT8_FACT = fact("cpu.onednn_qlinear", ("W8A8",), multiplies_codes=True)
 BF16_FACT = fact("cpu.onednn_linear", ("NONE", "BF16"))
 
 

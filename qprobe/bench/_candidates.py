@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.plan import KernelRange
-from qprobe.documents.profile import Cell, Shape
-from qprobe.documents.roofline import REFERENCE
+from qprobe.documents.profile import REFERENCE, Cell, Shape
 from qprobe.documents.scheme import SCHEMES, CastWeights, Scheme
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.registry import choose_algorithm, kernels_for

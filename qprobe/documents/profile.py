@@ -8,6 +8,7 @@ from pydantic import Field
 
 from qprobe.documents.base import Count, Document, Flag, FloatDtype, Positive, Seconds, TopDocument
 from qprobe.documents.machine import Fingerprint, GpuState, Rate
+from qprobe.documents.scheme import SCHEMES
 
 
 class Shape(Document):
@@ -68,6 +69,25 @@ class KernelFact(Document):
     """Why not, where it is not; "" otherwise."""
     max_code: Positive | None = None
     """The largest magnitude of a stored integer that it multiplies exactly; None: any."""
+    multiplies_codes: Flag = False
+    """Whether activations that the scheme quantizes are, before it multiplies them."""
+    dequantizes: Flag = False
+    """Whether it writes the weight out in the type of the activations, then multiplies by that."""
+    min_rows: Positive = 1
+    """The least M from which on it is meant for more than those behind it that take the same packing."""
+    max_rows: Positive | None = None
+    """The largest M that it is meant for; None: any."""
+
+
+REFERENCE = "reference"
+REFERENCE_FACT = KernelFact(
+    kernel=REFERENCE,
+    schemes=tuple(SCHEMES),
+    packing=REFERENCE,
+    available=True,
+    reason="",
+    dequantizes=True,
+)
 
 
 class Rest(Document):
@@ -134,6 +154,11 @@ class Profile(TopDocument):
     rest: tuple[Rest, ...]
     interrupted: Flag = False
     """Whether the run was cut short; what is here is whole all the same."""
+
+    def kernel_facts(self) -> dict[str, KernelFact]:
+        """Kernel → what it can do, the best first; the reference in any case: it always works."""
+        facts = {fact.kernel: fact for fact in self.kernels}
+        return facts if REFERENCE in facts else facts | {REFERENCE: REFERENCE_FACT}
 
     def shapes(self) -> frozenset[Shape]:
         """The shapes that were measured."""

@@ -54,6 +54,7 @@ KERNEL = Kernel(
     device="any",
     packing="canonical",
     input="float",
+    dequantizes=True,
     absent=nothing,
     max_code=any_code,
     refuse=accept,

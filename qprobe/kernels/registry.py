@@ -52,7 +52,7 @@ def choose_algorithm(scheme: Scheme, kernel: Kernel) -> str:
 
 
 def kernel_facts(device: str) -> tuple[KernelFact, ...]:
-    """What each kernel for this kind of device can do on this machine."""
+    """What each kernel for this kind of device can do on this machine, the best first."""
     return tuple(
         KernelFact(
             kernel=kernel.id,
@@ -61,6 +61,10 @@ def kernel_facts(device: str) -> tuple[KernelFact, ...]:
             available=not kernel.absent(),
             reason=kernel.absent(),
             max_code=None if kernel.absent() else kernel.max_code(),
+            multiplies_codes=kernel.input != "float",
+            dequantizes=kernel.dequantizes,
+            min_rows=kernel.min_rows,
+            max_rows=kernel.max_rows,
         )
         for kernel in kernels_for(device)
     )

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from qprobe.documents.base import FloatDtype
 from qprobe.documents.model import Linear, Model
-from qprobe.documents.profile import KernelFact, Profile
-from qprobe.documents.roofline import REFERENCE
+from qprobe.documents.profile import REFERENCE, KernelFact, Profile
 from qprobe.documents.scheme import SCHEMES, CastWeights, Scheme
 from qprobe.policy.cells import Unavailable
 from qprobe.policy.error import ErrorModel, is_cast
@@ -66,11 +65,6 @@ class Candidate:
     def preference(self) -> tuple[int, bool, str]:
         """The order of candidates that are equal in everything else."""
         return CHANGE[self.scheme.name], REFERENCE not in self.kernels, self.packing
-
-
-_REFERENCE_FACT = KernelFact(
-    kernel=REFERENCE, schemes=tuple(SCHEMES), packing=REFERENCE, available=True, reason=""
-)
 
 
 def compute_dtypes(model: Model, profile: Profile) -> tuple[FloatDtype, ...]:
@@ -145,8 +139,8 @@ class Builder:
     ) -> Candidate:
         """The unquantized group through the reference kernel alone, costed beside others."""
         name = schemes_at(self.model.dtype, dtype)[0]
-        facts = [fact for fact in self._facts() if fact.kernel == REFERENCE]
-        found = [self._build(members, dtype, SCHEMES[name], facts)]
+        facts = self.profile.kernel_facts()[REFERENCE]
+        found = [self._build(members, dtype, SCHEMES[name], [facts])]
         return self._give(rank(found, beside)[0], group)
 
     def _give(self, candidate: Candidate, group: str) -> Candidate:
@@ -197,15 +191,11 @@ class Builder:
             power=None,
         )
 
-    def _facts(self) -> tuple[KernelFact, ...]:
-        """What the profile knows of kernels, and the reference in any case: it always works."""
-        known = self.profile.kernels
-        has_reference = any(fact.kernel == REFERENCE for fact in known)
-        return known if has_reference else (*known, _REFERENCE_FACT)
-
     def _packings(self, scheme: str) -> Iterator[list[KernelFact]]:
         packings: dict[str, list[KernelFact]] = {}
-        for fact in sorted(self._facts(), key=lambda fact: (fact.packing, fact.kernel)):
+        for fact in sorted(
+            self.profile.kernel_facts().values(), key=lambda fact: (fact.packing, fact.kernel)
+        ):
             if scheme in fact.schemes:
                 packings.setdefault(fact.packing, []).append(fact)
         yield from packings.values()

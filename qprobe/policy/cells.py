@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qprobe.documents.base import FloatDtype, Quantity
-from qprobe.documents.profile import Measurement, Profile, Shape
+from qprobe.documents.profile import KernelFact, Measurement, Profile, Shape
 from qprobe.documents.roofline import attainable, linear_work
 from qprobe.documents.scheme import SCHEMES, CastWeights
 
@@ -49,6 +49,7 @@ class Cells:
         self._profile = profile
         self._launch_s = launch_s
         self._is_eager = is_eager
+        self._facts = profile.kernel_facts()
         self._measured: dict[_Key, dict[int, Measurement]] = defaultdict(dict)
         self._skipped: dict[_Key, dict[int, str]] = defaultdict(dict)
         for measurement in profile.measurements:
@@ -85,6 +86,9 @@ class Cells:
         skipped = self._skipped.get(key, {})
         if shape.m in skipped:
             return Unavailable((skipped[shape.m],))
+        fact = self._facts[kernel]
+        if fact.max_rows is not None and shape.m > fact.max_rows:
+            return Unavailable((f"it is meant for M up to {fact.max_rows}",))
         if skipped and not points:
             return Unavailable((skipped[min(skipped)],))
         below = max((m for m in points if m < shape.m), default=None)
@@ -98,18 +102,18 @@ class Cells:
                 provenance="modelled",
                 uncertainty=INTERPOLATION_UNCERTAINTY,
             )
-        modelled = self._roofline(scheme, kernel, dtype, shape)
+        modelled = self._roofline(scheme, fact, dtype, shape)
         nearest = below if below is not None else above
         if nearest is None:
             return modelled
         # Outside the measured M the roofline gives the slope, the nearest measurement the height.
-        anchor = self._roofline(scheme, kernel, dtype, shape.model_copy(update={"m": nearest}))
+        anchor = self._roofline(scheme, fact, dtype, shape.model_copy(update={"m": nearest}))
         height = self._value(points[nearest], shared_input=shared_input)
         height /= max(anchor.value, LEAST_S)
         return modelled.model_copy(update={"value": modelled.value * height})
 
-    def _roofline(self, scheme: str, kernel: str, dtype: FloatDtype, shape: Shape) -> Quantity:
-        work = linear_work(SCHEMES[scheme], kernel, dtype, shape)
+    def _roofline(self, scheme: str, fact: KernelFact, dtype: FloatDtype, shape: Shape) -> Quantity:
+        work = linear_work(SCHEMES[scheme], fact, dtype, shape)
         return attainable(self._profile, work, self._launch_s)
 
     def _value(self, measurement: Measurement, *, shared_input: bool) -> float:

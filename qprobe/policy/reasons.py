@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qprobe.documents.plan import Rejected
-from qprobe.documents.roofline import REFERENCE
+from qprobe.documents.profile import REFERENCE
 from qprobe.policy import words
 from qprobe.policy.candidates import Candidate
 from qprobe.policy.context import Option

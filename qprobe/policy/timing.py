@@ -11,8 +11,8 @@ from qprobe.documents.base import FloatDtype, Quantity
 from qprobe.documents.model import Linear
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import KernelRange
-from qprobe.documents.profile import Profile, Shape
-from qprobe.documents.roofline import REFERENCE
+from qprobe.documents.profile import REFERENCE, KernelFact, Profile, Shape
+from qprobe.documents.turns import most_rows
 from qprobe.policy.cells import Cells, Unavailable
 from qprobe.policy.quantities import NOTHING, add, comparable
 
@@ -51,6 +51,7 @@ class GroupClock:
         self._cells = Cells(profile, launch_s, is_eager=is_eager)
         self._launch_s = launch_s
         self._objective = objective
+        self._facts = profile.kernel_facts()
 
     def time(
         self,
@@ -66,11 +67,14 @@ class GroupClock:
         if objective.generate:
             passes.append((first.m(objective.batch, 1, past=objective.past), 1))
         rows = tuple(dict.fromkeys(m for m, _ in passes if m))
+        turns = [fact for fact in self._facts.values() if fact.kernel in kernels]
+        meant = {fact.kernel: most for fact, most in zip(turns, most_rows(turns), strict=True)}
+        measured = self._cells.rows(scheme, kernels, dtype, shapes)
         winners: dict[int, tuple[str, Quantity]] = {}
-        for m in sorted(self._cells.rows(scheme, kernels, dtype, shapes) | set(rows)):
-            timed, refused = self._race(shapes, scheme, kernels, dtype, m)
+        for m in sorted(measured | set(rows) | _turning_points(meant, measured, rows)):
+            timed, refused = self._race(shapes, scheme, tuple(meant), dtype, m)
             if timed:
-                winners[m] = _best(timed)
+                winners[m] = _best(timed, meant, m)
             elif m in rows:
                 return Unavailable(tuple(refused))
         calls = [first.calls(objective.batch, tokens) if m else 0 for m, tokens in passes]
@@ -80,7 +84,7 @@ class GroupClock:
         ]
         prefill, decode = times[0], times[1] if objective.generate else NOTHING
         return GroupTime(
-            kernels=_ranges({m: kernel for m, (kernel, _) in winners.items()}),
+            kernels=_ranges({m: self._facts[kernel] for m, (kernel, _) in winners.items()}),
             rows=rows,
             prefill=prefill,
             decode=decode,
@@ -121,30 +125,41 @@ def _times(calls: int, time: Quantity) -> Quantity:
     return time if calls == 1 else add([(calls, time)])
 
 
-def _best(timed: dict[str, Quantity]) -> tuple[str, Quantity]:
-    """The fastest; on an exact tie the reference, then by name."""
+def _best(timed: dict[str, Quantity], meant: dict[str, int | None], m: int) -> tuple[str, Quantity]:
+    """The fastest; where the roofline cannot tell, the reference, then as kernels take turns without a plan."""
     beside_measured = any(time.provenance != "modelled" for time in timed.values())
-    return min(
-        timed.items(),
-        key=lambda item: (
-            comparable(item[1], beside_measured=beside_measured),
-            item[0] != REFERENCE,
-            item[0],
-        ),
-    )
+
+    def rank(kernel: str) -> tuple[float, bool, bool, float]:
+        most = math.inf if (rows := meant[kernel]) is None else rows
+        seconds = comparable(timed[kernel], beside_measured=beside_measured)
+        return seconds, kernel != REFERENCE, m > most, most
+
+    best = min(timed, key=rank)
+    return best, timed[best]
 
 
-def _ranges(winners: dict[int, str]) -> tuple[KernelRange, ...]:
-    """From 1 to open; two neighbours meet at the geometric mean of the M where each won."""
-    rows = sorted(winners)
+def _turning_points(
+    meant: dict[str, int | None], measured: set[int], rows: tuple[int, ...]
+) -> set[int]:
+    """Where one kernel takes over from another: beyond what was measured, or anywhere if nothing was."""
+    known = max(measured | set(rows)) if measured else 0
+    ends = {most for most in meant.values() if most is not None}
+    return {m for end in ends for m in (end, end + 1) if m > known}
+
+
+def _ranges(winners: dict[int, KernelFact]) -> tuple[KernelRange, ...]:
+    """From 1 to open; two neighbours meet at the geometric mean of the M where each won.
+
+    But no kernel goes on beyond the rows that it is meant for.
+    """
     ends = [
-        (math.isqrt(m * following), winners[m])
-        for m, following in pairwise(rows)
+        (min(math.isqrt(m * following), max(m, winners[m].max_rows or following)), winners[m])
+        for m, following in pairwise(sorted(winners))
         if winners[m] != winners[following]
     ]
     starts = [1, *(end + 1 for end, _ in ends)]
-    lasts = [*ends, (None, winners[rows[-1]])]
+    lasts = [*ends, (None, winners[max(winners)])]
     return tuple(
-        KernelRange(kernel=kernel, m_min=start, m_max=end)
-        for start, (end, kernel) in zip(starts, lasts, strict=True)
+        KernelRange(kernel=fact.kernel, m_min=start, m_max=end)
+        for start, (end, fact) in zip(starts, lasts, strict=True)
     )

@@ -6,7 +6,7 @@ import pytest
 
 from qprobe.policy.cells import INTERPOLATION_UNCERTAINTY, Unavailable
 from qprobe.policy.timing import GroupClock
-from tests.documents_factory import linear, measurement, objective, profile, skipped
+from tests.documents_factory import fact, linear, measurement, objective, profile, skipped
 
 ONE = (linear("w"),)
 QKV = tuple(linear(name, group="qkv") for name in "qkv")
@@ -141,17 +141,17 @@ def test_a_modelled_kernel_must_beat_a_measured_one_by_its_uncertainty():
 
 
 def test_a_skipped_cell_is_unavailable_with_its_reason():
-    found = clock(skips=[skipped("W8A8", "k", 128, 64, 64, "wrong numbers")]).time(
-        ONE, "W8A8", ("k",), "float32"
+    found = clock(skips=[skipped("W8A8", "reference", 128, 64, 64, "wrong numbers")]).time(
+        ONE, "W8A8", ("reference",), "float32"
     )
-    assert found == Unavailable(("k: wrong numbers",))
+    assert found == Unavailable(("reference: wrong numbers",))
 
 
 def test_a_shape_that_was_skipped_at_every_m_is_unavailable_at_others():
-    found = clock(skips=[skipped("W8A8", "k", 32, 64, 64, "K is odd")]).time(
-        ONE, "W8A8", ("k",), "float32"
+    found = clock(skips=[skipped("W8A8", "reference", 32, 64, 64, "K is odd")]).time(
+        ONE, "W8A8", ("reference",), "float32"
     )
-    assert found == Unavailable(("k: K is odd",))
+    assert found == Unavailable(("reference: K is odd",))
 
 
 def test_another_kernel_of_the_packing_steps_in_for_a_skipped_one():
@@ -160,6 +160,67 @@ def test_another_kernel_of_the_packing_steps_in_for_a_skipped_one():
         skips=[skipped("W8A8", "cpu.onednn_qlinear", 128, 64, 64, "saturates")],
     ).time(ONE, "W8A8", KERNELS, "float32")
     assert found.used == ("reference",)
+
+
+FACTS = (
+    fact("new", ("W4A16", "W8A8"), "p", min_rows=33, multiplies_codes=True),
+    fact("few", ("W4A16",), "p", max_rows=8),
+    fact("older", ("W4A16", "W8A8"), "p", min_rows=2, max_rows=128, multiplies_codes=True),
+    fact("aside", ("W4A16", "W8A8"), "p", min_rows=129, dequantizes=True),
+    fact("oldest", ("W4A16", "W8A8"), "p", max_rows=8),
+)
+"""The best first; by name they are in another order."""
+
+
+def turns(*measurements, scheme="W4A16", facts=FACTS, **asked):
+    names = tuple(sorted(item.kernel for item in facts if scheme in item.schemes))
+    found = GroupClock(profile(measurements, kernels=facts), objective(**asked)).time(
+        ONE, scheme, names, "float32"
+    )
+    return [(item.kernel, item.m_max) for item in found.kernels]
+
+
+@pytest.mark.parametrize("prompt", [1, 9, 128, 4096])
+@pytest.mark.parametrize("generate", [0, 16])
+def test_where_nothing_was_measured_kernels_take_turns_as_without_a_plan(prompt, generate):
+    asked = {"prompt": prompt, "generate": generate}
+    assert turns(**asked) == [("oldest", 1), ("few", 8), ("older", 32), ("new", None)]
+    without_new = turns(facts=FACTS[1:], **asked)
+    assert without_new == [("oldest", 1), ("few", 8), ("older", 128), ("aside", None)]
+
+
+def test_codes_are_multiplied_at_their_own_rate():
+    for prompt in (512, 4096):
+        assert turns(scheme="W8A8", prompt=prompt)[-1] == ("new", None)
+    floats = tuple(item.model_copy(update={"multiplies_codes": False}) for item in FACTS)
+    int8, plain = (
+        GroupClock(profile(kernels=facts), objective(prompt=4096))
+        .time(ONE, "W8A8", ("new",), "float32")
+        .request.value
+        for facts in (FACTS, floats)
+    )
+    assert int8 < plain
+
+
+def test_no_kernel_is_planned_beyond_the_rows_that_it_is_meant_for():
+    """One that was measured for a token would be taken for prompts as well."""
+    alone = turns(took("W4A16", "oldest", 1, 1e-9), prompt=1)
+    assert alone == [("oldest", 8), ("older", 32), ("new", None)]
+    measured = [("oldest", 1, 1e-9), ("new", 1, 2e-9), ("new", 1024, 1e-8)]
+    both = turns(*(took("W4A16", *item) for item in measured), prompt=1024, generate=16)
+    assert both == [("oldest", 8), ("new", None)]
+
+
+def test_what_was_measured_is_taken_whatever_a_kernel_is_meant_for():
+    assert turns(took("W4A16", "aside", 16, 1e-12), prompt=16)[-1] == ("aside", None)
+
+
+def test_a_kernel_for_few_rows_alone_is_no_way_for_many():
+    found = GroupClock(profile(kernels=FACTS), objective(prompt=9)).time(
+        ONE, "W4A16", ("few", "oldest"), "float32"
+    )
+    words = "it is meant for M up to 8"
+    assert found == Unavailable((f"few: {words}", f"oldest: {words}"))
 
 
 def test_a_time_of_zero_is_no_division_by_zero():

@@ -112,11 +112,12 @@ def test_points_reach_what_was_measured():
     plan, profile = planned()
     section = plan.targets["cpu-test"]
     points = points_of_plan(plan, section, profile)
+    facts = profile.kernel_facts()
     for point in points:
         cell, seconds = point.measurement.cell, point.measurement.median_s
         shape = cell.shape
         assert point.ops_per_s == pytest.approx(2 * shape.m * shape.n * shape.k / seconds)
-        work = linear_work(SCHEMES[cell.scheme], cell.kernel, cell.activation_dtype, shape)
+        work = linear_work(SCHEMES[cell.scheme], facts[cell.kernel], cell.activation_dtype, shape)
         assert point.intensity == pytest.approx(work.ops / work.moved_bytes)
         assert shape.m in (1, 128)
         assert cell.activation_dtype == section.compute_dtype
@@ -159,6 +160,14 @@ def test_a_profile_of_many_shapes_is_thinned_by_whole_shapes():
     assert 60 < len(points) <= MAX_POINTS
     shapes = [point.measurement.cell.shape for point in points]
     assert {shapes.count(shape) for shape in set(shapes)} == {3}
+
+
+def test_what_the_profile_does_not_know_is_no_point():
+    cells = [
+        factory.measurement("W8A16", kernel, 8, 64, 64, 1e-3) for kernel in ("reference", "cpu.new")
+    ]
+    (point,) = points_of_profile(factory.profile(cells))
+    assert point.measurement.cell.kernel == "reference"
 
 
 def test_the_roofline_has_its_roofs_even_where_nothing_was_measured():

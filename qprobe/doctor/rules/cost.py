@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from qprobe.doctor.rules.cards import Card, find_card
 from qprobe.documents.machine import Gpu
-from qprobe.documents.profile import Shape
+from qprobe.documents.profile import REFERENCE_FACT, KernelFact, Shape
 from qprobe.documents.roofline import UNCERTAINTY, linear_work
 from qprobe.documents.scheme import SCHEMES
 
 _N = _K = 4096
 FEW, MANY = 1, 512
 """Rows: of one token that is generated, and of a prompt."""
-_FUSED = "fused"
+_FUSED = KernelFact(
+    kernel="", schemes=(), packing="", available=True, reason="", multiplies_codes=True
+)
 
 
 def model_seconds(card: Card, scheme: str, m: int) -> float | None:
     """Seconds of a layer of 4096 × 4096 with activations in float16; None without a rate for it.
 
-    Weights in few bits are multiplied as they are stored at few rows; at many they are written out in 16
-    bits first, and that is added.
+    Weights alone in few bits are multiplied as they are stored at few rows; at many they are written out
+    in 16 bits first.
     """
-    bandwidth = card.bandwidth_bytes_per_s
     preset = SCHEMES[scheme]
-    if preset.is_quantized and preset.input_activations is None and m > FEW:
-        product = model_seconds(card, "FP16", m)
-        written = preset.weight_bytes(_N, _K, "float16") + 2 * _N * _K
-        return product and written / bandwidth + product
-    work = linear_work(preset, _FUSED, "float16", Shape(m=m, n=_N, k=_K))
+    is_written = preset.input_activations is None and m > FEW
+    fact = REFERENCE_FACT if is_written else _FUSED
+    work = linear_work(preset, fact, "float16", Shape(m=m, n=_N, k=_K))
     rate = card.ops_per_s.get(work.unit)
-    return rate and max(work.moved_bytes / bandwidth, work.ops / rate)
+    return rate and work.seconds(card.bandwidth_bytes_per_s, rate)
 
 
 def tell_cost(gpu: Gpu, schemes: tuple[str, ...]) -> str:

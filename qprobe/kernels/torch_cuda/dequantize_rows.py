@@ -39,6 +39,7 @@ KERNEL = Kernel(
     device="cuda",
     packing="cuda_rows_s8",
     input="float",
+    dequantizes=True,
     absent=lambda: gpus.no_gpu(),
     max_code=any_code,
     refuse=accept,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import GroupPlan, Plan, Section
-from qprobe.documents.profile import Measurement, Profile, Shape
+from qprobe.documents.profile import KernelFact, Measurement, Profile, Shape
 from qprobe.documents.roofline import Work, linear_work
 from qprobe.documents.scheme import SCHEMES
 from qprobe.render.charts.scale import is_drawable
@@ -67,23 +67,27 @@ def points_of_plan(plan: Plan, section: Section, profile: Profile) -> list[Attai
         for item in of_plan
         if item.cell.shape in at_request or (item.cell.shape.n, item.cell.shape.k) not in met
     ]
-    return _points(wanted, _chosen_by(plan, section))
+    return _points(wanted, profile, _chosen_by(plan, section))
 
 
 def points_of_profile(profile: Profile) -> list[Attained]:
     """Every shape that was measured: the fastest kernel of each scheme."""
-    return _points(profile.measurements, lambda _item: False)
+    return _points(profile.measurements, profile, lambda _item: False)
 
 
-def _points(measurements: Iterable[Measurement], is_chosen: IsChosen) -> list[Attained]:
+def _points(
+    measurements: Iterable[Measurement], profile: Profile, is_chosen: IsChosen
+) -> list[Attained]:
+    facts = profile.kernel_facts()
     fastest: dict[tuple[Shape, str], Measurement] = {}
     chosen: list[Measurement] = []
     for item in measurements:
-        if item.median_s <= 0 or item.cell.scheme not in SCHEMES:
+        cell = item.cell
+        if item.median_s <= 0 or cell.scheme not in SCHEMES or cell.kernel not in facts:
             continue
         if is_chosen(item):
             chosen.append(item)
-        key = (item.cell.shape, item.cell.scheme)
+        key = (cell.shape, cell.scheme)
         if key not in fastest or item.median_s < fastest[key].median_s:
             fastest[key] = item
     kept = {id(item): item for item in (*chosen, *fastest.values())}
@@ -93,14 +97,16 @@ def _points(measurements: Iterable[Measurement], is_chosen: IsChosen) -> list[At
         found = [item for item in found if id(item) in named] + _thin(
             [item for item in found if id(item) not in named], MAX_POINTS
         )
-    points = [Attained(item, work_of(item), id(item) in named) for item in found]
+    points = [
+        Attained(item, work_of(item, facts[item.cell.kernel]), id(item) in named) for item in found
+    ]
     return [point for point in points if is_drawable(point.intensity, point.ops_per_s)]
 
 
-def work_of(item: Measurement) -> Work:
+def work_of(item: Measurement, fact: KernelFact) -> Work:
     """What a measured call moves and computes."""
     cell = item.cell
-    return linear_work(SCHEMES[cell.scheme], cell.kernel, cell.activation_dtype, cell.shape)
+    return linear_work(SCHEMES[cell.scheme], fact, cell.activation_dtype, cell.shape)
 
 
 def _order(item: Measurement) -> tuple[int, int, int, float, str]:
