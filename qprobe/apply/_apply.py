@@ -56,16 +56,17 @@ def apply_plan(
         on_mismatch: on hardware or software that differs from the plan's, "adapt" takes the
             plan's section for this device or other kernels, logs one warning and records what
             changed in the receipt; kernels that were not measured here are tried on random numbers
-            before they are taken. "error" refuses with the fields that differ. The same of a
-            model that is not as planned, unless its class is another, as of an encoder under a
-            head: that is recorded either way.
+            before they are taken. "error" refuses with the fields that differ, or the kernels that
+            cannot compute here. The same of a model that is not as planned, unless its class is
+            another, as of an encoder under a head: that is recorded either way.
 
     Returns:
         The same module, with `receipt_of(module)` telling what was done.
 
     Raises:
         PlanMismatchError: a tensor of the plan is not in the module or has another shape, the
-            module has a plan already, or device or model differ under `on_mismatch="error"`.
+            module has a plan already, or device, kernels or model differ under
+            `on_mismatch="error"`.
         InputError: weights that cannot be quantized, an unknown device or `on_mismatch`.
         CrashError: a kernel that was tried took the GPU from this process; the next goes without it.
     """
@@ -81,14 +82,21 @@ def apply_plan(
     if differences and on_mismatch == "error":
         raise PlanMismatchError(
             f"the plan is for {section.fingerprint.slug}; here differs {'; '.join(differences)}",
-            f"re-plan here: qprobe plan --model {plan.model.name}",
+            _replan(plan),
         )
-    dtype: torch.dtype = getattr(torch, section.compute_dtype)
-    is_measured = not differences and not section.predicted.has_modelled_layers
-    steps = _check(plan, section, module, dtype, target, is_measured)
+    found = _find(plan, section, module)
     change = compare_model(plan.model, module)
     if change and on_mismatch == "error" and not change.is_other_class:
         raise PlanMismatchError(change.words, "make a plan for this very model")
+    dtype: torch.dtype = getattr(torch, section.compute_dtype)
+    is_measured = not differences and not section.predicted.has_modelled_layers
+    steps = [_fit(*each, dtype, target, is_measured) for each in found]
+    other = next((step for step in steps if step.fit.change), None)
+    if other and on_mismatch == "error":
+        raise PlanMismatchError(
+            f"{other.assignment.tensor} would be computed otherwise: {other.fit.change}",
+            _replan(plan),
+        )
     before = held_bytes(module)
     module.to(target)
     changes = _describe_changes(differences, steps)
@@ -144,17 +152,16 @@ def _device_of(module: nn.Module) -> str:
     return "cpu" if device.type == "cpu" else f"{device.type}:{device.index or 0}"
 
 
-def _check(
-    plan: Plan,
-    section: Section,
-    module: nn.Module,
-    dtype: torch.dtype,
-    device: str,
-    is_measured: bool,
-) -> list[_Step]:
-    """Every step of the application, each shown to be possible."""
+def _replan(plan: Plan) -> str:
+    return f"re-plan here: qprobe plan --model {plan.model.name}"
+
+
+def _find(
+    plan: Plan, section: Section, module: nn.Module
+) -> list[tuple[Assignment, Site, GroupPlan]]:
+    """What is planned for which layers: each is there, of its shape, finite and unplanned."""
     sites = {site.tensor: site for site in find_sites(module, (a.tensor for a in plan.assignments))}
-    steps = []
+    found = []
     for item in plan.assignments:
         site = sites[item.tensor]
         if isinstance(site.holder, PlannedLinear):
@@ -174,9 +181,20 @@ def _check(
                 f"{item.tensor} holds NaN or infinity and cannot be quantized",
                 "repair the checkpoint, or pin the layer to NONE",
             )
-        fit = fit_kernels(group, item.n, item.k, dtype, device, is_measured=is_measured)
-        steps.append(_Step(item, site, group, fit))
-    return steps
+        found.append((item, site, group))
+    return found
+
+
+def _fit(
+    item: Assignment,
+    site: Site,
+    group: GroupPlan,
+    dtype: torch.dtype,
+    device: str,
+    is_measured: bool,
+) -> _Step:
+    fit = fit_kernels(group, item.n, item.k, dtype, device, is_measured=is_measured)
+    return _Step(item, site, group, fit)
 
 
 def _replace_all(

@@ -62,6 +62,18 @@ class TestAnotherDevice:
         assert any(f"cpu.onednn_qlinear_u8 → {kernel}: " in words for words in receipt.changes)
         assert float((output(module) - exact).norm() / exact.norm()) < 0.05
 
+    def test_error_refuses_kernels_that_cannot_run_on_the_device_of_the_plan(
+        self, module, bert, monkeypatch
+    ):
+        from qprobe.kernels.torch_cpu import _onednn
+
+        monkeypatch.setattr(_onednn, "int8_self_test", lambda: _Saturates)
+        plan = plan_for(bert, decide("W8A8", "cpu.onednn_qlinear_u8"))
+        with pytest.raises(PlanMismatchError, match=r"cpu.onednn_qlinear_u8 → cpu\.") as caught:
+            apply_plan(plan, module, on_mismatch="error")
+        assert "qprobe plan --model" in caught.value.hint
+        assert planned(module) == set()
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     @pytest.mark.parametrize("name", [name for name, s in SCHEMES.items() if s.is_quantized])
     def test_a_kernel_for_few_rows_does_not_stand_in_for_all(self, name, dtype):
