@@ -1,20 +1,22 @@
 """Kernels that brought a card down: remembered, so that the next run goes without them.
 
 A fault in a kernel takes the whole process from the card, and a kernel that does not end takes the process itself. So
-a kernel is noted before it runs for the first time on a shape and struck out when it has; who finds a note of a process
-that is no more knows which kernel it was.
+a kernel is noted before it runs for the first time on a shape and struck out when it has. The note is locked meanwhile,
+by the system, which takes the lock off when the process is no more: who finds a note without a lock knows which kernel
+it was, in another container, too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
-import os
-import re
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from qprobe.errors import CrashError
 from qprobe.kernels.cuda import driver
@@ -25,28 +27,20 @@ from qprobe.timing.cache import cache_folder
 
 FOLDER = "crashed"
 """Under QPROBE_CACHE, or the user's cache folder."""
-PROCESS = re.compile(r"^process (\d+) \((\d*)\) ")
-STARTED = 19
-"""Of the words behind the name in /proc/PID/stat: when the process started, in clock ticks since the system did."""
 LONGEST = 300
 """Characters of what the driver says."""
 
 
 def find_crash(source: Source, card: Card) -> str:
     """How the kernel failed on this card before, and what to do to try it again; "" if it did not. Reads the disk."""
-    path = _place(source, card)
-    try:
-        words = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    noted = PROCESS.match(words)
-    if noted and _is_alive(int(noted[1]), noted[2]):
-        return ""  # It is being tried, here or in another process.
-    # The words become part of documents, which tell no paths.
-    return (
-        f"it brought down {card.name} before ({words}); to try it again, delete "
-        f"{FOLDER}/{path.name} in qprobe's cache"
-    )
+    for path in sorted(cache_folder(FOLDER).glob(f"{_stem(source, card)}*.txt")):
+        if words := _read(path):
+            # The words become part of documents, which tell no paths.
+            return (
+                f"it brought down {card.name} before ({words}); to try it again, delete "
+                f"{FOLDER}/{path.name} in qprobe's cache"
+            )
+    return ""
 
 
 @contextlib.contextmanager
@@ -56,31 +50,105 @@ def trial(source: Source, index: int) -> Iterator[None]:
     Raises CrashError then; what else is raised within passes. Writes the disk where it can.
     """
     card = driver.find_card(index)
-    path = _place(source, card)
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    process = os.getpid()
-    _note(
-        path, f"process {process} ({_started(process)}) began it at {now} UTC and did not come back"
-    )
-    try:
+    note = _Note(_stem(source, card))
+    note.write(f"a process began it at {now} UTC and did not come back", locked=True)
+    with contextlib.closing(note):
         try:
-            yield
-        finally:
-            _wait(source, card, path, now)
-    except CrashError:
-        raise
-    except BaseException:
-        _strike_out(path, process)
-        raise
-    _strike_out(path, process)
+            try:
+                yield
+            finally:
+                _wait(source, card, note, now)
+        except CrashError:
+            raise
+        except BaseException:
+            note.strike_out()
+            raise
+        note.strike_out()
 
 
-def _wait(source: Source, card: Card, path: Path, now: str) -> None:
+class _Note:
+    """What is left of a trial if nobody strikes it out; locked until it is closed."""
+
+    def __init__(self, stem: str) -> None:
+        """Write nothing yet."""
+        self._stem = stem
+        self._file: TextIO | None = None
+        self._path: Path | None = None
+
+    def write(self, words: str, *, locked: bool) -> bool:
+        """Have these words there, in place of earlier ones, and whether they are.
+
+        The disk may be full, of others, or, where the words are to be `locked`, without locks.
+        """
+        try:
+            if self._file is None:
+                self._file, self._path = _create(self._stem, locked=locked)
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(words + "\n")
+            self._file.flush()
+        except OSError:
+            return False
+        return True
+
+    def strike_out(self) -> None:
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def close(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+
+def _create(stem: str, *, locked: bool) -> tuple[TextIO, Path]:
+    """A file of this process alone, locked before others can find it by its name."""
+    folder = cache_folder(FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}-{uuid.uuid4().hex[:8]}.txt"
+    unlocked = path.with_suffix(".new")
+    file = unlocked.open("x", encoding="utf-8")
+    try:
+        if locked:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unlocked.replace(path)
+    except OSError:
+        file.close()
+        with contextlib.suppress(OSError):
+            unlocked.unlink()
+        raise
+    return file, path
+
+
+def _read(path: Path) -> str:
+    """What a note says; "" where it cannot be read, or is of a trial that still goes on."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            # On a disk without locks nothing is noted that still runs.
+            with contextlib.suppress(OSError):
+                if _is_locked(file):
+                    return ""
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _is_locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _wait(source: Source, card: Card, note: _Note, now: str) -> None:
     try:
         driver.current().synchronize(card.index)
     except RuntimeError as error:
         words = " ".join(str(error).split())[:LONGEST]
-        is_noted = _note(path, f"at {now} UTC: {words}")
+        is_noted = note.write(f"at {now} UTC: {words}", locked=False)
         raise CrashError(
             f"cuda.{source.name} brought down {card.name}: {words}",
             "run it again: this kernel is left out from now on"
@@ -90,9 +158,9 @@ def _wait(source: Source, card: Card, path: Path, now: str) -> None:
         ) from error
 
 
-def _place(source: Source, card: Card) -> Path:
-    name = f"{source.name}-{card.capability}-{_digest(source, card.name)}.txt"
-    return cache_folder(FOLDER) / name
+def _stem(source: Source, card: Card) -> str:
+    """How the names of notes begin."""
+    return f"{source.name}-{card.capability}-{_digest(source, card.name)}"
 
 
 @functools.cache
@@ -102,39 +170,3 @@ def _digest(source: Source, card: str) -> str:
     for path in included(source.path):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def _note(path: Path, words: str) -> bool:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(words + "\n", encoding="utf-8")
-    except OSError:
-        return False
-    return True
-
-
-def _strike_out(path: Path, process: int) -> None:
-    """But not what another process, or a crash beside this trial, has left there."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        if path.read_text(encoding="utf-8").startswith(f"process {process} "):
-            path.unlink()
-
-
-def _is_alive(process: int, started: str) -> bool:
-    """Whether it is the same process; in a container each new one may have the number of the last."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # Of another user.
-    return _started(process) == started
-
-
-def _started(process: int) -> str:
-    """What tells a process from another of its number; "" where the system does not say."""
-    try:
-        words = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return words[STARTED]
-    except (OSError, IndexError, UnicodeDecodeError):
-        return ""

@@ -1,5 +1,6 @@
 """A kernel that brought a card down is known in the next run, and nothing else is."""
 
+import errno
 import subprocess
 import sys
 
@@ -103,12 +104,32 @@ def test_a_process_that_did_not_come_back_is_known_by_what_it_left(card, tmp_pat
     assert "did not come back" in kernel().objection(SPEC)
 
 
-def test_a_process_of_the_same_number_is_not_taken_for_the_one_that_died(
-    card, tmp_path, monkeypatch
-):
+STAY = DIE.replace("os._exit(9)", "print(flush=True); input()")
+
+
+def test_what_another_process_tries_is_not_blamed_until_that_is_killed(card, tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", STAY], **pipes) as other:
+        other.stdout.readline()
+        assert notes(tmp_path) == ["gemm_s8_mma"]
+        assert kernel().objection(SPEC) == ""
+        with kernel().trial(SPEC):
+            pass
+        assert notes(tmp_path) == ["gemm_s8_mma"], "that of the other is not ours to strike out"
+        other.kill()
+    assert "did not come back" in kernel().objection(SPEC)
+
+
+def test_a_disk_without_locks_keeps_no_note_of_what_still_runs(card, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(suspects.fcntl, "flock", refuse)
     with kernel().trial(SPEC):
-        monkeypatch.setattr(suspects, "_started", lambda _process: "1")
-        assert "did not come back" in kernel().objection(SPEC)
+        assert notes(tmp_path) == []
+        assert kernel().objection(SPEC) == ""
+    assert "left out from now on" in bring_down(card).hint
+    assert FAULT in kernel().objection(SPEC)
 
 
 def test_what_quantizes_rows_is_blamed_by_itself_and_done_without(card, tmp_path, monkeypatch):
