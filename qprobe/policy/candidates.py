@@ -118,6 +118,7 @@ class Builder:
     clock: GroupClock
     errors: ErrorModel
     _known: dict[tuple[Kind, tuple[FloatDtype, ...]], list[Candidate]] = field(default_factory=dict)
+    _plain: dict[tuple[Kind, FloatDtype], Candidate] = field(default_factory=dict)
 
     def of_group(
         self, group: str, members: Sequence[Linear], dtypes: Sequence[FloatDtype]
@@ -138,10 +139,12 @@ class Builder:
         self, group: str, members: Sequence[Linear], dtype: FloatDtype, beside: Sequence[Candidate]
     ) -> Candidate:
         """The unquantized group through the reference kernel alone, costed beside others."""
-        name = schemes_at(self.model.dtype, dtype)[0]
-        facts = self.profile.kernel_facts()[REFERENCE]
-        found = [self._build(members, dtype, SCHEMES[name], [facts])]
-        return self._give(rank(found, beside)[0], group)
+        key = _kind(members), dtype
+        if key not in self._plain:
+            scheme = SCHEMES[schemes_at(self.model.dtype, dtype)[0]]
+            fact = self.profile.kernel_facts()[REFERENCE]
+            (self._plain[key],) = rank([self._build(members, dtype, scheme, [fact])], beside)
+        return self._give(self._plain[key], group)
 
     def _give(self, candidate: Candidate, group: str) -> Candidate:
         """The candidate as the group's own, with its error."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from qprobe.documents.base import FloatDtype, Quantity
 from qprobe.documents.model import Linear
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import KernelRange
-from qprobe.documents.profile import REFERENCE, KernelFact, Profile, Shape
+from qprobe.documents.profile import REFERENCE, Profile, Shape
 from qprobe.documents.turns import most_rows
 from qprobe.policy.cells import Cells, Unavailable
 from qprobe.policy.quantities import NOTHING, add, comparable
@@ -67,16 +67,21 @@ class GroupClock:
         if objective.generate:
             passes.append((first.m(objective.batch, 1, past=objective.past), 1))
         rows = tuple(dict.fromkeys(m for m, _ in passes if m))
-        turns = [fact for fact in self._facts.values() if fact.kernel in kernels]
-        meant = {fact.kernel: most for fact, most in zip(turns, most_rows(turns), strict=True)}
-        measured = self._cells.rows(scheme, kernels, dtype, shapes)
+        measured = {k: self._cells.rows(scheme, (k,), dtype, shapes) for k in kernels}
+        tried = [k for k in kernels if measured[k]]
+        meant = self._take_turns(tried or kernels)
         winners: dict[int, tuple[str, Quantity]] = {}
-        for m in sorted(measured | set(rows) | _turning_points(meant, measured, rows)):
-            timed, refused = self._race(shapes, scheme, tuple(meant), dtype, m)
+        for m in sorted(set(rows).union(*measured.values())):
+            timed, refused = self._race(shapes, scheme, kernels, dtype, m)
             if timed:
                 winners[m] = _best(timed, meant, m)
             elif m in rows:
                 return Unavailable(tuple(refused))
+        # Where nothing was measured, what was measured elsewhere takes turns, or anything if nothing was.
+        for m in _turning_points(meant, {m: k for m, (k, _) in winners.items()}, is_open=not tried):
+            able = [k for k, most in meant.items() if most is None or m <= most]
+            if timed := self._race(shapes, scheme, able, dtype, m)[0]:
+                winners[m] = _best(timed, meant, m)
         calls = [first.calls(objective.batch, tokens) if m else 0 for m, tokens in passes]
         times = [
             _times(count, winners[m][1]) if m else NOTHING
@@ -84,7 +89,7 @@ class GroupClock:
         ]
         prefill, decode = times[0], times[1] if objective.generate else NOTHING
         return GroupTime(
-            kernels=_ranges({m: self._facts[kernel] for m, (kernel, _) in winners.items()}),
+            kernels=_ranges({m: kernel for m, (kernel, _) in winners.items()}),
             rows=rows,
             prefill=prefill,
             decode=decode,
@@ -96,11 +101,16 @@ class GroupClock:
             ),
         )
 
+    def _take_turns(self, kernels: Collection[str]) -> dict[str, int | None]:
+        """Kernel → the largest M that it is for, beside the others of them; the best first."""
+        turns = [fact for fact in self._facts.values() if fact.kernel in kernels]
+        return {fact.kernel: most for fact, most in zip(turns, most_rows(turns), strict=True)}
+
     def _race(
         self,
         shapes: tuple[tuple[int, int], ...],
         scheme: str,
-        kernels: tuple[str, ...],
+        kernels: Iterable[str],
         dtype: FloatDtype,
         m: int,
     ) -> tuple[dict[str, Quantity], list[str]]:
@@ -125,41 +135,52 @@ def _times(calls: int, time: Quantity) -> Quantity:
     return time if calls == 1 else add([(calls, time)])
 
 
-def _best(timed: dict[str, Quantity], meant: dict[str, int | None], m: int) -> tuple[str, Quantity]:
+def _best(
+    timed: dict[str, Quantity], meant: Mapping[str, int | None], m: int
+) -> tuple[str, Quantity]:
     """The fastest; where the roofline cannot tell, the reference, then as kernels take turns without a plan."""
     beside_measured = any(time.provenance != "modelled" for time in timed.values())
 
-    def rank(kernel: str) -> tuple[float, bool, bool, float]:
-        most = math.inf if (rows := meant[kernel]) is None else rows
+    places = [*meant, *timed]
+
+    def rank(kernel: str) -> tuple[float, bool, bool, float, int]:
+        most = math.inf if (rows := meant.get(kernel)) is None else rows
         seconds = comparable(timed[kernel], beside_measured=beside_measured)
-        return seconds, kernel != REFERENCE, m > most, most
+        return seconds, kernel != REFERENCE, m > most, most, places.index(kernel)
 
     best = min(timed, key=rank)
     return best, timed[best]
 
 
 def _turning_points(
-    meant: dict[str, int | None], measured: set[int], rows: tuple[int, ...]
-) -> set[int]:
-    """Where one kernel takes over from another: beyond what was measured, or anywhere if nothing was."""
-    known = max(measured | set(rows)) if measured else 0
-    ends = {most for most in meant.values() if most is not None}
-    return {m for end in ends for m in (end, end + 1) if m > known}
+    meant: Mapping[str, int | None], winners: Mapping[int, str], *, is_open: bool
+) -> Iterator[int]:
+    """The M around which kernels take turns: between two that win, and beyond the last.
 
-
-def _ranges(winners: dict[int, KernelFact]) -> tuple[KernelRange, ...]:
-    """From 1 to open; two neighbours meet at the geometric mean of the M where each won.
-
-    But no kernel goes on beyond the rows that it is meant for.
+    `is_open`: before the first as well.
     """
+    ends = {most for most in meant.values() if most is not None}
+    for m in sorted({*ends, *(end + 1 for end in ends)} - winners.keys()):
+        before = max((known for known in winners if known < m), default=None)
+        after = min((known for known in winners if known > m), default=None)
+        if before is None:
+            if is_open:
+                yield m
+        elif after is None or winners[before] != winners[after]:
+            yield m
+
+
+def _ranges(winners: Mapping[int, str]) -> tuple[KernelRange, ...]:
+    """From 1 to open; two neighbours meet at the geometric mean of the M where each won."""
+    rows = sorted(winners)
     ends = [
-        (min(math.isqrt(m * following), max(m, winners[m].max_rows or following)), winners[m])
-        for m, following in pairwise(sorted(winners))
+        (math.isqrt(m * following), winners[m])
+        for m, following in pairwise(rows)
         if winners[m] != winners[following]
     ]
     starts = [1, *(end + 1 for end, _ in ends)]
-    lasts = [*ends, (None, winners[max(winners)])]
+    lasts = [*ends, (None, winners[rows[-1]])]
     return tuple(
-        KernelRange(kernel=fact.kernel, m_min=start, m_max=end)
-        for start, (end, fact) in zip(starts, lasts, strict=True)
+        KernelRange(kernel=kernel, m_min=start, m_max=end)
+        for start, (end, kernel) in zip(starts, lasts, strict=True)
     )

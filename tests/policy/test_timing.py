@@ -202,13 +202,44 @@ def test_codes_are_multiplied_at_their_own_rate():
     assert int8 < plain
 
 
-def test_no_kernel_is_planned_beyond_the_rows_that_it_is_meant_for():
-    """One that was measured for a token would be taken for prompts as well."""
-    alone = turns(took("W4A16", "oldest", 1, 1e-9), prompt=1)
-    assert alone == [("oldest", 8), ("older", 32), ("new", None)]
-    measured = [("oldest", 1, 1e-9), ("new", 1, 2e-9), ("new", 1024, 1e-8)]
-    both = turns(*(took("W4A16", *item) for item in measured), prompt=1024, generate=16)
-    assert both == [("oldest", 8), ("new", None)]
+def measured(**rows):
+    """Kernel → {M: seconds}."""
+    found = ((kernel, m, s) for kernel, points in rows.items() for m, s in points.items())
+    return [took("W4A16", kernel, m, seconds) for kernel, m, seconds in found]
+
+
+@pytest.mark.parametrize("newest", [{1: 3e-9}, {1: 3e-9, 512: 1e-6}])
+def test_a_kernel_that_was_measured_for_few_rows_is_not_planned_for_many(newest):
+    """What a request does not need was not measured: batches of a server are somewhere between."""
+    both = measured(oldest={1: 1e-9}, new=newest)
+    assert turns(*both, prompt=max(newest)) == [("oldest", 8), ("new", None)]
+    four = both + measured(older={1: 2e-9}, aside={1: 9e-9, 512: 2e-6})
+    assert turns(*four, prompt=512, generate=9) == [("oldest", 1), ("older", 32), ("new", None)]
+    three = [one for one in four if one.cell.kernel != "new"]
+    assert turns(*three, prompt=512, generate=9) == [
+        ("oldest", 1),
+        ("older", 128),
+        ("aside", None),
+    ]
+
+
+def test_between_rows_where_one_kernel_was_fastest_no_other_takes_a_turn():
+    of_one = measured(new={1: 1e-9, 512: 1e-7}, oldest={1: 2e-9}, older={1: 3e-9})
+    assert turns(*of_one, prompt=512, generate=9) == [("new", None)]
+
+
+def test_a_kernel_that_failed_takes_no_turn():
+    facts = FACTS[2:]
+    words = [skipped("W4A16", "older", 1, 64, 64, "wrong numbers")]
+    found = GroupClock(
+        profile(
+            measured(oldest={1: 1e-9}, aside={1: 1e-8, 512: 1e-7}),
+            kernels=facts,
+            skipped=tuple(words),
+        ),
+        objective(prompt=512, generate=9),
+    ).time(ONE, "W4A16", ("aside", "older", "oldest"), "float32")
+    assert [(item.kernel, item.m_max) for item in found.kernels] == [("oldest", 8), ("aside", None)]
 
 
 def test_what_was_measured_is_taken_whatever_a_kernel_is_meant_for():
