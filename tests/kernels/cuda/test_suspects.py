@@ -14,6 +14,7 @@ from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.kernels import cuda_kernels
 from qprobe.kernels.cuda.portfolio import all_sources
 from qprobe.kernels.cuda.probes import absent_peaks, list_peaks
+from qprobe.kernels.torch_cuda import int_mm
 
 FAULT = "CUDA error: an illegal memory access was encountered"
 SPEC = LayerSpec("W8A8", 32, 64, torch.float16, 127, "cuda:0")
@@ -132,12 +133,15 @@ def test_a_disk_without_locks_keeps_no_note_of_what_still_runs(card, tmp_path, m
     assert FAULT in kernel().objection(SPEC)
 
 
-def test_what_quantizes_rows_is_blamed_by_itself_and_done_without(card, tmp_path, monkeypatch):
+@pytest.mark.parametrize("product", [kernel(), int_mm.KERNEL], ids=lambda product: product.id)
+def test_what_quantizes_rows_is_blamed_by_itself_and_done_without(
+    card, tmp_path, monkeypatch, product
+):
     def fail(*_):
         card.fault = FAULT
 
     monkeypatch.setattr(quantizer, "quantize_rows", fail)
-    with pytest.raises(CrashError, match="quantize_tokens brought down"), kernel().trial(SPEC):
+    with pytest.raises(CrashError, match="quantize_tokens brought down"), product.trial(SPEC):
         pytest.fail("the product is not tried then")
     card.fault = ""
     quantizer.forget()
