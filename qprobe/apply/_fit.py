@@ -82,7 +82,7 @@ def _substitute(
     possible = [
         kernel
         for kernel in kernels_for(spec.device)
-        if kernel.id not in refused and not kernel.objection(spec)
+        if kernel.id not in refused and not kernel.unproven and not kernel.objection(spec)
     ]
     faults: dict[str, str] = {}
     while True:

@@ -73,6 +73,8 @@ class KernelFact(Document):
     """Whether activations that the scheme quantizes are, before it multiplies them."""
     dequantizes: Flag = False
     """Whether it writes the weight out in the type of the activations, then multiplies by that."""
+    unproven: Flag = False
+    """Whether no device had measured it when it was released: it is planned where it was measured."""
     min_rows: Positive = 1
     """The least M from which on it is meant for more than those behind it that take the same packing."""
     max_rows: Positive | None = None

@@ -69,6 +69,8 @@ class Kernel:
     """The largest M that it is meant for, right as it is beyond; None: any."""
     min_rows: int = 1
     """The least M from which on it is meant for more than those behind it that take the same packing."""
+    unproven: bool = False
+    """Whether no device has measured it yet: nothing but a measurement brings it into a plan."""
     dequantizes: bool = False
     """Whether it writes the weight out in the type of the activations, then multiplies by that."""
     sum_error: float = 0.0

@@ -63,6 +63,7 @@ def kernel_facts(device: str) -> tuple[KernelFact, ...]:
             max_code=None if kernel.absent() else kernel.max_code(),
             multiplies_codes=kernel.input != "float",
             dequantizes=kernel.dequantizes,
+            unproven=kernel.unproven,
             min_rows=kernel.min_rows,
             max_rows=kernel.max_rows,
         )

@@ -87,6 +87,8 @@ class Cells:
         if shape.m in skipped:
             return Unavailable((skipped[shape.m],))
         fact = self._facts[kernel]
+        if fact.unproven and not points:
+            return Unavailable(("no device has measured it yet: measure this shape",))
         if fact.max_rows is not None and shape.m > fact.max_rows:
             return Unavailable((f"it is meant for M up to {fact.max_rows}",))
         if skipped and not points:

@@ -69,7 +69,7 @@ class GroupClock:
         rows = tuple(dict.fromkeys(m for m, _ in passes if m))
         measured = {k: self._cells.rows(scheme, (k,), dtype, shapes) for k in kernels}
         tried = [k for k in kernels if measured[k]]
-        meant = self._take_turns(tried or kernels)
+        meant = self._take_turns(tried or [k for k in kernels if not self._facts[k].unproven])
         winners: dict[int, tuple[str, Quantity]] = {}
         for m in sorted(set(rows).union(*measured.values())):
             timed, refused = self._race(shapes, scheme, kernels, dtype, m)

@@ -189,6 +189,18 @@ def test_where_nothing_was_measured_kernels_take_turns_as_without_a_plan(prompt,
     assert without_new == [("oldest", 1), ("few", 8), ("older", 128), ("aside", None)]
 
 
+def test_what_no_device_has_measured_is_planned_where_it_was_measured():
+    facts = (FACTS[0].model_copy(update={"unproven": True}), *FACTS[1:])
+    assert turns(facts=facts, prompt=512) == [
+        ("oldest", 1),
+        ("few", 8),
+        ("older", 128),
+        ("aside", None),
+    ]
+    found = turns(took("W4A16", "new", 512, 1e-12), facts=facts, prompt=512)
+    assert found == [("new", None)]
+
+
 def test_codes_are_multiplied_at_their_own_rate():
     for prompt in (512, 4096):
         assert turns(scheme="W8A8", prompt=prompt)[-1] == ("new", None)

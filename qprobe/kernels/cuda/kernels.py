@@ -56,6 +56,7 @@ def _make(source: Source) -> Kernel:
         warm_up=lambda spec: _warm_up(source, spec),
         max_rows=manifest.max_rows,
         min_rows=manifest.min_rows,
+        unproven=manifest.unproven,
         dequantizes=manifest.role == "dequantize",
         trial=lambda spec: _trial(source, spec),
     )

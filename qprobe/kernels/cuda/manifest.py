@@ -103,6 +103,8 @@ class Manifest(Document):
     """The largest M that it is meant for, right as it is beyond; absent: any."""
     min_rows: Positive = 1
     """The least M from which on it was measured to be faster than kernels for older cards with the same packing."""
+    unproven: bool = False
+    """Whether no card has measured it yet: it is measured and planned, but stands in for nothing."""
     tile: Tile
     grid: Annotated[tuple[Axis, ...], Field(min_length=1, max_length=3)] = ("n", "m", "split")
     """What the axes x, y and z of the grid count; "tile": those of M × N, but no more than fit on the card at once."""
