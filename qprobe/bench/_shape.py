@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from qprobe.bench._bed import SETTLE_S, Bed, find_bed
 from qprobe.bench._candidates import Candidate, Stock, list_candidates
 from qprobe.documents.profile import Measurement, Shape, Skipped
 from qprobe.errors import UnavailableError
+from qprobe.layers._coded import CodedLinear
+from qprobe.layers._sharing import SharedInput
 from qprobe.layers._verification import (
     check_layer,
     random_linear,
@@ -148,8 +151,11 @@ def _name(candidate: Candidate) -> str:
 
 
 def _following_task(layers: list[nn.Linear], x: Tensor) -> Task:
-    """Each layer right after another of its kind, which has quantized their input if it had to be."""
-    count, prepared = len(layers), layers[-1]
+    """Each layer right after another of its group, which has quantized their input if it had to be."""
+    count, prepared, group = len(layers), copy.copy(layers[-1]), SharedInput()
+    for layer in (prepared, *layers):
+        if isinstance(layer, CodedLinear):
+            layer.shared_input = group
 
     def run_again(counter: int) -> None:
         layers[counter % count](x)

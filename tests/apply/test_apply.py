@@ -136,12 +136,13 @@ class TestChecksPrecedeTheFirstChange:
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_layers_that_read_the_same_tensor_quantize_it_once(module, bert, monkeypatch, mode):
     """Query, key and value one, and one each the other three layers of a block; then the pooler."""
+    plan = plan_for(bert, by_codes())  # Kernels are tried for it.
     calls = []
     exact = _sharing.quantize_tokens
     monkeypatch.setattr(
         _sharing, "quantize_tokens", lambda x, form: calls.append(form) or exact(x, form)
     )
-    apply_plan(plan_for(bert, by_codes()), module)
+    apply_plan(plan, module)
     with mode():
         first = run_forward(module, IDS)
         assert len(calls) == 4 * bert.layers + 1
