@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from collections.abc import Callable
 
 import torch
@@ -79,7 +80,9 @@ def _measure(
     with torch.no_grad():
         timed = time_calmly(tasks, budget_s=BUDGET_S, min_samples=MIN_PASSES)
     total = timed["rest"].median
-    prefill_share = sum(prefill) / (sum(prefill) + sum(decode))
+    # Passes that warm up are among them, and take any time.
+    parts = statistics.median(prefill), statistics.median(decode)
+    prefill_share = parts[0] / sum(parts)
     generated = max(1, objective.generate)
     rest = Rest(
         model_hash=model.model_hash,

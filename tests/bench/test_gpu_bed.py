@@ -14,7 +14,7 @@ from qprobe.documents.files import load_document, save_document
 from qprobe.documents.machine import Fingerprint, GpuState
 from qprobe.documents.objective import Objective
 from qprobe.documents.profile import Peak, Profile, Shape
-from qprobe.errors import CrashError
+from qprobe.errors import CrashError, UnavailableError
 from qprobe.kernels import gpus, registry
 from qprobe.kernels.activations import quantize_tokens
 from qprobe.kernels.cuda import _ready, driver
@@ -135,6 +135,17 @@ def test_a_kernel_that_brings_the_card_down_is_named_and_the_next_run_goes_witho
     assert "cuda.gemm_s8_mma" in {m.cell.kernel for m in profile.measurements}
     reasons = {s.cell.kernel: s.reason for s in profile.skipped}
     assert "it brought down Emulated before" in reasons["cuda.gemv_w4a16"]
+
+
+def test_a_card_that_no_compiler_builds_for_is_measured_by_what_torch_has(machine, monkeypatch):
+    def refuse(*_):
+        raise UnavailableError("no NVRTC here can build for 13.0", "install a newer one")
+
+    monkeypatch.setattr(EmulatedDriver, "load", refuse)
+    monkeypatch.setattr(EmulatedDriver, "find_build_obstacle", lambda *_: "none builds for 13.0")
+    profile = run_bench(machine, DEVICE, SHAPES, [1], read_state=state)
+    assert profile.copy_bandwidth_bytes_per_s > 0
+    assert {"cuda.int_mm", "reference"} <= {m.cell.kernel for m in profile.measurements}
 
 
 def test_the_profile_of_a_gpu_is_whole(machine, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -52,7 +53,9 @@ def _find_maker(device: torch.device) -> Any:
         from torch._C._dynamo import guards
 
         make = getattr(guards, f"_empty_strided_{device.type}")
-        made = make((1, 2), (2, 1), torch.float16)
+        # It makes them on the current device; another would keep some memory for this process from then on.
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            made = make((1, 2), (2, 1), torch.float16)
         is_known = (made.shape, made.dtype, made.device.type) == (
             (1, 2),
             torch.float16,

@@ -19,7 +19,7 @@ FOR_GRAPHS = 2**18
 _of_stream: dict[tuple[int, int], tuple[Tensor, int]] = {}
 """Card and stream → counters, and how many: the length of a tensor takes long to find."""
 _for_graphs: dict[int, Tensor] = {}
-"""Card → those that no graph has yet."""
+"""Card → those that neither a graph nor a stream has yet."""
 _ample: set[int] = set()
 """Cards with enough of those."""
 _kept: list[Tensor] = []
@@ -37,12 +37,13 @@ def lend(count: int, device: torch.device) -> Tensor:
     found = _of_stream.get(key)
     if found is None or found[1] < count:
         size = max(count, LEAST)
-        found = _of_stream[key] = _make(size, device), size
+        # A first call may be of torch's compiler before it captures: what is made then is the graph's, and not kept.
+        found = _of_stream[key] = _give_away(size, device, index), size
     return found[0]
 
 
 def provide(index: int) -> None:
-    """Have enough for graphs on a card: nothing can be made within one. Waits for the card when some are made."""
+    """Have enough for graphs and streams on a card: nothing can be made within one. Waits for the card when some are made."""
     if index in _ample:
         return
     current = driver.current()
@@ -53,7 +54,7 @@ def provide(index: int) -> None:
 
 
 def _give_away(count: int, device: torch.device, index: int) -> Tensor:
-    """Of a graph's own; where there are too few, the graph clears some at each replay."""
+    """Somebody's own; where there are too few, a graph clears some at each replay."""
     free = _for_graphs.get(index)
     if free is None or len(free) < count:
         return _make(count, device)

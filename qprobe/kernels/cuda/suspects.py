@@ -93,8 +93,9 @@ class _Note:
         return True
 
     def strike_out(self) -> None:
-        if self._path is not None:
+        if self._file is not None and self._path is not None:
             with contextlib.suppress(OSError):
+                self._file.truncate(0)  # Who has opened it already finds nothing.
                 self._path.unlink()
 
     def close(self) -> None:

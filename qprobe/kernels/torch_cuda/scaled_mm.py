@@ -62,7 +62,7 @@ def _run(
     # Scaled by rows it writes bfloat16 only.
     if out_dtype == torch.bfloat16 and gpus.capability_of(str(x.device)) >= BY_ROWS:
         y = _operators.scaled_mm(rows, codes, x_scale.contiguous(), scale, out_dtype)[:, :n]
-        y = y if bias is None else y + bias.to(out_dtype)
+        y = y.contiguous() if bias is None else y + bias.to(out_dtype)
     else:
         one = scale.new_ones(())
         y = _operators.scaled_mm(rows, codes, one, one, torch.float32)[:, :n] * x_scale

@@ -31,6 +31,14 @@ def test_kernels_of_one_stream_share_them_and_of_others_do_not(emulated):
     assert counters.lend(10, CPU).data_ptr() == first.data_ptr()
 
 
+def test_a_stream_that_is_met_later_gets_what_was_there_before(emulated, monkeypatch):
+    """torch's compiler calls a layer once on a stream of its own, and checks that nothing made then stays."""
+    counters.provide(0)
+    monkeypatch.setattr(counters, "_make", lambda *_: pytest.fail("made in a call"))
+    emulated.stream = 7
+    assert len(counters.lend(10, CPU)) >= 10
+
+
 def test_what_is_lent_grows_with_what_is_asked(emulated):
     counters.lend(10, CPU)
     many = counters.lend(3 * counters.LEAST, CPU)

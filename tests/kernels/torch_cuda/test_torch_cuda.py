@@ -77,6 +77,7 @@ def test_products_are_right_and_packings_are_reversed(
     exact = exact if bias is None else exact + bias.double()
     y = kernel.run(codes, scale, packed, bias, dtype)
     assert y.shape == (m, n)
+    assert y.is_contiguous(), "torch's compiler takes it for that"
     assert y.dtype == dtype
     limit = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 1e-2}[dtype]
     assert float((y.double() - exact).norm()) <= limit * float(exact.norm())
