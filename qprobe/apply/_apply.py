@@ -148,7 +148,13 @@ def _refuse_meta(module: nn.Module) -> None:
 
 
 def _device_of(module: nn.Module) -> str:
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    devices = list(dict.fromkeys(p.device for p in module.parameters())) or [torch.device("cpu")]
+    if len(devices) > 1:
+        raise InputError(
+            f"the module is spread over {', '.join(map(str, devices))}",
+            "a plan is for one device: give the one to move it to, as in device='cuda:0'",
+        )
+    (device,) = devices
     return "cpu" if device.type == "cpu" else f"{device.type}:{device.index or 0}"
 
 

@@ -21,11 +21,12 @@ from qprobe.checkpoint.loading import load_module
 from qprobe.checkpoint.reader import read_model
 from qprobe.checkpoint.request import check_generates, time_request
 from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
+from qprobe.documents.machine import Fingerprint
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import Plan, Section
 from qprobe.documents.receipt import Receipt, Variant
 from qprobe.errors import UnavailableError
-from qprobe.kernels.device import default_device, fingerprint
+from qprobe.kernels.device import cuda_count, default_device, fingerprint
 from qprobe.timing import yardstick
 from qprobe.timing.allocator import keep_freed_memory
 from qprobe.timing.event_clock import EventClock
@@ -66,8 +67,7 @@ def verify_plan(
     else:
         progress("loading the model", 0.0)
         module, folder = load_module(path_or_module), Path(path_or_module)
-        if plan.targets[plan.primary].fingerprint.kind == "cuda":
-            module.to(default_device())
+        module.to(_device_for(plan.targets[plan.primary].fingerprint))
     _refuse_what_reads_no_text(module)
     check_generates(module, plan.objective.generate)
     text = read_text(None, held_out=True) if text is None else text
@@ -77,6 +77,14 @@ def verify_plan(
             return _verify(module.eval(), plan, folder, text, progress)
     finally:
         module.train(was_training)
+
+
+def _device_for(planned: Fingerprint) -> str:
+    """The card that was planned for, or else the first; "cpu" for what was planned there."""
+    if planned.kind != "cuda":
+        return "cpu"
+    cards = (f"cuda:{index}" for index in range(cuda_count()))
+    return next((c for c in cards if not planned.differences(fingerprint(c))), default_device())
 
 
 def _verify(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +18,9 @@ from qprobe.checkpoint.loading import load_module
 from qprobe.documents.machine import Machine
 from qprobe.documents.model import Model
 from qprobe.documents.objective import Objective
-from qprobe.documents.profile import Profile, Shape
+from qprobe.documents.profile import KernelFact, Profile, Shape
 from qprobe.errors import UnavailableError
+from qprobe.kernels.registry import kernel_facts
 from qprobe.kernels.sources import hash_sources
 from qprobe.timing.cache import recall, remember
 from qprobe.timing.progress import Progress, silent
@@ -44,7 +45,10 @@ def ensure_profile(
     """
     weights = model.linear_weights
     name = _cache_name(machine, device, in_caches(weights, device))
-    profile = recall(Profile, name) or empty_profile(machine, device, weights)
+    profile = recall(Profile, name)
+    if profile is None or _able(profile.kernels) != _able(kernel_facts(device)):
+        # Nothing is known, or something was installed since, or removed.
+        profile = empty_profile(machine, device, weights)
     profile = profile.model_copy(
         update={"free_memory_bytes": find_bed(device).memory_bytes(), "interrupted": False}
     )
@@ -75,6 +79,11 @@ def wanted_shapes(model: Model, objective: Objective) -> list[Shape]:
             if (m := linear.m(objective.batch, tokens, past=past))
         )
     )
+
+
+def _able(facts: Iterable[KernelFact]) -> set[tuple[str, int | None]]:
+    """The kernels that can run, and the largest codes that they multiply exactly."""
+    return {(fact.kernel, fact.max_code) for fact in facts if fact.available}
 
 
 def _cache_name(machine: Machine, device: str, weights: int | None) -> str:

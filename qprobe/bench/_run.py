@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
@@ -21,6 +22,8 @@ from qprobe.kernels.sources import hash_sources
 from qprobe.timing.allocator import keep_freed_memory
 from qprobe.timing.progress import Progress, silent
 from qprobe.timing.yardstick import time_yardstick
+
+logger = logging.getLogger(__name__)
 
 
 def run_bench(
@@ -96,10 +99,13 @@ def extend_profile(
 
     `device` is the one that the profile is of: "cpu", "cuda:1" (None: the first of its kind).
 
-    What comes back is at the speed that the machine had in the middle of the run.
+    What comes back is at the speed that the machine had in the middle of the run. A shape for which the
+    device has no memory is left out.
     """
-    keep_freed_memory()
     wanted = list(dict.fromkeys(shapes))
+    if not wanted:
+        return profile
+    keep_freed_memory()
     speeds: list[float] = []
     device = device or profile.fingerprint.kind
     bed = find_bed(device)
@@ -112,6 +118,16 @@ def extend_profile(
         except KeyboardInterrupt:
             profile = profile.model_copy(update={"interrupted": True})
             break
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            logger.warning(
+                "M = %d, N = %d, K = %d is not measured: %s has no memory for it",
+                shape.m,
+                shape.n,
+                shape.k,
+                device,
+            )
+            continue
         speeds.append(found.yardstick_s)
         factor = profile.yardstick_s / found.yardstick_s
         scaled = (scale_measurement(m, factor) for m in found.measurements)

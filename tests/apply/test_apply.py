@@ -3,12 +3,13 @@
 import copy
 import gc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from qprobe.apply import apply_plan, receipt_of
+from qprobe.apply import _apply, apply_plan, receipt_of
 from qprobe.apply._fit import fit_kernels
 from qprobe.checkpoint import read_model
 from qprobe.checkpoint.forward import run_forward
@@ -131,6 +132,15 @@ class TestChecksPrecedeTheFirstChange:
     def test_module_on_meta(self, module, bert):
         with pytest.raises(InputError, match="meta"):
             apply_plan(plan_for(bert, decide()), module.to("meta"))
+
+
+def test_a_model_over_two_devices_is_not_moved_to_the_first_unasked():
+    spread = SimpleNamespace(
+        parameters=lambda: (SimpleNamespace(device=torch.device("cuda", i)) for i in range(2))
+    )
+    with pytest.raises(InputError, match="spread over cuda:0, cuda:1") as caught:
+        _apply._device_of(spread)
+    assert "device='cuda:0'" in caught.value.hint
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

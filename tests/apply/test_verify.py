@@ -5,6 +5,7 @@ import torch
 
 from qprobe.apply import _verify as verification
 from qprobe.apply import verify_plan
+from qprobe.documents.machine import Fingerprint
 from qprobe.documents.objective import ErrorLimit, Objective
 from qprobe.errors import InputError, PlanMismatchError
 from tests.plans import decide, plan_for, predicted
@@ -33,6 +34,18 @@ def test_a_receipt_compares_the_plan_with_every_alternative_that_can_run(bert_pa
     assert receipt.noise_floor > 0
     assert receipt.passed
     assert "within the limit of 0.05" in receipt.why
+
+
+def test_a_checkpoint_is_verified_on_the_card_that_was_planned_for(monkeypatch):
+    cards = [Fingerprint(slug=slug, kind="cuda", name=slug, features=(), units=1, memory_bytes=1, software={})
+             for slug in ("t4", "h100")]  # fmt: skip
+    monkeypatch.setattr(verification, "cuda_count", lambda: 2)
+    monkeypatch.setattr(verification, "fingerprint", lambda device: cards[int(device[-1])])
+    monkeypatch.setattr(verification, "default_device", lambda: "cuda:0")
+    assert [verification._device_for(card) for card in cards] == ["cuda:0", "cuda:1"]
+    elsewhere = cards[1].model_copy(update={"slug": "v100", "name": "v100"})
+    assert verification._device_for(elsewhere) == "cuda:0"
+    assert verification._device_for(elsewhere.model_copy(update={"kind": "cpu"})) == "cpu"
 
 
 @pytest.mark.parametrize("hard", [True, False], ids=["hard", "soft"])

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import pytest
+import torch
 
 from qprobe.bench import _ensure as ensuring
 from qprobe.bench import _rest as bench_rest
@@ -126,7 +127,7 @@ def test_never_measures_nothing(machine, tmp_path, measured):
     assert profile.peaks
 
 
-@pytest.mark.parametrize("change", ["sources", "hardware", "content"])
+@pytest.mark.parametrize("change", ["sources", "hardware", "content", "kernels"])
 def test_what_was_measured_otherwise_is_measured_anew(
     machine, tmp_path, measured, monkeypatch, change
 ):
@@ -138,11 +139,29 @@ def test_what_was_measured_otherwise_is_measured_anew(
     elif change == "hardware":
         other = machine.fingerprints["cpu"].model_copy(update={"features": ("amx_int8",)})
         machine = machine.model_copy(update={"fingerprints": {"cpu": other}})
+    elif change == "kernels":  # As after what was missing is installed.
+        facts = ensuring.kernel_facts("cpu")[1:]
+        monkeypatch.setattr(ensuring, "kernel_facts", lambda _: facts)
     else:
         for file in (tmp_path / "cache" / "profile").iterdir():
             file.write_text(file.read_text()[:-40])
     ensure_profile(model, Objective(batch=1, prompt=6), "cpu", machine)
     assert len(measured) == 2 * before
+
+
+def test_a_shape_that_the_device_has_no_memory_for_is_left_out(machine, monkeypatch, caplog):
+    listening = running.measure_shape
+
+    def run_out(shape, *how):
+        if shape.n == 64:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return listening(shape, *how)
+
+    monkeypatch.setattr(running, "measure_shape", run_out)
+    profile = run_bench(machine, "cpu", [(64, 32), (32, 32)], [1])
+    assert profile.shapes() == {Shape(m=1, n=32, k=32)}
+    assert not profile.skipped or {s.cell.shape.n for s in profile.skipped} == {32}
+    assert "M = 1, N = 64, K = 32 is not measured: cpu has no memory for it" in caplog.text
 
 
 def test_an_interrupt_leaves_the_cache_with_what_was_measured(
