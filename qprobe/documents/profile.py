@@ -81,6 +81,16 @@ class KernelFact(Document):
     """The largest M that it is meant for; None: any."""
 
 
+def _complete(fact: KernelFact) -> KernelFact:
+    """What profiles of earlier versions left out, as it was taken to be then."""
+    if fact.model_fields_set & {"multiplies_codes", "dequantizes"}:
+        return fact
+    is_reference = fact.kernel == REFERENCE
+    return fact.model_copy(
+        update={"multiplies_codes": not is_reference, "dequantizes": is_reference}
+    )
+
+
 REFERENCE = "reference"
 REFERENCE_FACT = KernelFact(
     kernel=REFERENCE,
@@ -159,7 +169,7 @@ class Profile(TopDocument):
 
     def kernel_facts(self) -> dict[str, KernelFact]:
         """Kernel → what it can do, the best first; the reference in any case: it always works."""
-        facts = {fact.kernel: fact for fact in self.kernels}
+        facts = {fact.kernel: _complete(fact) for fact in self.kernels}
         return facts if REFERENCE in facts else facts | {REFERENCE: REFERENCE_FACT}
 
     def shapes(self) -> frozenset[Shape]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -23,13 +24,15 @@ class Turn(Protocol):
 
 
 def most_rows(turns: Sequence[Turn]) -> list[int | None]:
-    """The largest M that each is for, beside those before it; None: any."""
+    """The largest M that each is for, beside those before it that go at least as far; None: any."""
     found: list[int | None] = []
     for place, turn in enumerate(turns):
         limits = [turn.max_rows] + [
             other.min_rows - 1
             for other in turns[:place]
-            if other.packing == turn.packing and other.min_rows > turn.min_rows
+            if other.packing == turn.packing
+            and other.min_rows > turn.min_rows
+            and (other.max_rows or math.inf) >= (turn.max_rows or math.inf)
         ]
         found.append(min((rows for rows in limits if rows is not None), default=None))
     return found

@@ -86,13 +86,13 @@ class Cells:
         skipped = self._skipped.get(key, {})
         if shape.m in skipped:
             return Unavailable((skipped[shape.m],))
+        if skipped and not points:
+            return Unavailable((skipped[min(skipped)],))
         fact = self._facts[kernel]
         if fact.unproven and not points:
             return Unavailable(("no device has measured it yet: measure this shape",))
-        if fact.max_rows is not None and shape.m > fact.max_rows:
+        if fact.max_rows is not None and shape.m > max([fact.max_rows, *points]):
             return Unavailable((f"it is meant for M up to {fact.max_rows}",))
-        if skipped and not points:
-            return Unavailable((skipped[min(skipped)],))
         below = max((m for m in points if m < shape.m), default=None)
         above = min((m for m in points if m > shape.m), default=None)
         if below is not None and above is not None:
@@ -113,6 +113,19 @@ class Cells:
         height = self._value(points[nearest], shared_input=shared_input)
         height /= max(anchor.value, LEAST_S)
         return modelled.model_copy(update={"value": modelled.value * height})
+
+    def reaches(self, scheme: str, kernel: str, dtype: FloatDtype, shape: Shape) -> bool:
+        """Whether nothing was skipped between this M and the next that was measured, on either side."""
+        key = (measured_as(scheme, dtype), kernel, dtype, shape.n, shape.k)
+        points, skipped, m = self._measured.get(key, {}), self._skipped.get(key, {}), shape.m
+        if not points:
+            return not skipped
+        below = max((point for point in points if point <= m), default=m)
+        above = min((point for point in points if point >= m), default=m)
+        return any(
+            point in points and not any(min(m, point) <= row <= max(m, point) for row in skipped)
+            for point in (below, above)
+        )
 
     def _roofline(self, scheme: str, fact: KernelFact, dtype: FloatDtype, shape: Shape) -> Quantity:
         work = linear_work(SCHEMES[scheme], fact, dtype, shape)

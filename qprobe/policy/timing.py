@@ -78,8 +78,17 @@ class GroupClock:
             elif m in rows:
                 return Unavailable(tuple(refused))
         # Where nothing was measured, what was measured elsewhere takes turns, or anything if nothing was.
-        for m in _turning_points(meant, {m: k for m, (k, _) in winners.items()}, is_open=not tried):
-            able = [k for k, most in meant.items() if most is None or m <= most]
+        ends = [*meant.values(), *(self._facts[k].max_rows for k in meant)]
+        for m in _turning_points(ends, {m: k for m, (k, _) in winners.items()}, is_open=not tried):
+            able = [
+                kernel
+                for kernel, most in meant.items()
+                if _is_for(m, most, measured[kernel])
+                and all(
+                    self._cells.reaches(scheme, kernel, dtype, Shape(m=m, n=n, k=k))
+                    for n, k in shapes
+                )
+            ]
             if timed := self._race(shapes, scheme, able, dtype, m)[0]:
                 winners[m] = _best(timed, meant, m)
         calls = [first.calls(objective.batch, tokens) if m else 0 for m, tokens in passes]
@@ -135,6 +144,11 @@ def _times(calls: int, time: Quantity) -> Quantity:
     return time if calls == 1 else add([(calls, time)])
 
 
+def _is_for(m: int, most: int | None, measured: set[int]) -> bool:
+    """Whether a kernel is for so many rows, or was measured for fewer and for more."""
+    return most is None or m <= most or min(measured, default=m) < m < max(measured, default=m)
+
+
 def _best(
     timed: dict[str, Quantity], meant: Mapping[str, int | None], m: int
 ) -> tuple[str, Quantity]:
@@ -153,14 +167,14 @@ def _best(
 
 
 def _turning_points(
-    meant: Mapping[str, int | None], winners: Mapping[int, str], *, is_open: bool
+    ends: Iterable[int | None], winners: Mapping[int, str], *, is_open: bool
 ) -> Iterator[int]:
-    """The M around which kernels take turns: between two that win, and beyond the last.
+    """The M around the ends of turns: between two kernels that win, and beyond the last.
 
     `is_open`: before the first as well.
     """
-    ends = {most for most in meant.values() if most is not None}
-    for m in sorted({*ends, *(end + 1 for end in ends)} - winners.keys()):
+    turns = {m for end in ends if end is not None for m in (end, end + 1)}
+    for m in sorted(turns - winners.keys()):
         before = max((known for known in winners if known < m), default=None)
         after = min((known for known in winners if known > m), default=None)
         if before is None:

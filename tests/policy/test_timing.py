@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from qprobe.documents.scheme import SCHEMES
+from qprobe.documents.turns import most_rows
 from qprobe.policy.cells import INTERPOLATION_UNCERTAINTY, Unavailable
 from qprobe.policy.timing import GroupClock
 from tests.documents_factory import fact, linear, measurement, objective, profile, skipped
@@ -236,8 +238,50 @@ def test_a_kernel_that_was_measured_for_few_rows_is_not_planned_for_many(newest)
 
 
 def test_between_rows_where_one_kernel_was_fastest_no_other_takes_a_turn():
-    of_one = measured(new={1: 1e-9, 512: 1e-7}, oldest={1: 2e-9}, older={1: 3e-9})
-    assert turns(*of_one, prompt=512, generate=9) == [("new", None)]
+    """Though what is extrapolated of the others is less than what is interpolated of it."""
+    facts = tuple(item for item in FACTS if item.kernel not in ("aside", "few"))
+    of_one = measured(new={1: 1e-9, 512: 1e-3}, oldest={1: 2e-9}, older={1: 2e-9})
+    assert turns(*of_one, facts=facts, prompt=512, generate=9) == [("new", None)]
+
+
+def test_a_kernel_that_was_measured_on_both_sides_is_for_what_is_between():
+    facts = (FACTS[0], FACTS[2], FACTS[4])
+    found = measured(oldest={1: 1e-9}, older={1: 2e-9, 128: 2e-8}, new={1: 6e-9, 128: 2.5e-8})
+    assert turns(*found, facts=facts, prompt=128, generate=9) == [
+        ("oldest", 1), ("older", 128), ("new", None)
+    ]  # fmt: skip
+
+
+def test_a_kernel_that_won_at_its_last_rows_ends_there():
+    found = measured(older={128: 1e-8}, new={128: 2e-8}, aside={128: 3e-8})
+    assert turns(*found, prompt=128) == [("older", 128), ("new", None)]
+
+
+def test_a_kernel_that_is_wrong_at_some_rows_is_not_taken_for_more():
+    facts = FACTS[2:]
+    found = GroupClock(
+        profile(
+            measured(oldest={1: 1e-9}, older={1: 2e-9, 128: 2e-8}, aside={1: 1e-8}),
+            kernels=facts,
+            skipped=(skipped("W4A16", "aside", 128, 64, 64, "wrong numbers"),),
+        ),
+        objective(prompt=128, generate=9),
+    ).time(ONE, "W4A16", ("aside", "older", "oldest"), "float32")
+    ranges = [(item.kernel, item.m_max) for item in found.kernels]
+    assert ranges == [("oldest", 1), ("older", None)]
+
+
+def test_a_profile_of_an_earlier_version_is_read_as_it_was():
+    old = profile(kernels=(fact("k", ("W8A8",)), fact("reference", tuple(SCHEMES))))
+    facts = old.kernel_facts()
+    assert (facts["k"].multiplies_codes, facts["k"].dequantizes) == (True, False)
+    assert (facts["reference"].multiplies_codes, facts["reference"].dequantizes) == (False, True)
+
+
+def test_what_is_for_some_rows_leaves_the_others_to_those_behind_it():
+    middle = fact("middle", ("W4A16",), "p", min_rows=33, max_rows=128)
+    assert most_rows([middle, fact("any", ("W4A16",), "p")]) == [128, None]
+    assert most_rows([fact("other", (), "q", min_rows=33), fact("any", (), "p")]) == [None, None]
 
 
 def test_a_kernel_that_failed_takes_no_turn():

@@ -9,7 +9,6 @@ it was, in another container, too.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import uuid
@@ -25,6 +24,11 @@ from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.portfolio import Source
 from qprobe.timing.cache import cache_folder
 
+try:
+    import fcntl
+except ImportError:  # Windows: a system without such locks.
+    fcntl = None  # type: ignore[assignment]
+
 FOLDER = "crashed"
 """Under QPROBE_CACHE, or the user's cache folder."""
 LONGEST = 300
@@ -33,12 +37,13 @@ LONGEST = 300
 
 def find_crash(source: Source, card: Card) -> str:
     """How the kernel failed on this card before, and what to do to try it again; "" if it did not. Reads the disk."""
-    for path in sorted(cache_folder(FOLDER).glob(f"{_stem(source, card)}*.txt")):
+    notes = f"{_stem(source, card)}*.txt"
+    for path in sorted(cache_folder(FOLDER).glob(notes)):
         if words := _read(path):
             # The words become part of documents, which tell no paths.
             return (
                 f"it brought down {card.name} before ({words}); to try it again, delete "
-                f"{FOLDER}/{path.name} in qprobe's cache"
+                f"{FOLDER}/{notes} in qprobe's cache"
             )
     return ""
 
@@ -113,7 +118,7 @@ def _create(stem: str, *, locked: bool) -> tuple[TextIO, Path]:
     file = unlocked.open("x", encoding="utf-8")
     try:
         if locked:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file, "LOCK_EX")
         unlocked.replace(path)
     except OSError:
         file.close()
@@ -138,10 +143,16 @@ def _read(path: Path) -> str:
 
 def _is_locked(file: TextIO) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _lock(file, "LOCK_SH")
     except BlockingIOError:
         return True
     return False
+
+
+def _lock(file: TextIO, kind: str) -> None:
+    if fcntl is None:
+        raise OSError("this system has no locks of files")
+    fcntl.flock(file, getattr(fcntl, kind) | fcntl.LOCK_NB)
 
 
 def _wait(source: Source, card: Card, note: _Note, now: str) -> None:
