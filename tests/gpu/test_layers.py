@@ -155,16 +155,18 @@ def test_compiled_it_is_one_graph(layer, device):
 @pytest.mark.filterwarnings(
     r"ignore:`torch\.jit\.script_method` is:DeprecationWarning:torch\.jit\._script"
 )
+@pytest.mark.parametrize(("m", "n", "k"), [(3, 192, 512), (1, 1024, 4096)])
 @pytest.mark.parametrize("kernel", ["cuda.gemv_w4a16", "cuda.gemm_s8_mma"])
-def test_compiled_by_inductor_into_cuda_graphs(device, kernel):
+def test_compiled_by_inductor_into_cuda_graphs(device, kernel, m, n, k):
+    """Of the longer K parts are added up, with counters that must not be made in the compiler's own run."""
     found = get_kernel(kernel)
     scheme = sorted(found.schemes)[0]
-    layer = make_layer_of([(kernel, None)], scheme, 192, 512, DTYPE, device)
+    layer = make_layer_of([(kernel, None)], scheme, n, k, DTYPE, device)
     torch._dynamo.reset()  # It compiles one function for so many kinds of layers, and then no more.
     compiled = torch.compile(layer, fullgraph=True, mode="reduce-overhead")
     with torch.no_grad():
         for _ in range(4):
-            x = torch.randn(3, 512, device=device, dtype=DTYPE)
+            x = torch.randn(m, k, device=device, dtype=DTYPE)
             assert close(layer, x, compiled(x).clone())
 
 
