@@ -53,19 +53,21 @@ def choose_algorithm(scheme: Scheme, kernel: Kernel) -> str:
 
 def kernel_facts(device: str) -> tuple[KernelFact, ...]:
     """What each kernel for this kind of device can do on this machine, the best first."""
-    return tuple(
-        KernelFact(
-            kernel=kernel.id,
-            schemes=tuple(sorted(kernel.schemes)),
-            packing=kernel.packing,
-            available=not kernel.absent(),
-            reason=kernel.absent(),
-            max_code=None if kernel.absent() else kernel.max_code(),
-            multiplies_codes=kernel.input != "float",
-            dequantizes=kernel.dequantizes,
-            unproven=kernel.unproven,
-            min_rows=kernel.min_rows,
-            max_rows=kernel.max_rows,
-        )
-        for kernel in kernels_for(device)
+    return tuple(_fact(kernel) for kernel in kernels_for(device))
+
+
+def _fact(kernel: Kernel) -> KernelFact:
+    words = kernel.absent()
+    return KernelFact(
+        kernel=kernel.id,
+        schemes=tuple(sorted(kernel.schemes)),
+        packing=kernel.packing,
+        available=not words,
+        reason=words,
+        max_code=None if words else kernel.max_code(),
+        multiplies_codes=kernel.input != "float",
+        dequantizes=kernel.dequantizes,
+        unproven=kernel.unproven,
+        min_rows=kernel.min_rows,
+        max_rows=kernel.max_rows,
     )

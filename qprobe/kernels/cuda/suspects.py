@@ -24,11 +24,6 @@ from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.portfolio import Source
 from qprobe.timing.cache import cache_folder
 
-try:
-    import fcntl
-except ImportError:  # Windows: a system without such locks.
-    fcntl = None  # type: ignore[assignment]
-
 FOLDER = "crashed"
 """Under QPROBE_CACHE, or the user's cache folder."""
 LONGEST = 300
@@ -150,8 +145,10 @@ def _is_locked(file: TextIO) -> bool:
 
 
 def _lock(file: TextIO, kind: str) -> None:
-    if fcntl is None:
-        raise OSError("this system has no locks of files")
+    try:
+        import fcntl
+    except ImportError as error:  # As on Windows.
+        raise OSError("this system has no locks of files") from error
     fcntl.flock(file, getattr(fcntl, kind) | fcntl.LOCK_NB)
 
 

@@ -1,6 +1,7 @@
 """A kernel that brought a card down is known in the next run, and nothing else is."""
 
 import errno
+import fcntl
 import re
 import subprocess
 import sys
@@ -123,11 +124,17 @@ def test_what_another_process_tries_is_not_blamed_until_that_is_killed(card, tmp
     assert "did not come back" in kernel().objection(SPEC)
 
 
-def test_a_disk_without_locks_keeps_no_note_of_what_still_runs(card, tmp_path, monkeypatch):
+@pytest.mark.parametrize("system", ["with", "without"])
+def test_a_disk_or_system_without_locks_keeps_no_note_of_what_still_runs(
+    card, tmp_path, monkeypatch, system
+):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr(suspects.fcntl, "flock", refuse)
+    if system == "without":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+        monkeypatch.setattr(fcntl, "flock", refuse)
     with kernel().trial(SPEC):
         assert notes(tmp_path) == []
         assert kernel().objection(SPEC) == ""
