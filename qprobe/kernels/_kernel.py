@@ -56,12 +56,12 @@ class Kernel:
     device: Literal["cpu", "cuda", "any"]
     packing: str
     input: Input
-    absent: Callable[[], str]
-    """Why it cannot run on this machine at all; "" if it can."""
+    absent: Callable[[str], str]
+    """Why it cannot run at all on a device of its kind, such as "cuda:1"; "" if it can."""
     max_code: Callable[[], int | None]
-    """The largest code that it multiplies exactly here; None: any."""
+    """The largest code that it multiplies exactly here; None: any, or it cannot run."""
     refuse: Callable[[LayerSpec], str]
-    """Why it cannot compute this layer, which it otherwise could; "" if it can."""
+    """Why it cannot compute this layer, on a device that it runs on; "" if it can."""
     pack: Pack
     unpack: Unpack
     run: Run
@@ -89,7 +89,7 @@ class Kernel:
             return f"{self.id} does not compute {spec.scheme}"
         if self.device not in (spec.kind, "any"):
             return f"{self.id} runs on {self.device}, the layer is on {spec.kind}"
-        if words := SCHEMES[spec.scheme].objection(spec.n, spec.k) or self.absent():
+        if words := SCHEMES[spec.scheme].objection(spec.n, spec.k) or self.absent(spec.device):
             return words
         limit = self.max_code()
         if limit is not None and spec.max_code > limit:
@@ -97,8 +97,8 @@ class Kernel:
         return self.refuse(spec)
 
 
-def nothing() -> str:
-    """No objection."""
+def nothing(_device: str) -> str:
+    """No objection to any device."""
     return ""
 
 

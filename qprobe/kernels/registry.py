@@ -47,24 +47,23 @@ def kernels_for(device: str) -> tuple[Kernel, ...]:
 
 def choose_algorithm(scheme: Scheme, kernel: Kernel) -> str:
     """The algorithm with the largest codes that the kernel multiplies exactly here."""
-    limit = None if kernel.absent() else kernel.max_code()
-    return scheme.choose_algorithm(limit) or next(iter(scheme.algorithms))
+    return scheme.choose_algorithm(kernel.max_code()) or next(iter(scheme.algorithms))
 
 
 def kernel_facts(device: str) -> tuple[KernelFact, ...]:
-    """What each kernel for this kind of device can do on this machine, the best first."""
-    return tuple(_fact(kernel) for kernel in kernels_for(device))
+    """What each kernel for this kind of device can do on this one, the best first."""
+    return tuple(_fact(kernel, device) for kernel in kernels_for(device))
 
 
-def _fact(kernel: Kernel) -> KernelFact:
-    words = kernel.absent()
+def _fact(kernel: Kernel, device: str) -> KernelFact:
+    words = kernel.absent(device)
     return KernelFact(
         kernel=kernel.id,
         schemes=tuple(sorted(kernel.schemes)),
         packing=kernel.packing,
         available=not words,
         reason=words,
-        max_code=None if words else kernel.max_code(),
+        max_code=kernel.max_code(),
         multiplies_codes=kernel.input != "float",
         dequantizes=kernel.dequantizes,
         unproven=kernel.unproven,

@@ -60,7 +60,7 @@ def _ranges(few: Kernel, many: Kernel, rows: int) -> tuple[KernelRange, ...]:
 
 def _crossings() -> tuple[Crossing, ...]:
     """Every kernel for few rows with every other of its packing; the reference with one, where there is none."""
-    kernels = [kernel for kernel in kernels_for("cpu") if not kernel.absent()]
+    kernels = [kernel for kernel in kernels_for("cpu") if not kernel.absent("cpu")]
     pairs = [
         (few, many)
         for few, many in itertools.permutations(kernels, 2)

@@ -26,7 +26,7 @@ from qprobe.kernels.registry import kernels_for
 codes, scale = quantize_tokens(torch.tensor([[1.0, -2.0]]), "int8")
 print(codes.tolist(), load_library().reason)
 for kernel in kernels_for("cpu"):
-    print(kernel.id, "|", kernel.absent())
+    print(kernel.id, "|", kernel.absent("cpu"))
 """
 
 

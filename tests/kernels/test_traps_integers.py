@@ -50,7 +50,7 @@ def test_where_fbgemm_cuts_its_sums_only_short_codes_are_taken(monkeypatch):
 
 def test_each_row_has_its_own_scale_although_torch_gives_fbgemm_one():
     kernel = get_kernel("cpu.fbgemm_dynamic")
-    if words := kernel.absent():
+    if words := kernel.absent("cpu"):
         pytest.skip(words)
     spec = LayerSpec("W8A8", 24, 96, FP32, 127, "cpu")
     weight = torch.randn(24, 96, generator=torch.Generator().manual_seed(0))
@@ -70,7 +70,7 @@ def test_each_row_has_its_own_scale_although_torch_gives_fbgemm_one():
 
 def test_what_fbgemm_holds_goes_with_the_layer():
     kernel = get_kernel("cpu.fbgemm_dynamic")
-    if words := kernel.absent():
+    if words := kernel.absent("cpu"):
         pytest.skip(words)
     before = len(fbgemm_dynamic._held)
     tensors = quantize_weight(torch.randn(8, 16), SCHEMES["W8A8"], "rtn")

@@ -46,7 +46,7 @@ def tolerance(scheme: str) -> float:
 def present() -> Iterator[tuple[str, Kernel]]:
     """Every scheme with every kernel that computes it on this machine's CPU."""
     for kernel in kernels_for("cpu"):
-        if not kernel.absent():
+        if not kernel.absent("cpu"):
             yield from ((scheme, kernel) for scheme in sorted(kernel.schemes))
 
 

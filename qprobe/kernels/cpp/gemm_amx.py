@@ -18,7 +18,7 @@ FEATURES = frozenset({"amx_bf16", "avx512_bf16", "avx512bw", "avx512dq", "avx512
 
 
 @functools.cache
-def _absent() -> str:
+def _absent(_device: str) -> str:
     if words := why_absent(NAME, FEATURES):
         return words
     library = load_library()

@@ -16,7 +16,7 @@ NAME = "qprobe_gemm_bf16"
 FEATURES = frozenset({"avx512_bf16", "avx512bw", "avx512vl"})
 
 
-def _absent() -> str:
+def _absent(_device: str) -> str:
     return why_absent(NAME, FEATURES)
 
 

@@ -43,7 +43,7 @@ def _bind() -> tuple[Callable[[Any], Any], Callable[[Any], int]]:
     return run, scratch_bytes
 
 
-def _absent() -> str:
+def _absent(_device: str) -> str:
     return why_absent(NAME, FEATURES)
 
 

@@ -18,7 +18,7 @@ MAX_ROWS = 16
 """Rows are computed four at a time, so that beyond these every other way is faster."""
 
 
-def _absent() -> str:
+def _absent(_device: str) -> str:
     return why_absent(NAME, FEATURES)
 
 

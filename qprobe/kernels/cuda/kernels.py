@@ -47,7 +47,7 @@ def _make(source: Source) -> Kernel:
         device="cuda",
         packing=f"cuda_{manifest.packing}",
         input=manifest.input,
-        absent=lambda: _absent(source),
+        absent=lambda device: _absent(source, device),
         max_code=any_code,
         refuse=lambda spec: _refuse(source, spec),
         pack=_labelled(pack),
@@ -73,24 +73,18 @@ def _labelled(pack: Pack) -> Callable[[dict[str, Tensor], LayerSpec], Sequence[T
     return lambda tensors, spec: add_label(pack(tensors, spec), spec)
 
 
-def _absent(source: Source) -> str:
-    """Why no card of this machine can run the kernel; "" if one can."""
+def _absent(source: Source, device: str) -> str:
+    """Why the card cannot run the kernel; "" if it can."""
     current = driver.current()
     if words := current.find_obstacle():
         return words
-    words = ""
-    for card in current.cards():
-        words = lacks(source, card) or current.find_build_obstacle(card, source.manifest.requires)
-        if not words:
-            return ""
-    return words
+    card = driver.find_card(_index(device))
+    return lacks(source, card) or current.find_build_obstacle(card, source.manifest.requires)
 
 
 def _refuse(source: Source, spec: LayerSpec) -> str:
     card = driver.find_card(_index(spec.device))
-    words = lacks(source, card)
-    words = words or driver.current().find_build_obstacle(card, source.manifest.requires)
-    if words := words or suspects.find_crash(source, card):
+    if words := suspects.find_crash(source, card):
         return words
     builds = source.find_builds(spec.scheme, spec.activation_dtype, card.capability)
     if not builds:

@@ -16,16 +16,16 @@ SATURATING_MAX_CODE = 64
 """255 · 64 · 2 < 2¹⁵: pairs of products fit the 16 bits that processors without VNNI add them in."""
 
 
-def onednn_absent() -> str:
+def onednn_absent(_device: str) -> str:
     """Why oneDNN cannot be used at all; "" if it can."""
     if not torch.backends.mkldnn.is_available():
         return "this torch was built without oneDNN"
     return ""
 
 
-def int8_absent() -> str:
+def int8_absent(device: str) -> str:
     """Why oneDNN's int8 product cannot be trusted here, by the self-test; "" if it can."""
-    if words := onednn_absent():
+    if words := onednn_absent(device):
         return words
     test = int8_self_test()
     return (

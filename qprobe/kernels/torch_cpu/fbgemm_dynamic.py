@@ -25,7 +25,7 @@ _held: dict[int, Any] = {}
 """Address of a stand-in → the weight in FBGEMM's layout, which torch has no tensor of."""
 
 
-def _absent() -> str:
+def _absent(_device: str) -> str:
     if ENGINE not in torch.backends.quantized.supported_engines:
         return "this torch was built without FBGEMM"
     try:
@@ -36,7 +36,7 @@ def _absent() -> str:
 
 
 def _max_code() -> int | None:
-    return REDUCED_RANGE if _worst_errors()[0] else None
+    return REDUCED_RANGE if not _absent("cpu") and _worst_errors()[0] else None
 
 
 @functools.cache

@@ -13,8 +13,8 @@ from qprobe.kernels.torch_cpu._onednn import (
 )
 
 
-def _absent() -> str:
-    if words := int8_absent():
+def _absent(device: str) -> str:
+    if words := int8_absent(device):
         return words
     if "amx_int8" not in cpu_features():
         return "without AMX, oneDNN multiplies signed activations by its slow reference code"

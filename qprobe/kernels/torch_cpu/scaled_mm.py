@@ -21,7 +21,7 @@ MANY = 100
 
 
 @functools.cache
-def _absent() -> str:
+def _absent(_device: str) -> str:
     """By running it: where oneDNN has no float8, it multiplies by reference code."""
     try:
         codes = torch.ones(SIDE, SIDE).to(torch.float8_e4m3fn)

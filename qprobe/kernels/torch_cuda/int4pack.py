@@ -10,7 +10,7 @@ from torch import Tensor
 from qprobe.documents.scheme import SCHEMES, GroupWeights
 from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
 from qprobe.kernels.torch_cuda import _operators
-from qprobe.kernels.torch_cuda._capability import absent_before, refuse_before
+from qprobe.kernels.torch_cuda._capability import absent_before
 from qprobe.quantize.group import HIGH, LOW, pack_codes, unpack_codes
 
 OLDEST = (8, 0)
@@ -24,8 +24,6 @@ CHUNK = 256
 
 
 def _refuse(spec: LayerSpec) -> str:
-    if words := refuse_before(spec, OLDEST, WORDS):
-        return words
     if spec.activation_dtype != torch.bfloat16:
         return f"it takes bfloat16 activations only; these are {spec.activation_dtype}"
     if spec.n % COLUMNS:

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
+from qprobe.kernels._kernel import Kernel, LayerSpec, accept, any_code
 from qprobe.kernels.cuda import quantizer
 from qprobe.kernels.torch_cuda import _operators
-from qprobe.kernels.torch_cuda._capability import absent_before, refuse_before
+from qprobe.kernels.torch_cuda._capability import absent_before
 from qprobe.kernels.torch_cuda._padding import pad_matrix, round_up
 
 OLDEST = (7, 5)
@@ -21,10 +21,6 @@ MULTIPLE = 8
 LEAST_ROWS = 17
 FEWEST = 32
 """Rows that fewer are padded to: the operator refuses 16, and tiles have 32 at least."""
-
-
-def _refuse(spec: LayerSpec) -> str:
-    return refuse_before(spec, OLDEST, WORDS)
 
 
 def _pack(tensors: dict[str, Tensor], _spec: LayerSpec) -> Sequence[Tensor]:
@@ -82,7 +78,7 @@ KERNEL = Kernel(
     input="int8",
     absent=absent_before(OLDEST, WORDS),
     max_code=any_code,
-    refuse=_refuse,
+    refuse=accept,
     pack=_pack,
     unpack=_unpack,
     run=_run,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from qprobe.documents.scheme import SCHEMES, CastWeights
 from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
-from qprobe.kernels.torch_cuda._capability import absent_before, refuse_before
+from qprobe.kernels.torch_cuda._capability import absent_before, too_old
 from qprobe.kernels.torch_cuda._padding import pad_matrix, round_up
 
 OLDEST = {torch.float16: (7, 0), torch.bfloat16: (8, 0)}
@@ -32,7 +32,7 @@ def _refuse(spec: LayerSpec) -> str:
         return f"padding serves types of 16 bits; the activations are {dtype}"
     if spec.n % MULTIPLE == 0 and spec.k % MULTIPLE == 0:
         return f"N = {spec.n} and K = {spec.k} need no padding: the reference computes the same"
-    return refuse_before(spec, OLDEST[dtype], WORDS.format(str(dtype)[6:]))
+    return too_old(spec.device, OLDEST[dtype], WORDS.format(str(dtype)[6:]))
 
 
 def _pack(tensors: dict[str, Tensor], spec: LayerSpec) -> Sequence[Tensor]:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from qprobe.kernels import gpus
-from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
+from qprobe.kernels._kernel import Kernel, LayerSpec, accept, any_code
 from qprobe.kernels.torch_cuda import _operators
-from qprobe.kernels.torch_cuda._capability import absent_before, refuse_before
+from qprobe.kernels.torch_cuda._capability import absent_before
 from qprobe.kernels.torch_cuda._padding import pad_matrix, round_up
 
 OLDEST = (8, 9)
@@ -23,10 +23,6 @@ SUM_ERROR = 16 * 2.0**-13
 """Tensor cores of Ada and Hopper add products of float8 up with 13 bits behind the leading one and cut off the rest
 (arXiv:2412.19437, 3.3.2). cuBLASLt, not asked for fast accumulation, adds parts of K in float32. An H200 was off by
 2.2e-4 at K = 1024."""
-
-
-def _refuse(spec: LayerSpec) -> str:
-    return refuse_before(spec, OLDEST, WORDS)
 
 
 def _pack(tensors: dict[str, Tensor], _spec: LayerSpec) -> Sequence[Tensor]:
@@ -78,7 +74,7 @@ KERNEL = Kernel(
     input="float8_e4m3fn",
     absent=absent_before(OLDEST, WORDS),
     max_code=any_code,
-    refuse=_refuse,
+    refuse=accept,
     pack=_pack,
     unpack=_unpack,
     run=_run,

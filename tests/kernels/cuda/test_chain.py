@@ -160,16 +160,30 @@ def test_a_weight_elsewhere_is_refused_in_words(emulated):
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.id)
 def test_without_a_gpu_every_kernel_says_why(kernel):
-    assert "torch" in kernel.absent()
+    assert "torch" in kernel.absent("cuda:0")
 
 
 def test_a_card_without_the_features_is_told_which(emulated):
     for kernel in KERNELS:
         source = all_sources()[kernel.id.removeprefix("cuda.")]
         emulated.card = Card(0, "Tesla P100", "6.0", 56)
-        words = kernel.absent()
+        words = kernel.absent("cuda:0")
         assert bool(words) == bool(source.manifest.requires)
         assert not words or all(feature in words for feature in source.manifest.requires)
+
+
+def test_of_two_cards_each_has_the_kernels_that_run_on_it(emulated, monkeypatch):
+    """A plan for the older one would otherwise weigh kernels that only the newer one can run."""
+    cards = [Card(index, "Emulated", name, 4) for index, name in enumerate(("7.0", "9.0"))]
+    alone = []
+    for card in cards:
+        emulated.card = card
+        alone.append({kernel.id: kernel.absent("cuda:0") for kernel in KERNELS})
+    assert set(alone[0].values()) != set(alone[1].values()) == {""}
+    monkeypatch.setattr(type(emulated), "cards", lambda _: tuple(cards))
+    for index, expected in enumerate(alone):
+        facts = {fact.kernel: fact.reason for fact in registry.kernel_facts(f"cuda:{index}")}
+        assert facts.items() >= expected.items()
 
 
 def test_more_weights_than_32_bits_count_are_refused(emulated):

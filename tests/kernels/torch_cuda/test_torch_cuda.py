@@ -33,8 +33,9 @@ def card(monkeypatch):
 
     def plant(*capabilities):
         monkeypatch.setattr(gpus, "no_gpu", lambda: "")
-        monkeypatch.setattr(gpus, "all_capabilities", lambda: capabilities)
-        monkeypatch.setattr(gpus, "capability_of", lambda _device: capabilities[0])
+        monkeypatch.setattr(
+            gpus, "capability_of", lambda device: capabilities[int(device.partition(":")[2] or 0)]
+        )
 
     return plant
 
@@ -163,11 +164,17 @@ def test_traps_are_refused_with_the_reason(card, kernel_id, scheme, dtype, n, k,
     assert bool(words) == bool(found)
 
 
-def test_a_newer_second_card_makes_a_kernel_present_and_the_older_one_refuses_it(card):
+def test_of_two_cards_each_has_the_operators_that_run_on_it(card):
     card((7, 0), (9, 0))
     kernel = get_kernel("cuda.int_mm")
-    assert kernel.absent() == ""
-    assert "7.5" in kernel.refuse(LayerSpec("W8A8", 8, 8, torch.float16, 127, "cuda:0"))
+    for device, words in (
+        ("cuda:0", "from compute capability 7.5 on; this GPU has 7.0"),
+        ("cuda:1", ""),
+    ):
+        assert kernel.absent(device).endswith(words)
+        assert bool(kernel.absent(device)) == bool(words)
+        objection = kernel.objection(LayerSpec("W8A8", 8, 8, torch.float16, 127, device))
+        assert objection == kernel.absent(device)
 
 
 @pytest.mark.parametrize(
