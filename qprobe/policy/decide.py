@@ -11,7 +11,7 @@ from qprobe.documents.base import FloatDtype
 from qprobe.errors import InfeasibleError
 from qprobe.policy import words
 from qprobe.policy.candidates import Candidate
-from qprobe.policy.problem import Choice, Problem, Score
+from qprobe.policy.problem import ERROR_RESERVE, Choice, Problem, Score
 from qprobe.policy.solver import Item, minimise
 from qprobe.policy.uniform import Uniform, is_feasible
 
@@ -109,22 +109,27 @@ def _infeasible(problem: Problem) -> InfeasibleError:
             f"no plan for {name}: {_blocked(problem)}", "remove or change the pin that it names"
         )
     need = problem.score(smallest).memory_bytes
-    if need > problem.byte_limit():
+    hard = problem.objective.error_limit.hard
+    power = problem.power_limit() if hard else math.inf
+    within = _solve(problem, "bytes", power, math.inf, under_pressure=True)
+    if within is None:
+        memories = (problem.byte_limit(), math.inf)
+        most_exact = (
+            _solve(problem, "power", math.inf, memory, under_pressure=True) for memory in memories
+        )
+        least = problem.score(next(filter(None, most_exact), smallest)).power ** 0.5
+        return InfeasibleError(
+            f"no plan for {name} is that exact: the least error is {words.error(least)}, the limit "
+            f"is {words.error(limit)} less {ERROR_RESERVE:.0%}",
+            f"allow an error of {words.error_above(least / (1 - ERROR_RESERVE))}, or remove pins",
+        )
+    least_bytes = problem.score(within).memory_bytes
+    if least_bytes == need:
         return InfeasibleError(
             f"no plan for {name} fits: the smallest needs {words.size(need)} ({need} "
             f"bytes), the limit is {words.size(problem.byte_limit())}",
             f"allow {need} bytes, or ask for a smaller batch or prompt",
         )
-    within = _solve(problem, "bytes", problem.power_limit(), math.inf, under_pressure=True)
-    if within is None:
-        exact = _solve(problem, "power", math.inf, problem.byte_limit(), under_pressure=True)
-        least = problem.score(exact or smallest).power ** 0.5
-        return InfeasibleError(
-            f"no plan for {name} is that exact: the least error is {words.error(least)}, the limit "
-            f"is {words.error(limit)}",
-            f"allow an error of {words.error(least)}, or remove pins",
-        )
-    least_bytes = problem.score(within).memory_bytes
     return InfeasibleError(
         f"no plan for {name} fits both limits: within an error of {words.error(limit)} the smallest "
         f"needs {words.size(least_bytes)}, the limit is {words.size(problem.byte_limit())}; "

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
-from collections.abc import Sequence
+import os
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +21,8 @@ SLACK = 1e-9
 """Sums of floats may exceed a limit by their own rounding."""
 TIGHTENING = 1e-4
 """Takes up the solver's tolerance, where an answer turns out to exceed a limit by it."""
+
+_redirecting = threading.Lock()
 
 Picks = tuple[int, ...]
 
@@ -52,9 +58,9 @@ def minimise(groups: Sequence[Sequence[Item]], limits: Sequence[float]) -> Picks
         found = _milp(groups, kept, limits, room)
         if found and fits(_loads(groups, found), limits):
             return found
-    # The solver's tolerance hides plans that meet a limit exactly; the extremes are among those.
-    extremes = (_least_load(groups, kept, index) for index in range(len(limits)))
-    good = [picks for picks in extremes if fits(_loads(groups, picks), limits)]
+    # The solver's tolerance hides plans that meet a limit exactly: those with the least of a load are such.
+    least = [_least_load(groups, limits, index) for index in range(len(limits))]
+    good = [picks for picks in least if picks and fits(_loads(groups, picks), limits)]
     return min(good, key=lambda picks: _goal(groups, picks), default=None)
 
 
@@ -87,12 +93,13 @@ def _each_least(groups: Sequence[Sequence[Item]], kept: Sequence[Sequence[int]])
 
 
 def _least_load(
-    groups: Sequence[Sequence[Item]], kept: Sequence[Sequence[int]], load: int
-) -> Picks:
-    return tuple(
-        min(indices, key=lambda i: (items[i].loads[load], items[i].goal))
-        for items, indices in zip(groups, kept, strict=True)
-    )
+    groups: Sequence[Sequence[Item]], limits: Sequence[float], load: int
+) -> Picks | None:
+    """The least of one load within the limits of the others."""
+    if math.isinf(limits[load]):
+        return None
+    freed = [math.inf if index == load else limit for index, limit in enumerate(limits)]
+    return minimise([[Item(i.loads[load], i.loads) for i in items] for items in groups], freed)
 
 
 def _possible(
@@ -132,14 +139,15 @@ def _milp(
         if math.isfinite(limit) and left > 0:
             constraints.append(LinearConstraint((loads / left)[None, :], -np.inf, room))
     goals = np.array([item.goal for item in items])
-    solved = milp(
-        goals / (goals.mean() or 1.0),
-        constraints=constraints,
-        integrality=np.ones(len(items)),
-        bounds=Bounds(0, 1),
-        # Presolve finds nothing here, takes 30 times as long as the solution, and prints to stdout.
-        options={"mip_rel_gap": GAP, "node_limit": NODES, "presolve": False},
-    )
+    with _stdout_to_stderr():
+        solved = milp(
+            goals / (goals.mean() or 1.0),
+            constraints=constraints,
+            integrality=np.ones(len(items)),
+            bounds=Bounds(0, 1),
+            # Presolve finds nothing here and takes 30 times as long as the solution.
+            options={"mip_rel_gap": GAP, "node_limit": NODES, "presolve": False},
+        )
     if solved.x is None:
         return None
     picks = [0] * len(groups)
@@ -148,6 +156,25 @@ def _milp(
         offset = int(column) - int(np.searchsorted(owner, group))
         picks[group] = kept[group][offset]
     return tuple(picks)
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """HiGHS tells of some of its steps on the process's stdout, whatever it is asked: an answer goes there."""
+    with _redirecting, contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # either may be closed
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
+            _flush()
+            os.dup2(2, 1)
+            stack.callback(os.dup2, kept, 1)
+            stack.callback(_flush)
+        yield
+
+
+def _flush() -> None:
+    """What C has kept of its stdout."""
+    ctypes.CDLL(None).fflush(None)
 
 
 def _above_least(

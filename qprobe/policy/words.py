@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from qprobe.documents.base import Quantity
@@ -27,6 +28,14 @@ def size(value: float) -> str:
 def error(value: float) -> str:
     """A relative error, two significant digits."""
     return f"{value:.2g}"
+
+
+def error_above(value: float) -> str:
+    """A relative error, rounded up to two significant digits: a limit that holds it."""
+    if not value or math.isinf(value):
+        return error(value)
+    digits = 1 - math.floor(math.log10(value))
+    return error(math.ceil(value * 10.0**digits * (1 - 1e-12)) / 10.0**digits)
 
 
 def share(value: float) -> str:

@@ -72,8 +72,22 @@ def test_infeasible_memory_names_the_least_that_any_plan_needs():
 
 
 def test_a_pin_that_exceeds_a_hard_limit_names_the_least_error():
-    with pytest.raises(InfeasibleError, match=r"the least error is 0\.01, the limit is 0\.001"):
-        section(pinned={GROUPS[0]: "W8A8"}, error=0.001)
+    pin = {GROUPS[0]: "W8A8"}
+    words = r"the least error is 0\.01, the limit is 0\.001 less 20%"
+    with pytest.raises(InfeasibleError, match=words) as raised:
+        section(pinned=pin, error=0.001)
+    (allowed,) = re.findall(r"allow an error of (\S+),", raised.value.hint)
+    assert section(pinned=pin, error=float(allowed))
+    with pytest.raises(InfeasibleError):
+        section(pinned=pin, error=0.95 * float(allowed))
+
+
+def test_under_a_hard_error_limit_the_memory_that_is_named_is_enough():
+    tight = {"known": _tight()["known"], "error_limit": ErrorLimit(value=0.05, hard=True)}
+    with pytest.raises(InfeasibleError) as raised:
+        section(memory_limit_bytes=1000, **tight)
+    (allowed,) = re.findall(r"allow (\d+) bytes", raised.value.hint)
+    assert section(memory_limit_bytes=int(allowed), **tight)
 
 
 def test_a_pin_is_kept_even_where_it_is_slower():

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import scipy.optimize
 
 from qprobe.policy.solver import GAP, Item, fits, minimise
 
@@ -60,6 +63,46 @@ def test_a_limit_that_only_the_least_meets_is_met_exactly(seed, index):
     assert found is not None
     sizes = [items[pick].loads[index] for items, pick in zip(groups, found, strict=True)]
     assert math.fsum(sizes) == pytest.approx(least)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_least_of_one_load_within_the_limit_of_another_is_found_again(seed):
+    """A hint names it: whoever follows that must not be refused once more."""
+    source = random.Random(seed)
+    groups = [
+        [
+            Item(
+                source.uniform(0, 1),
+                (10 ** source.uniform(-8, -4) * 16**-bits, (bits + 1) * size * 1e5 + 2 * size),
+            )
+            for bits in range(3)
+        ]
+        for size in (source.choice([256, 384, 512, 768]) for _ in range(14))
+    ]
+    power = source.uniform(0.1, 0.6) * sum(items[0].loads[0] for items in groups)
+    by_bytes = [[Item(item.loads[1], item.loads) for item in items] for items in groups]
+    least = minimise(by_bytes, (power, math.inf))
+    need = math.fsum(items[pick].loads[1] for items, pick in zip(groups, least, strict=True))
+    assert minimise(groups, (power, need)) is not None
+
+
+def test_what_the_solver_prints_is_kept_from_stdout(capfd, monkeypatch):
+    libc = ctypes.CDLL(None)
+    exact = scipy.optimize.milp
+
+    def talkative(*arguments, **options):
+        libc.puts(b"from C")
+        return exact(*arguments, **options)
+
+    monkeypatch.setattr(scipy.optimize, "milp", talkative)
+    groups = [[Item(0.0, (2.0, 0.0)), Item(1.0, (1.0, 1.0)), Item(3.0, (0.0, 2.0))]] * 9
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda _: minimise(groups, (7.5, 12.5)), range(20)))
+    libc.puts(b"after")
+    libc.fflush(None)
+    out, err = capfd.readouterr()
+    assert out == "after\n"
+    assert err.count("from C") >= 20
 
 
 def test_of_equal_items_the_first_is_chosen():
