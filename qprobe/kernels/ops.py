@@ -19,6 +19,10 @@ FAMILIES = ("channel_linear", "group_linear", "codebook_linear")
 """One operator for each family of quantized schemes."""
 _CONTEXT = "Tensor[] packed, Tensor? bias, str scheme, int n, str kernel) -> Tensor"
 
+LIBRARY.define(
+    "stored_product(Tensor x, Tensor[] packed, str scheme, int n, int k, str kernel, "
+    "bool transposed) -> Tensor"
+)
 LIBRARY.define("quantize_tokens(Tensor x, str form) -> (Tensor, Tensor)")
 LIBRARY.define(f"float_linear(Tensor x, {_CONTEXT}")
 for _name in FAMILIES:
@@ -54,29 +58,58 @@ def _fake_quantize(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
     return codes, x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
 
 
+def _stored_product(
+    x: Tensor,
+    packed: Sequence[Tensor],
+    scheme: str,
+    n: int,
+    k: int,
+    kernel: str,
+    transposed: bool,
+) -> Tensor:
+    """X (…, N) · W with the stored weight, or x (…, K) · Wᵀ if transposed; in the type of x."""
+    spec = LayerSpec(scheme, n, k, x.dtype, 0, x.device.type)
+    tensors = get_kernel(kernel).unpack(packed, spec)
+    weight = dequantize_weight(tensors, SCHEMES[scheme], x.dtype)
+    return x @ (weight.T if transposed else weight)
+
+
+def _fake_stored_product(
+    x: Tensor, _packed: Sequence[Tensor], _scheme: str, n: int, k: int, _kernel: str, turned: bool
+) -> Tensor:
+    return x.new_empty((*x.shape[:-1], n if turned else k))
+
+
+def _keep_product(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, ctx.packed, *ctx.weight, ctx.transposed = inputs
+
+
+def _turned_product(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    x = STORED_PRODUCT(gradient, ctx.packed, *ctx.weight, not ctx.transposed)
+    return (x, [None] * len(ctx.packed), *[None] * (len(ctx.weight) + 1))
+
+
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, (*between, ctx.packed, bias, scheme, _, ctx.kernel) = inputs[0], inputs[1:]
     ctx.between = len(between)
-    ctx.spec = (scheme, output.shape[-1], x.shape[-1], x.dtype)
+    ctx.weight = (scheme, output.shape[-1], x.shape[-1])
     ctx.has_bias = bias is not None
 
 
 def _input_gradient(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     """dL/dx = dL/dy · W with the stored weight, straight through the quantizer of x.
 
-    The weight is frozen; the bias gets its gradient.
+    The weight is frozen; the bias gets its gradient. An operator of its own: no compiler can trace what unpacks.
     """
-    scheme, n, k, dtype = ctx.spec
-    spec = LayerSpec(scheme, n, k, dtype, 0, gradient.device.type)
-    tensors = get_kernel(ctx.kernel).unpack(ctx.packed, spec)
-    weight = dequantize_weight(tensors, SCHEMES[scheme], gradient.dtype)
-    bias = gradient.reshape(-1, n).sum(0) if ctx.has_bias else None
+    x = STORED_PRODUCT(gradient, ctx.packed, *ctx.weight, ctx.kernel, False)
+    bias = gradient.reshape(-1, gradient.shape[-1]).sum(0) if ctx.has_bias else None
     frozen = [None] * len(ctx.packed)
-    return (gradient @ weight, *[None] * ctx.between, frozen, bias, None, None, None)
+    return (x, *[None] * ctx.between, frozen, bias, None, None, None)
 
 
 _OPERATORS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "quantize_tokens": (quantize_tokens, _fake_quantize),
+    "stored_product": (_stored_product, _fake_stored_product),
     "float_linear": (_float_linear, _fake_linear),
     **{_family: (_coded_linear, _fake_linear) for _family in FAMILIES},
 }
@@ -89,7 +122,12 @@ for _name in ("float_linear", *FAMILIES):
         f"qprobe::{_name}", _input_gradient, setup_context=_keep, lib=LIBRARY
     )
 
+torch.library.register_autograd(
+    "qprobe::stored_product", _turned_product, setup_context=_keep_product, lib=LIBRARY
+)
+
 QUANTIZE_TOKENS = torch.ops.qprobe.quantize_tokens.default
+STORED_PRODUCT = torch.ops.qprobe.stored_product.default
 FLOAT_LINEAR = torch.ops.qprobe.float_linear.default
 CHANNEL_LINEAR = torch.ops.qprobe.channel_linear.default
 GROUP_LINEAR = torch.ops.qprobe.group_linear.default

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from qprobe.kernels.cuda._products import Multiply
 
@@ -102,7 +103,7 @@ def is_plain(x: Tensor, bias: Tensor | None) -> bool:
     """Whether an eager call on x can do without an operator, which is all that torch sees of a launch.
 
     It cannot under a mode of `__torch_function__` or `__torch_dispatch__`, which fake tensors and
-    exports bring as well; in a trace of torch.jit; for tensors of another type than torch's own or
+    exports bring as well; in a trace of torch.jit; where tangents are carried along; for tensors of another type than torch's own or
     with other values than their memory; and where a gradient is wanted. That dynamo traces is for
     the caller to ask. Autocast is no reason: the operators do not heed it. Nor are vmap and its
     kin: the operators have no rules for them, and tensors without an address are refused either way.
@@ -110,6 +111,8 @@ def is_plain(x: Tensor, bias: Tensor | None) -> bool:
     if type(x) is not Tensor or not (bias is None or type(bias) is nn.Parameter):
         return False
     if function_modes() or _dispatch_modes() or _is_tracing():
+        return False
+    if forward_ad._current_level >= 0:
         return False
     if x.is_neg() or x._is_zerotensor():
         return False

@@ -7,6 +7,7 @@ from threading import get_ident
 from typing import Any, ClassVar
 
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.compiler import is_compiling, is_dynamo_compiling
 
 from qprobe.kernels._kernel import Run
@@ -36,15 +37,16 @@ class CodedLinear(PlannedLinear):
                 thread == get_ident()
                 and fits(x, NO_BIAS if bias is None else bias)
                 and not function_modes()
+                and forward_ad._current_level < 0
             ):
                 if form == "float":
                     return multiply(x, None, bias)
                 return multiply(*quantize_shared(x, form, self, self.shared_input), bias)
             return self._launch(x, bias)
-        kernel = self._select(x)
-        if self._through_operator(x):
-            return self._traced(x)
         bias = self._parameters["bias"]
+        if is_compiling() or not is_plain(x, bias):
+            return self._traced(x)
+        kernel = self._select(x)
         if kernel.input == "float":
             return kernel.run(x, None, self._packed, bias, x.dtype)
         codes, scale = quantize_shared(x, kernel.input, self, self.shared_input)
@@ -64,8 +66,8 @@ class CodedLinear(PlannedLinear):
             return start.multiply(x, None, bias)
         return start.multiply(*quantize_shared(x, start.form, self, self.shared_input), bias)
 
-    def _traced(self, x: Tensor) -> Tensor:
-        kernel, packed = self._operands(self._select(x))
+    def _operate(self, x: Tensor) -> Tensor:
+        kernel, packed = self._operands(x)
         codes = scale = None
         if kernel.input != "float":
             # The gradient goes straight through, by way of x.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.jit import is_tracing  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _disable_current_modes
 
 from qprobe.documents.plan import KernelRange
@@ -15,6 +18,7 @@ from qprobe.documents.scheme import Scheme
 from qprobe.errors import PlanMismatchError, UnavailableError
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.cuda._products import Launched
+from qprobe.kernels.ops import STORED_PRODUCT
 from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.kernels.registry import get_kernel
 from qprobe.layers._bound import Bound
@@ -53,7 +57,7 @@ class PlannedLinear(nn.Linear):
         self.out_features, self.in_features = shape_of(tensors)
         self.scheme, self.algorithm = scheme, algorithm
         self.compute_dtype = compute_dtype
-        self.ranges = tuple(kernels)
+        self.planned = self.ranges = tuple(kernels)
         frozen = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
         self.register_parameter("bias", frozen)
         self._canonical: dict[str, Tensor] | None = {k: v.detach() for k, v in tensors.items()}
@@ -98,6 +102,16 @@ class PlannedLinear(nn.Linear):
             held.append(self.bias)
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
+    def _pack_or_fall_back(self) -> None:
+        """Pack for the planned kernels, or for the reference where those cannot compute the layer any more."""
+        self.ranges = self.planned
+        try:
+            self._pack()
+        except (PlanMismatchError, UnavailableError) as error:
+            logger.warning("a layer falls back to the reference kernel: %s", error)
+            self.ranges = (KernelRange(kernel=REFERENCE.id, m_min=1, m_max=None),)
+            self._pack()
+
     def _pack(self) -> None:
         """Pack the canonical tensors and let go of them; on meta there is nothing to pack."""
         tensors = self._canonical
@@ -119,6 +133,7 @@ class PlannedLinear(nn.Linear):
                 raise PlanMismatchError(
                     f"{kernel.id} cannot compute this layer: {words}", "re-plan"
                 )
+            self._check_codes(kernel, tensors)
         self._dispatch = tuple(
             (item.m_max, kernel) for item, kernel in zip(self.ranges, kernels, strict=True)
         )
@@ -134,6 +149,18 @@ class PlannedLinear(nn.Linear):
             kernel.warm_up(self.spec)
         self._canonical = None
 
+    def _check_codes(self, kernel: Kernel, tensors: dict[str, Tensor]) -> None:
+        """Refuse codes that the kernel does not multiply exactly here: loaded ones may be of another algorithm."""
+        codes, limit = _first(tensors), kernel.max_code()
+        if limit is None or codes.dtype != torch.int8 or not codes.numel():
+            return
+        least, most = codes.aminmax()
+        if (largest := max(-int(least), int(most))) > limit:
+            raise PlanMismatchError(
+                f"{kernel.id} multiplies codes up to {limit} exactly here, the weight has {largest}",
+                f"quantize it by an algorithm whose codes reach {limit} at most, or re-plan",
+            )
+
     def _hold(self, packed: tuple[Tensor, ...]) -> None:
         """Have this packing for these kernels; what was bound to the former serves no more."""
         self._is_launched = any(isinstance(kernel.run, Launched) for _, kernel in self._dispatch)
@@ -141,9 +168,7 @@ class PlannedLinear(nn.Linear):
 
     def _select(self, x: Tensor) -> Kernel:
         """The kernel for the rows of x (…, K); refuses what no kernel may see."""
-        shape = x.shape
-        if not shape or shape[-1] != self.in_features or not x.is_floating_point():
-            raise self._refuse(x)
+        self._check(x)
         dispatch = self._dispatch
         if len(dispatch) > 1:
             rows = x.numel() // self.in_features
@@ -152,26 +177,49 @@ class PlannedLinear(nn.Linear):
                     return kernel
         return dispatch[0][1]
 
+    def _check(self, x: Tensor) -> None:
+        shape = x.shape
+        if (
+            not shape
+            or shape[-1] != self.in_features
+            or x.device != self._device
+            or not x.is_floating_point()
+        ):
+            raise self._refuse(x)
+
     def _refuse(self, x: Tensor) -> Exception:
         features = x.shape[-1] if x.dim() else 0
         if features != self.in_features:
             return ValueError(f"x has {features} features, the layer takes {self.in_features}")
+        if x.device != self._device:
+            return ValueError(f"x is on {x.device}, the weight of the layer on {self._device}")
         return TypeError(f"x is {x.dtype}; the layer takes floating-point activations")
 
-    def _through_operator(self, x: Tensor) -> bool:
-        """Whether torch has to see an operator: it traces, or it will ask for gradients."""
-        if torch.compiler.is_compiling():
-            return True
-        if not torch.is_grad_enabled():
-            return False
-        bias = self._parameters["bias"]
-        return x.requires_grad or (bias is not None and bias.requires_grad)
+    def _traced(self, x: Tensor) -> Tensor:
+        """The same through an operator, which is what torch sees when it traces or differentiates."""
+        if forward_ad._current_level < 0:
+            return self._operate(x)
+        x, tangent = forward_ad.unpack_dual(x)
+        y = self._operate(x)
+        if tangent is None:
+            return y
+        kernel, packed = self._operands(x)
+        weight = self.scheme.name, self.out_features, self.in_features, kernel.id
+        dual: Tensor = forward_ad.make_dual(y, STORED_PRODUCT(tangent, packed, *weight, True))
+        return dual
 
-    def _operands(self, kernel: Kernel) -> tuple[Kernel, Sequence[Tensor]]:
-        """Kernel and packed weight, portable ones where the graph will leave the process."""
-        if not is_exporting():
-            return kernel, self._packed
-        with _disable_current_modes():
+    def _operate(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _operands(self, x: Tensor) -> tuple[Kernel, Sequence[Tensor]]:
+        """Kernel and packed weight, portable ones for any number of rows where the graph may leave the process.
+
+        A trace of torch.jit keeps what is launched on a card: its packings are tensors like any other.
+        """
+        if not is_exporting() and (self._is_launched or not is_tracing()):
+            return self._select(x), self._packed
+        self._check(x)
+        with _untraced():
             tensors = self.canonical()
         return REFERENCE, REFERENCE.pack(tensors, self.spec)
 
@@ -210,7 +258,7 @@ class PlannedLinear(nn.Linear):
                 name: tensor.detach() if assign else tensor.detach().to(device, copy=True)
                 for name, tensor in ours.items()
             }
-            self._pack()
+            self._pack_or_fall_back()
         rest = {key: value for key, value in state_dict.items() if key[len(prefix) :] not in ours}
         super()._load_from_state_dict(
             rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
@@ -223,12 +271,7 @@ class PlannedLinear(nn.Linear):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.compute_dtype = fn(torch.empty(0, dtype=self.compute_dtype)).dtype
         self._canonical = moved
-        try:
-            self._pack()
-        except (PlanMismatchError, UnavailableError) as error:
-            logger.warning("a layer falls back to the reference kernel: %s", error)
-            self.ranges = (KernelRange(kernel=REFERENCE.id, m_min=1, m_max=None),)
-            self._pack()
+        self._pack_or_fall_back()
         return self
 
     def _moved(self, tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> Tensor:
@@ -247,7 +290,7 @@ class PlannedLinear(nn.Linear):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._pack()
+        self._pack_or_fall_back()
 
     def extra_repr(self) -> str:
         """What print(module) shows."""
@@ -261,6 +304,19 @@ class PlannedLinear(nn.Linear):
 def _first(tensors: dict[str, Tensor]) -> Tensor:
     """The tensor that holds the weight."""
     return next(iter(tensors.values()))
+
+
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    """What is computed within is a constant to whatever traces."""
+    state = torch._C._get_tracing_state()
+    set_state: Any = torch._C._set_tracing_state  # type: ignore[attr-defined]
+    set_state(None)
+    try:
+        with _disable_current_modes():
+            yield
+    finally:
+        set_state(state)
 
 
 def is_exporting() -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from qprobe.kernels.ops import FLOAT_LINEAR
+from qprobe.layers._bound import is_plain
 from qprobe.layers._linear import PlannedLinear
 
 
@@ -17,14 +19,16 @@ class FloatLinear(PlannedLinear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Take x (…, K) of any floating type, give y (…, N) of the same."""
-        kernel = self._select(x)
-        if self._through_operator(x):
-            kernel, packed = self._operands(kernel)
-            y: Tensor = FLOAT_LINEAR(
-                x, packed, self.bias, self.scheme.name, self.out_features, kernel.id
-            )
-            return y
-        return kernel.run(x, None, self._packed, self._parameters["bias"], x.dtype)
+        bias = self._parameters["bias"]
+        if is_compiling() or not is_plain(x, bias):
+            return self._traced(x)
+        return self._select(x).run(x, None, self._packed, bias, x.dtype)
+
+    def _operate(self, x: Tensor) -> Tensor:
+        kernel, packed = self._operands(x)
+        scheme, n = self.scheme.name, self.out_features
+        y: Tensor = FLOAT_LINEAR(x, packed, self.bias, scheme, n, kernel.id)
+        return y
 
 
 LAYER = FloatLinear

@@ -96,8 +96,8 @@ def _call(
     # Each operator that is not called saves a microsecond.
     if x.dtype is not dtype or not x.is_contiguous():
         x = x.to(dtype).contiguous()
-    if bias is not None and bias.dtype is not dtype:
-        bias = bias.to(dtype)
+    if bias is not None and (bias.dtype is not dtype or not bias.is_contiguous()):
+        bias = bias.to(dtype).contiguous()
     y = torch.empty((*before, n), dtype=dtype)
     if y.numel():
         call = Call(

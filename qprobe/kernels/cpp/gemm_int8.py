@@ -63,8 +63,8 @@ def _run(
         x = x.contiguous()
     x_scale = x_scale.contiguous()
     dtype = out_dtype if out_dtype in TYPES else torch.float32
-    if bias is not None and bias.dtype is not dtype:
-        bias = bias.to(dtype)
+    if bias is not None and (bias.dtype is not dtype or not bias.is_contiguous()):
+        bias = bias.to(dtype).contiguous()
     y = torch.empty((*before, n), dtype=dtype)
     if y.numel():
         call = Call(

@@ -39,9 +39,9 @@ def _run(
     out_dtype: torch.dtype,
 ) -> Tensor:
     weight = packed[0]
-    if x.dtype != weight.dtype:
-        x = x.to(weight.dtype)
-        bias = None if bias is None else bias.to(weight.dtype)
+    x = x.to(weight.dtype)
+    if bias is not None:
+        bias = bias.to(weight.dtype).contiguous()
     y: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
     return y if y.dtype == out_dtype else y.to(out_dtype)
 
