@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import RenderableType
 
-from qprobe.documents.plan import Assignment, Plan, Section
+from qprobe.documents.plan import GroupPlan, Plan, Section
 from qprobe.render.folding import range_of_m, weight_bytes_of
 from qprobe.render.page import DEFAULT_WIDTH, bullets, indent, pairs, render, table, words
 from qprobe.render.plan import sections_of
@@ -24,16 +24,15 @@ def explanation_text(
         ),
     ]
     for section in sections_of(plan):
-        blocks += _decision(section, group, tensors)
+        blocks += _decision(section.groups[group], section)
     return render(blocks, width, color)
 
 
-def _decision(section: Section, group: str, tensors: list[Assignment]) -> list[RenderableType]:
-    decision = section.groups[group]
+def _decision(decision: GroupPlan, section: Section) -> list[RenderableType]:
     facts = [
         ("scheme", decision.scheme.name),
         ("algorithm", decision.algorithm),
-        ("weights", weight_bytes_of(decision, tensors)),
+        ("weights", weight_bytes_of([decision])),
         ("compute type", section.compute_dtype),
     ]
     blocks: list[RenderableType] = [

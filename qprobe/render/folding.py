@@ -25,7 +25,7 @@ class FoldedRow:
     algorithm: str
     kernels: str
     weight_bytes: str
-    """Of all the groups; "as stored" where nothing is changed."""
+    """Of all the groups."""
     decision: GroupPlan
     """Of the first group."""
     has_one_story: bool
@@ -45,7 +45,7 @@ def fold_groups(plan: Plan, section: Section) -> tuple[FoldedRow, ...]:
         folded.setdefault(key, []).append(group)
     labels = _shorten([key[0] for key in folded])
     return tuple(
-        _row(label, key, groups, section.groups, members)
+        _row(label, key, groups, section.groups)
         for label, (key, groups) in zip(labels, folded.items(), strict=True)
     )
 
@@ -55,7 +55,6 @@ def _row(
     key: tuple[str, ...],
     groups: Sequence[str],
     decisions: Mapping[str, GroupPlan],
-    members: Mapping[str, Sequence[Assignment]],
 ) -> FoldedRow:
     first = decisions[groups[0]]
     _, scheme, algorithm, kernels, shapes = key
@@ -66,7 +65,7 @@ def _row(
         scheme=scheme,
         algorithm=algorithm,
         kernels=kernels,
-        weight_bytes=weight_bytes_of(first, [item for group in groups for item in members[group]]),
+        weight_bytes=weight_bytes_of([decisions[group] for group in groups]),
         decision=first,
         has_one_story=all(decisions[group].reasons == first.reasons for group in groups),
     )
@@ -77,12 +76,14 @@ def kind_of(group: str) -> str:
     return _NUMBER.sub("*", group.removesuffix(".weight"))
 
 
-def weight_bytes_of(decision: GroupPlan, tensors: Sequence[Assignment]) -> str:
-    """What the weights take as the scheme stores them; a plan does not say what "as stored" is."""
-    scheme = decision.scheme
-    if scheme.weights is None:
-        return "as stored"
-    return format_bytes(sum(scheme.weight_bytes(item.n, item.k, "float32") for item in tensors))
+def weight_bytes_of(decisions: Sequence[GroupPlan]) -> str:
+    """What the weights of groups take, every expert's; "unknown" where it was not predicted.
+
+    An assignment cannot tell it: one stands for all the experts, and does not say how many.
+    """
+    predictions = [item.predicted for item in decisions]
+    known = [item.weight_bytes for item in predictions if item is not None]
+    return format_bytes(sum(known)) if len(known) == len(predictions) else "unknown"
 
 
 def kernels_by_m(kernels: Sequence[KernelRange]) -> str:

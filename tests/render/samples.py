@@ -11,6 +11,7 @@ from qprobe.documents.plan import (
     Assignment,
     ErrorEstimate,
     GroupPlan,
+    GroupPredicted,
     KernelRange,
     Plan,
     PlannedModel,
@@ -121,6 +122,15 @@ def decision(scheme="W8A8", kernels=(("cpu.onednn_qlinear", 1, None),), reasons=
         kernels=tuple(KernelRange(kernel=k, m_min=low, m_max=high) for k, low, high in kernels),
         reasons=reasons,
         rejected=(Rejected(scheme="W8A16", reasons=("slower by half", "larger too")),),
+    )
+
+
+def group_predicted(weight_bytes: int, error: float | None = 0.004) -> GroupPredicted:
+    return GroupPredicted(
+        seconds=quantity(1e-3),
+        stored_seconds=quantity(2e-3),
+        weight_bytes=weight_bytes,
+        error=error,
     )
 
 

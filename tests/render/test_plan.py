@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from qprobe.documents.objective import ErrorLimit, Objective
 from qprobe.documents.plan import KernelRange
+from qprobe.policy import make_plan
 from qprobe.render.explain import explanation_text
 from qprobe.render.folding import fold_groups, kernels_by_m, kind_of, range_of_m
+from qprobe.render.html import plan_html
 from qprobe.render.plan import plan_text
+from tests import documents_factory as factory
 from tests.render import samples
 
 
@@ -39,11 +44,25 @@ def test_other_ranges_of_m_are_another_decision():
     assert "a (M ≤ 8), b (M ≥ 9)" in [row.kernels for row in rows]
 
 
-def test_bytes_are_those_of_the_scheme_or_as_stored():
-    stored = samples.decision("NONE", (("reference", 1, None),))
-    rows = {row.label: row for row in fold(samples.plan(groups={"pooler.weight": stored}))}
-    assert rows["qkv"].weight_bytes == "38.2 KiB"  # 3 groups × 3 tensors × (64·64 + 64·4) bytes
-    assert rows["pooler"].weight_bytes == "as stored"
+def test_bytes_are_those_that_were_predicted_or_unknown():
+    told = samples.decision().model_copy(update={"predicted": samples.group_predicted(3000)})
+    groups = {f"encoder.layer.{i}.qkv": told for i in range(3)}
+    rows = {row.label: row for row in fold(samples.plan(groups=groups))}
+    assert rows["qkv"].weight_bytes == "8.79 KiB"  # 9000 bytes
+    assert rows["out"].weight_bytes == "unknown"
+
+
+def test_bytes_of_experts_are_those_of_all_of_them():
+    experts = factory.linear("h.0.experts.{0..63}.up", 64, 64, rows="experts", count=64, top_k=2)
+    model = factory.model([experts])
+    profile = factory.measured_profile(model, factory.by_ops(), rows=(1, 4, 128))
+    plan = make_plan(model, profile, factory.objective(), factory.sensitivity(model))
+    (reason,) = [r for r in plan.targets["cpu-test"].groups[experts.tensor].reasons if "iB" in r]
+    told = reason.partition(" against")[0]
+    assert told == "288 KiB"  # 64 experts of 64·64 codes, and 64 scales and as many biases of fp32
+    assert re.search(rf"^up .*64×64 .* {told}$", plan_text(plan), re.MULTILINE)
+    assert f"weights       {told}" in explanation_text(plan, experts.tensor)
+    assert f'data-name="weights" class="figure">{told}<' in plan_html(plan)
 
 
 def test_reasons_that_differ_name_the_group_that_they_are_of():

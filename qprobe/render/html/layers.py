@@ -12,7 +12,7 @@ from qprobe.render.charts.families import Family, family_of
 from qprobe.render.folding import FoldedRow, fold_groups
 from qprobe.render.html.known import Known, add, known, shares
 from qprobe.render.plan import heading_of
-from qprobe.render.units import format_bytes, format_ratio, format_seconds
+from qprobe.render.units import format_ratio, format_seconds
 
 MAX_ROWS = 150
 """Kinds of layers on the page; the document has them all."""
@@ -70,7 +70,7 @@ def layer_rows(plan: Plan, section: Section) -> tuple[list[LayerRow], int]:
             scheme=row.scheme,
             family=family_of(row.scheme),
             kernels=row.kernels,
-            weight_bytes=_weight_bytes(section, row),
+            weight_bytes=row.weight_bytes,
             heading=heading_of(row),
             reasons=row.decision.reasons,
             rejected=tuple((item.scheme, item.reasons) for item in row.decision.rejected),
@@ -126,13 +126,6 @@ def _sum_budget(section: Section, row: FoldedRow, limit: float) -> float | None:
     found = [share_of_budget(item.error, limit) for item in predictions]
     present = [share for share in found if share is not None]
     return sum(present) if len(present) == len(found) else None
-
-
-def _weight_bytes(section: Section, row: FoldedRow) -> str:
-    predictions = _predictions(section, row)
-    if predictions is None:
-        return row.weight_bytes
-    return format_bytes(sum(item.weight_bytes for item in predictions))
 
 
 def _speed(section: Section, row: FoldedRow, time: Quantity | None) -> str:
