@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qprobe.documents import plan as documents
+from qprobe.documents.objective import ERROR_RESERVE
 from qprobe.documents.plan import Alternative
 from qprobe.policy import words
 from qprobe.policy.decide import Decision
 from qprobe.policy.prediction import predict
-from qprobe.policy.problem import ERROR_RESERVE, Choice, Problem
+from qprobe.policy.problem import Choice, Problem
 from qprobe.policy.solver import fits
 from qprobe.policy.uniform import Uniform
 
@@ -69,10 +70,10 @@ def _violation(problem: Problem, choice: Choice) -> str:
             f"the limit is {words.size(problem.byte_limit())}"
         )
     if not fits((score.power,), (problem.power_limit(),)):
-        limit = problem.objective.error_limit.value
+        limit = problem.objective.error_limit
         return (
             f"error {words.error(score.power**0.5)}, above "
-            f"{words.error((1 - ERROR_RESERVE) * limit)} ({words.error(limit)} less {ERROR_RESERVE:.0%})"
+            f"{words.error(limit.planned)} ({words.error(limit.value)} less {ERROR_RESERVE:.0%})"
         )
     return ""
 

@@ -22,11 +22,6 @@ from qprobe.policy.rest import RestTime, predict_rest
 from qprobe.policy.timing import GroupClock
 
 RULES: tuple[Rule, ...] = discover(rules, "RULE")
-ERROR_RESERVE = 0.2
-"""Share of the error limit that is left free: the reach of a group is measured under one scheme of a kind and
-differs a little for the others, and from text to text. For half of the groups of a trained encoder and of a
-trained decoder, W8A8 came out 4 % below to 1 % above its estimate, W4A16 8 % below to 9 % above, NF4 up to
-29 % above: the groups that seem least sensitive are those whose reach was measured too small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +69,8 @@ class Problem:
         return other_bytes(self.model, dtype) + working_bytes(self.model, self.objective, dtype)
 
     def power_limit(self) -> float:
-        """The square of the error that may be planned for: the limit less a reserve."""
-        return ((1 - ERROR_RESERVE) * self.objective.error_limit.value) ** 2
+        """The square of the error that may be planned for."""
+        return self.objective.error_limit.planned**2
 
     def byte_limit(self) -> float:
         """The memory limit; infinite where none is known."""

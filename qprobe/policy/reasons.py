@@ -17,20 +17,20 @@ from qprobe.policy.timing import GroupTime
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits as powers and bytes, and what the plan leaves of them."""
+    """The error budget as a power, and what the plan leaves of what may be planned for, and of the bytes."""
 
     power: float
     power_left: float
+    """Without the reserve, which no plan may use."""
     bytes_left: float
     minimises_error: bool
 
 
 def budget_of(problem: Problem, decision: Decision) -> Budget:
     """What the decision leaves of the limits."""
-    limit = problem.power_limit()
     return Budget(
-        power=limit,
-        power_left=limit - decision.score.power,
+        power=problem.objective.error_limit.budget,
+        power_left=problem.power_limit() - decision.score.power,
         bytes_left=problem.byte_limit() - decision.score.memory_bytes,
         minimises_error=decision.error_yielded,
     )
@@ -120,7 +120,8 @@ def _compare(pick: Candidate, other: Candidate, budget: Budget) -> list[str]:
         elif more > budget.power_left:
             found.append(
                 f"{through}: would take {_of(other.power, budget.power)} of the error budget; "
-                f"{_of(max(0.0, budget.power_left) + pick.power, budget.power)} is there"
+                f"{_of(max(0.0, budget.power_left) + pick.power, budget.power)} is there "
+                f"besides the reserve"
             )
     more_bytes = other.weight_bytes - pick.weight_bytes
     if more_bytes > budget.bytes_left:

@@ -37,7 +37,7 @@ def test_the_chosen_is_explained_by_time_bytes_and_error():
     assert section().groups[FIRST].reasons == (
         "21.0 µs against 41.9 µs unquantized (measured at M = 128)",
         "18.0 KiB against 65.0 KiB unquantized",
-        "takes 6.25 % of the error budget",
+        "takes 4.00 % of the error budget",
     )
 
 
@@ -66,7 +66,7 @@ def test_all_objections_are_listed():
 def test_an_error_that_does_not_fit_is_said_with_its_share():
     found = rejected(section(error=0.005))
     assert found["W8A8"][-1].startswith(
-        "cpu.onednn_qlinear: would take 625 % of the error budget; 100 % is there"
+        "cpu.onednn_qlinear: would take 400 % of the error budget; 64.0 % is there besides the reserve"
     )
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from qprobe.documents.objective import ERROR_RESERVE
 from qprobe.policy import make_plan
-from qprobe.policy.problem import ERROR_RESERVE
 from qprobe.policy.timing import GroupClock
 from tests.documents_factory import (
     BF16_FACT,

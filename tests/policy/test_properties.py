@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qprobe.documents.files import parse_document, to_json
+from qprobe.documents.objective import ERROR_RESERVE
 from qprobe.documents.plan import Plan
 from qprobe.documents.scheme import SCHEMES
 from qprobe.errors import InfeasibleError
 from qprobe.policy import make_plan
 from qprobe.policy.candidates import TIE_SHARE
 from qprobe.policy.decide import decide
-from qprobe.policy.problem import ERROR_RESERVE, Choice, pose
+from qprobe.policy.problem import Choice, pose
 from qprobe.policy.solver import GAP, fits
 from qprobe.policy.uniform import is_feasible, uniforms
 from tests.documents_factory import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qprobe.documents.base import Quantity
-from qprobe.documents.objective import Objective
+from qprobe.documents.objective import ERROR_RESERVE, Objective
 from qprobe.documents.plan import ErrorEstimate, Predicted, Section
 from qprobe.render.charts.costs import share_of_budget
 from qprobe.render.charts.families import family_of
@@ -93,6 +93,8 @@ def _error(error: ErrorEstimate | None, objective: Objective) -> Tile:
     )
 
 
+RESERVE = 1 - (1 - ERROR_RESERVE) ** 2
+"""Share of the error budget that no plan within the limit uses."""
 METHODS = {
     "prior": "a guess from no data",
     "weights": "from the weights alone",
@@ -133,7 +135,7 @@ def time_parts(section: Section) -> tuple[Part, ...]:
 
 
 def error_parts(section: Section, objective: Objective) -> tuple[Part, ...]:
-    """The error budget, the limit's square: what the groups of each scheme take, and what is free."""
+    """The error budget: what the groups of each scheme take, what is free, and what no plan may use."""
     error, limit = section.predicted.error, objective.error_limit.value
     if error is None or limit == 0:
         return ()
@@ -144,14 +146,25 @@ def error_parts(section: Section, objective: Objective) -> tuple[Part, ...]:
             return ()
         by_scheme[group.scheme.name] = by_scheme.get(group.scheme.name, 0.0) + share
     used = share_of_budget(error.value, limit) or 0.0
-    cast = max(0.0, used - sum(by_scheme.values()))
+    left = max(0.0, 1 - used)
     pieces = [
         (f"{name} layers", "", share, family_of(name)) for name, share in sorted(by_scheme.items())
     ]
     return stack(
         [
             *pieces,
-            (f"computing in {section.compute_dtype}", "", cast if cast > 1e-6 else 0.0, "rest"),
-            ("left free", "", max(0.0, 1 - used), "free"),
+            (
+                f"computing in {section.compute_dtype}",
+                "",
+                _rounded(used - sum(by_scheme.values())),
+                "rest",
+            ),
+            ("left free", "", _rounded(left - RESERVE), "free"),
+            ("kept in reserve", "", _rounded(min(left, RESERVE)), "reserve"),
         ]
     )
+
+
+def _rounded(share: float) -> float:
+    """A difference of shares, or nothing where it is but rounding."""
+    return share if share > 1e-6 else 0.0

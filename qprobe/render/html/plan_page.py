@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qprobe.documents.objective import ERROR_RESERVE
 from qprobe.documents.plan import Plan, Predicted, Section
 from qprobe.documents.profile import Profile
 from qprobe.render.charts.attained import points_of_plan
@@ -12,7 +13,7 @@ from qprobe.render.charts.costs import group_costs
 from qprobe.render.charts.depth import depth_chart
 from qprobe.render.charts.families import family_of
 from qprobe.render.charts.tradeoff import PLAN, memory_chart, time_chart
-from qprobe.render.html.answer import METHODS, error_parts, tiles, time_parts
+from qprobe.render.html.answer import METHODS, RESERVE, error_parts, tiles, time_parts
 from qprobe.render.html.fill import fill
 from qprobe.render.html.kernels import roofline_values
 from qprobe.render.html.known import PROVENANCE_MARKS, PROVENANCES, known
@@ -29,6 +30,7 @@ def plan_html(plan: Plan, profiles: Mapping[str, Profile] | None = None) -> str:
         document=plan,
         request=request_of(plan.objective),
         limits=limits_of(plan.objective),
+        reserve=(f"{100 * ERROR_RESERVE:.0f} %", f"{100 * RESERVE:.0f} %"),
         provenances=[(PROVENANCE_MARKS[name], name, words) for name, words in PROVENANCES],
         sections=[
             _section(plan, section, found.get(section.fingerprint.slug))
