@@ -8,8 +8,8 @@ from qprobe.documents.base import Quantity
 from qprobe.documents.objective import ERROR_RESERVE, Objective
 from qprobe.documents.plan import ErrorEstimate, Predicted, Section
 from qprobe.render.charts.costs import share_of_budget
-from qprobe.render.charts.families import family_of
-from qprobe.render.html.known import Known, Part, add, known, stack
+from qprobe.render.charts.families import Family, family_of
+from qprobe.render.html.known import Bar, Known, add, known, stack
 from qprobe.render.units import (
     format_bytes,
     format_error,
@@ -103,7 +103,7 @@ METHODS = {
 }
 
 
-def time_parts(section: Section) -> tuple[Part, ...]:
+def time_parts(section: Section) -> Bar:
     """The request's time: the linears by scheme, and the rest."""
     predicted = section.predicted
     by_scheme: dict[str, list[Quantity]] = {}
@@ -134,35 +134,30 @@ def time_parts(section: Section) -> tuple[Part, ...]:
     )
 
 
-def error_parts(section: Section, objective: Objective) -> tuple[Part, ...]:
-    """The error budget: what the groups of each scheme take, what is free, and what no plan may use."""
+def error_parts(section: Section, objective: Objective) -> Bar | None:
+    """The error budget: what the groups of each scheme take, what is free, and what no plan may use.
+
+    None where it is not known for every group.
+    """
     error, limit = section.predicted.error, objective.error_limit.value
     if error is None or limit == 0:
-        return ()
+        return None
     by_scheme: dict[str, float] = {}
     for group in section.groups.values():
         share = share_of_budget(group.predicted.error, limit) if group.predicted else None
         if share is None:
-            return ()
+            return None
         by_scheme[group.scheme.name] = by_scheme.get(group.scheme.name, 0.0) + share
-    used = share_of_budget(error.value, limit) or 0.0
+    of_groups = sum(by_scheme.values())
+    used = max(share_of_budget(error.value, limit) or 0.0, of_groups)
     left = max(0.0, 1 - used)
-    pieces = [
-        (f"{name} layers", "", share, family_of(name)) for name, share in sorted(by_scheme.items())
+    pieces: list[tuple[str, float, Family | str]] = [
+        *((f"{name} layers", share, family_of(name)) for name, share in sorted(by_scheme.items())),
+        (f"computing in {section.compute_dtype}", _rounded(used - of_groups), "rest"),
+        ("left free", _rounded(left - RESERVE), "free"),
+        ("kept in reserve", _rounded(min(left, RESERVE)), "reserve"),
     ]
-    return stack(
-        [
-            *pieces,
-            (
-                f"computing in {section.compute_dtype}",
-                "",
-                _rounded(used - sum(by_scheme.values())),
-                "rest",
-            ),
-            ("left free", "", _rounded(left - RESERVE), "free"),
-            ("kept in reserve", "", _rounded(min(left, RESERVE)), "reserve"),
-        ]
-    )
+    return stack([(label, "", share, kind) for label, share, kind in pieces], whole=1.0)
 
 
 def _rounded(share: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from qprobe.documents.base import Provenance, Quantity
+from qprobe.render.charts.costs import percent
 from qprobe.render.charts.families import Family
 from qprobe.render.charts.scale import MOST
 from qprobe.render.units import format_quantity, format_uncertainty
@@ -69,34 +70,43 @@ class Part:
     """Both in per mille of the bar."""
 
 
-def stack(pieces: Iterable[tuple[str, str, float, Family | str]]) -> tuple[Part, ...]:
-    """Pieces of (label, figure, amount, family or look) beside one another, the whole is their sum."""
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Pieces beside one another."""
+
+    parts: tuple[Part, ...]
+    limit: float | None = None
+    """Where the whole ends, in per mille of the bar; None where the pieces are no more than it."""
+
+
+def stack(
+    pieces: Iterable[tuple[str, str, float, Family | str]], whole: float | None = None
+) -> Bar:
+    """Pieces of (label, figure, amount, family or look) as shares of a whole, which is their sum unless given."""
     present = [
         (label, text, min(amount, MOST), kind) for label, text, amount, kind in pieces if amount > 0
     ]
-    whole = sum(amount for _, _, amount, _ in present)
+    total = sum(amount for _, _, amount, _ in present)
+    whole = whole or total
+    exceeds = total > whole * (1 + 1e-6)
+    length = total if exceeds else whole
     parts: list[Part] = []
     start = 0.0
     for label, text, amount, kind in present:
-        share = amount / whole
         look, shape = (kind, "square") if isinstance(kind, str) else (kind.look, kind.shape)
         parts.append(
             Part(
                 label,
                 text,
-                _percent(share),
+                percent(amount / whole),
                 look,
                 shape,
                 round(1000 * start, 1),
-                round(1000 * share, 1),
+                round(1000 * amount / length, 1),
             )
         )
-        start += share
-    return tuple(parts)
-
-
-def _percent(share: float) -> str:
-    return "<1 %" if share < 0.01 else f"{100 * share:.0f} %"
+        start += amount / length
+    return Bar(tuple(parts), round(1000 * whole / length, 1) if exceeds else None)
 
 
 def shares(values: Sequence[float]) -> tuple[float, ...]:
