@@ -18,7 +18,7 @@ trained decoder, W8A8 came out 4 % below to 1 % above its estimate, W4A16 8 % be
 
 
 class ErrorLimit(Document):
-    """Limit of ‖y−ŷ‖/‖y‖ at the model's output. A soft one yields to an explicit memory limit."""
+    """Limit of ‖y−ŷ‖/‖y‖ at the model's output. A soft one yields to the memory limit, given or not."""
 
     value: Annotated[float, Field(ge=0, strict=True)] = DEFAULT_MAX_ERROR
     hard: Flag = False

@@ -46,7 +46,7 @@ def request_of(objective: Objective) -> str:
 def limits_of(objective: Objective) -> str:
     """The limits, and whether they give way."""
     limit = objective.error_limit
-    strength = "hard" if limit.hard else "soft: an explicit memory limit goes first"
+    strength = "hard" if limit.hard else "soft: the memory limit goes first"
     memory = (
         "the device's free memory less a reserve"
         if objective.memory_limit_bytes is None

@@ -121,6 +121,20 @@ def test_says_what_the_limits_are():
     assert "error ≤ 0.0100 (hard), memory ≤ 20.0 GiB" in page
 
 
+def test_a_soft_limit_yields_to_free_memory_as_the_page_says():
+    model = factory.model()
+    gains = factory.sensitivity(model, gains=dict.fromkeys(model.groups(), 0.5))
+    profile = factory.measured_profile(
+        model, factory.by_ops(), rows=(1, 128), free_memory_bytes=1_120_000
+    )
+    plan = make_plan(model, profile, factory.objective(), gains)
+    assert "yields to memory" in plan.targets["cpu-test"].warnings[0]
+    page = " ".join(plan_text(plan).split())
+    assert (
+        "error ≤ 0.0500 (soft: the memory limit goes first), memory ≤ the device's free memory"
+    ) in page
+
+
 def test_says_that_the_error_is_unknown():
     bare = samples.plan()
     unknown = bare.targets["cpu-test"].model_copy(
