@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qprobe.errors import UnavailableError
@@ -54,6 +55,14 @@ def steps_in(text: str) -> tuple[str, tuple[str, ...]]:
     return lead, tuple(steps)
 
 
+def in_utc(moment: datetime, form: str) -> str:
+    """The moment as UTC tells it; as it was written where UTC's calendar does not reach it."""
+    try:
+        return moment.astimezone(UTC).strftime(form)
+    except OverflowError:
+        return moment.strftime(form)
+
+
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -69,6 +78,7 @@ def _environment() -> Environment:
     environment.filters["short"] = lambda value: f"{value:.1f}".removesuffix(".0")
     environment.filters["steps"] = steps_in
     environment.filters["firm"] = keep_units
+    environment.filters["utc"] = in_utc
     environment.filters["outline"] = lambda shape: Symbol(0, 0, shape, "").commands
     environment.tests["plain_link"] = is_plain_link
     return environment
