@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from qprobe.render.charts.drawing import Path, Symbol
+from qprobe.render.charts.drawing import SHAPES, Path, Symbol
 from qprobe.render.charts.speedups import MOST_ROWS, side_of, speedup_chart
+from qprobe.render.html import diagnosis_html
+from tests.render import samples
 from tests.render.drawn import drawings, words_in
 from tests.render.pages import speed, timed_diagnosis, verdict
 
@@ -48,3 +52,20 @@ def test_very_many_methods_are_cut_short():
     assert chart is not None
     names = [text for text in words_in(chart.wide) if text.startswith("m")]
     assert names == [f"m{i}" for i in range(98, 98 - MOST_ROWS, -1)]
+
+
+def test_the_legend_has_the_shapes_of_the_chart_where_a_method_is_not_drawn():
+    kept = verdict("fast", speeds=(speed(8, 1.5), speed(128, 2.0)))
+    left_out = verdict("broken", speeds=(speed(1, 1e200),))
+    verdicts = (kept, left_out)
+    chart = speedup_chart(verdicts)
+    assert chart is not None
+    page = diagnosis_html(samples.diagnosis(verdicts=verdicts))
+    legend = re.findall(r'd="([^"]+)"/></svg>\s*<span>(M = \d+)</span>', page)
+    shapes = {Symbol(0, 0, shape, "").commands: shape for shape in SHAPES}
+    assert [(shapes[outline], name) for outline, name in legend] == [
+        ("circle", "M = 8"),
+        ("square", "M = 128"),
+    ]
+    drawn = [item.shape for item in chart.wide.items if isinstance(item, Symbol)]
+    assert drawn == ["circle", "square"]

@@ -19,19 +19,22 @@ _SHAPES = ("circle", "square", "up", "diamond", "hexagon", "down")
 _TOP, _LANE = 10.0, 7.0
 
 
-def speedup_chart(verdicts: Sequence[Verdict]) -> Chart | None:
-    """The methods of one device that were timed, those that are fastest at the smallest M first."""
+def drawn_methods(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The methods that the chart has a row for, those that are fastest at the smallest M first."""
     timed = [item for item in verdicts if item.speeds and _can_draw(item.speeds)]
-    if not timed:
-        return None
     found = sorted(timed, key=lambda item: -min(item.speeds, key=lambda speed: speed.m).ratio)
-    rows = found[:MOST_ROWS]
-    return Chart(narrow=_draw(rows, _NARROW), wide=_draw(rows, _WIDE))
+    return found[:MOST_ROWS]
 
 
-def shapes_of_m(verdicts: Sequence[Verdict]) -> dict[int, str]:
-    """M → the shape of its marks."""
-    every = sorted({speed.m for item in verdicts for speed in item.speeds})
+def speedup_chart(verdicts: Sequence[Verdict]) -> Chart | None:
+    """The methods of one device that were timed."""
+    rows = drawn_methods(verdicts)
+    return Chart(narrow=_draw(rows, _NARROW), wide=_draw(rows, _WIDE)) if rows else None
+
+
+def shapes_of_m(drawn: Sequence[Verdict]) -> dict[int, str]:
+    """M → the shape of its marks, by the methods that are drawn."""
+    every = sorted({speed.m for item in drawn for speed in item.speeds})
     return {m: _SHAPES[min(index, len(_SHAPES) - 1)] for index, m in enumerate(every)}
 
 

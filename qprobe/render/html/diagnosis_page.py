@@ -11,7 +11,7 @@ from qprobe.documents.finding import Diagnosis, Finding, Status, Verdict
 from qprobe.documents.profile import Profile
 from qprobe.render.charts.attained import points_of_profile
 from qprobe.render.charts.families import Family
-from qprobe.render.charts.speedups import shapes_of_m, speedup_chart
+from qprobe.render.charts.speedups import drawn_methods, shapes_of_m, speedup_chart
 from qprobe.render.diagnosis import MARKS, PROBLEMS, SEVERITY, by_severity, count_line
 from qprobe.render.html.fill import fill
 from qprobe.render.html.kernels import roofline_values
@@ -136,7 +136,8 @@ def _speedups(diagnosis: Diagnosis) -> list[dict[str, Any]]:
         mine = [item for item in diagnosis.verdicts if item.device == device]
         chart = speedup_chart(mine)
         if chart is not None:
-            speeds = [speed for item in mine for speed in item.speeds]
+            drawn = drawn_methods(mine)
+            speeds = [speed for item in drawn for speed in item.speeds]
             sizes = sorted({f"{speed.n}×{speed.k}" for speed in speeds})
             found.append(
                 {
@@ -144,7 +145,7 @@ def _speedups(diagnosis: Diagnosis) -> list[dict[str, Any]]:
                     "chart": chart,
                     "shapes": [
                         (m, Family("stored", shape, f"M = {m}"))
-                        for m, shape in shapes_of_m(mine).items()
+                        for m, shape in shapes_of_m(drawn).items()
                     ],
                     "sizes": ", ".join(sizes),
                 }
