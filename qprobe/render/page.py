@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 DEFAULT_WIDTH = 80
+LEAST_COLUMNS = 12
+"""Of a column of words in a table: narrower ones are hard to read."""
+_GAP = 2
+"""Columns between two of a table."""
 
 _ASCII = str.maketrans(
     {"✓": "+", "✗": "x", "–": "-", "×": "x", "·": ".", "…": "...", "µ": "u", "±": "+-", "‖": "||",
@@ -65,27 +71,69 @@ def table(
     rows: Iterable[Sequence[str]],
     right: Sequence[int] = (),
     firm: Sequence[int] = (),
-) -> Table:
-    """A table without frames; the columns in `right` hold figures. They and `firm` never break."""
-    built = Table(
-        box=box.SIMPLE_HEAD,
-        header_style="bold",
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for index, header in enumerate(headers):
-        is_figure = index in right
-        built.add_column(
-            words(header),
-            justify="right" if is_figure else "left",
-            no_wrap=is_figure or index in firm,
-            overflow="fold",
-            vertical="top",
+) -> RenderableType:
+    """A table without frames, or, where it has no room, a block of names and values for each row.
+
+    The columns in `right` hold figures, which never break; those in `firm` stay whole where there is room,
+    the first of them first.
+    """
+    return _Fitted(tuple(headers), tuple(map(tuple, rows)), tuple(right), tuple(firm))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """Decides by the width that it is given, which cuts off what has no room in a table."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: tuple[int, ...]
+    firm: tuple[int, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        widths = [max(map(_width, column)) for column in zip(self.headers, *self.rows, strict=True)]
+        least = [
+            width if index in self.right else min(width, LEAST_COLUMNS)
+            for index, width in enumerate(widths)
+        ]
+        room = options.max_width - sum(least) - _GAP * (len(widths) - 1)
+        if room < 0:
+            yield from self._blocks()
+            return
+        whole = set(self.right)
+        for index in self.firm:
+            if widths[index] - least[index] <= room:
+                room -= widths[index] - least[index]
+                whole.add(index)
+        yield self._table(whole)
+
+    def _table(self, whole: Container[int]) -> Table:
+        built = Table(
+            box=box.SIMPLE_HEAD,
+            header_style="bold",
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, _GAP - 1, 0, 0),  # and a column for the frame that is not drawn
         )
-    for row in rows:
-        built.add_row(*(words(cell) for cell in row))
-    return built
+        for index, header in enumerate(self.headers):
+            built.add_column(
+                words(header),
+                justify="right" if index in self.right else "left",
+                no_wrap=index in whole,
+                overflow="fold",
+                vertical="top",
+            )
+        for row in self.rows:
+            built.add_row(*(words(cell) for cell in row))
+        return built
+
+    def _blocks(self) -> Iterator[RenderableType]:
+        for row in self.rows:
+            yield pairs((name, cell) for name, cell in zip(self.headers, row, strict=True) if cell)
+            yield words("")
+
+
+def _width(cell: str) -> int:
+    return max(map(cell_len, printable(cell).split("\n")))
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> Table:

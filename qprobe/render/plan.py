@@ -27,7 +27,7 @@ def plan_text(
     for section in sections_of(plan):
         if blocks:
             blocks.append(words(""))
-        blocks += _section(plan, section, width, full)
+        blocks += _section(plan, section, full)
     return render(blocks, width, color)
 
 
@@ -107,7 +107,7 @@ def _figures(predicted: Predicted) -> tuple[str, str, str, str]:
     )
 
 
-def _section(plan: Plan, section: Section, width: int, full: bool) -> list[RenderableType]:
+def _section(plan: Plan, section: Section, full: bool) -> list[RenderableType]:
     device, rows = section.fingerprint, fold_groups(plan, section)
     facts = [
         ("model", f"{plan.model.name} ({plan.model.architecture}, {plan.model.linears} linears)"),
@@ -118,7 +118,7 @@ def _section(plan: Plan, section: Section, width: int, full: bool) -> list[Rende
     ]
     blocks: list[RenderableType] = [words(section.summary, "bold"), words(""), pairs(facts)]
     blocks += [words(f"warning: {warning}", "yellow") for warning in section.warnings]
-    blocks += [words(""), _layers(rows, width), words("Why", "bold")]
+    blocks += [words(""), _layers(rows), words("Why", "bold")]
     for row in rows:
         rejected = row.decision.rejected
         if row.decision.scheme.weights is None and rejected and not full:
@@ -142,15 +142,14 @@ def _section(plan: Plan, section: Section, width: int, full: bool) -> list[Rende
     return blocks
 
 
-def _layers(rows: Sequence[FoldedRow], width: int) -> RenderableType:
+def _layers(rows: Sequence[FoldedRow]) -> RenderableType:
     headers = ("layers", "", "N×K", "scheme", "kernel", "weights")
-    cells = [
+    cells = (
         (row.label, f"×{len(row.groups)}", row.shapes, row.scheme, row.kernels, row.weight_bytes)
         for row in rows
-    ]
-    # Names that leave room for the others stay whole; a shape is read as well on two lines.
-    firm = [i for i in (0, 1, 4) if max((len(row[i]) for row in cells), default=0) <= 0.3 * width]
-    return table(headers, cells, right=(5,), firm=firm)
+    )
+    # A shape is read as well on two lines.
+    return table(headers, cells, right=(5,), firm=(0, 1, 4))
 
 
 def units_of(section: Section) -> str:

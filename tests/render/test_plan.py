@@ -10,9 +10,10 @@ from qprobe.policy import make_plan
 from qprobe.render.explain import explanation_text
 from qprobe.render.folding import fold_groups, kernels_by_m, kind_of, range_of_m
 from qprobe.render.html import plan_html
-from qprobe.render.plan import plan_text
+from qprobe.render.plan import alternatives_of, plan_text
 from tests import documents_factory as factory
 from tests.render import samples
+from tests.render.pages import planned
 
 
 def fold(plan):
@@ -102,6 +103,17 @@ def test_names_of_kernels_and_layers_stay_whole_where_there_is_room():
     decided = samples.decision(kernels=(("cpu.onednn_qlinear_u8", 1, None),))
     page = plan_text(samples.plan(groups={"encoder.layer.1.qkv": decided}))
     assert "cpu.onednn_qlinear_u8" in page
+
+
+@pytest.mark.parametrize("width", range(40, 121, 8))
+def test_names_and_figures_of_alternatives_are_whole_at_any_width(width):
+    plan, _ = planned()
+    section = plan.targets["cpu-test"]
+    page = plan_text(plan, width=width).partition("Alternatives")[2]
+    for item in section.alternatives:
+        assert re.search(rf"^(plan +)?{item.name}\b", page, re.MULTILINE)
+    figures = alternatives_of(section)
+    assert all(figure in page for row in figures for figure in row[1:5])
 
 
 def test_shows_losers_with_the_reason():

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from qprobe.render.receipt import receipt_text
-from tests.render.samples import quantity, receipt
+from tests.render.samples import quantity, receipt, variant
 
 
 def test_each_variant_beside_the_plan():
@@ -43,3 +47,15 @@ def test_a_receipt_of_an_application_needs_no_measurements():
 
 def test_changes_for_the_device_are_listed():
     assert "no amx here" in receipt_text(receipt(changes=("no amx here",)))
+
+
+@pytest.mark.parametrize("width", range(40, 121, 8))
+def test_figures_and_names_are_whole_at_any_width(width):
+    names = ("plan", "NONE", "FP8_DYNAMIC", "W4A16_ASYM")
+    slow = receipt(variants=tuple(variant(name, 123.45, 12.0) for name in names))
+    page = receipt_text(slow, width=width)
+    assert page.count("123450 (120981–125919)") == len(names)
+    assert page.count("12.00 (11.64–12.36)") == len(names) - 1
+    assert page.count("21.0 MiB") == len(names)
+    assert page.count("135795") == len(names)
+    assert all(re.search(rf"^(run +)?{name}\b", page, re.MULTILINE) for name in names)
