@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qprobe.documents.base import FloatDtype
+from qprobe.documents.objective import ERROR_RESERVE
 from qprobe.errors import InfeasibleError
 from qprobe.policy import words
 from qprobe.policy.candidates import Candidate
-from qprobe.policy.problem import ERROR_RESERVE, Choice, Problem, Score
+from qprobe.policy.problem import Choice, Problem, Score
 from qprobe.policy.solver import Item, minimise
 from qprobe.policy.uniform import Uniform, is_feasible
 
