@@ -62,10 +62,14 @@ def require_folder(
     """Refuse a file that could not be written, before an hour is spent on what goes into it."""
     if value is None:
         return None
-    if value.is_dir():
-        raise click.BadParameter(f"{value} is a directory, not a file", param=parameter)
-    if not value.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {value.parent}", param=parameter)
+    try:
+        if value.is_dir():
+            raise click.BadParameter(f"{value} is a directory, not a file", param=parameter)
+        if not value.parent.is_dir():
+            raise click.BadParameter(f"there is no folder {value.parent}", param=parameter)
+    except OSError as error:
+        words = f"{value} cannot be written: {error.strerror}"
+        raise click.BadParameter(words, param=parameter) from error
     return value
 
 

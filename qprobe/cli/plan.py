@@ -139,10 +139,12 @@ def _show(
 ) -> None:
     from qprobe.render.plan import plan_text
 
-    if html is not None:
-        from qprobe.documents.files import write_text
-        from qprobe.flow.evidence import profiles_of_plan
-        from qprobe.render.html import plan_html
+    try:
+        answer(made, lambda width, color: plan_text(made, width, color), as_json, output)
+    finally:  # whatever cannot be written, the rest is
+        if html is not None:
+            from qprobe.documents.files import write_text
+            from qprobe.flow.evidence import profiles_of_plan
+            from qprobe.render.html import plan_html
 
-        write_text(plan_html(made, profiles_of_plan(made, profiles)), html)
-    answer(made, lambda width, color: plan_text(made, width, color), as_json, output)
+            write_text(plan_html(made, profiles_of_plan(made, profiles)), html)

@@ -25,12 +25,18 @@ def to_json(document: TopDocument) -> str:
 
 
 def write_text(text: str, path: Path | str) -> None:
-    """Write to a temporary name in the same folder, then rename: never half a file."""
+    """Write to a temporary name in the same folder, then rename: never half a file.
+
+    A file keeps its mode and the links to it; what is no file, as a pipe or a device, is written to.
+    """
     path = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent
-        )
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        target = Path(os.path.realpath(path))
+        mode = target.stat().st_mode & 0o777 if target.exists() else None
+        handle, temporary = tempfile.mkstemp(prefix=".qprobe-", suffix=".tmp", dir=target.parent)
     except OSError as error:
         raise QprobeError(
             f"cannot write {path}: {error.strerror}", "choose a folder that can be written"
@@ -40,10 +46,12 @@ def write_text(text: str, path: Path | str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        if mode is None:
+            umask = os.umask(0)
+            os.umask(umask)
+            mode = 0o666 & ~umask
+        os.chmod(temporary, mode)
+        os.replace(temporary, target)
     except OSError as error:
         raise QprobeError(
             f"cannot write {path}: {error.strerror}; nothing was changed", "free some space"

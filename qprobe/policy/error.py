@@ -28,6 +28,9 @@ none for quantized activations: one outlier channel changes it by two orders of 
 PRIOR_CAST_POWER = 1e-2**2
 """Error power of a small transformer under bf16, cosine 0.99995, where no floor was measured."""
 
+FLOOR_DTYPE: FloatDtype = "bfloat16"
+"""What the noise floor of a sensitivity was measured in."""
+
 SIGNIFICAND_BITS: dict[FloatDtype, int] = {
     "float64": 53,
     "float32": 24,
@@ -112,7 +115,7 @@ class ErrorModel:
                 and self._covered.get(kind) == frozenset(changed)
             )
         else:
-            was_run = is_cast(self._stored, compute_dtype) and floor is not None
+            was_run = compute_dtype == FLOOR_DTYPE != self._stored and floor is not None
         return ErrorEstimate(
             metric=self.metric,
             value=power**0.5,

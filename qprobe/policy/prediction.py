@@ -25,14 +25,20 @@ def predict(problem: Problem, choice: Choice) -> Predicted:
     }
     is_known = all(pick.power is not None for pick in choice.picks.values())
     stored = sum(pick.weight_bytes for pick in choice.picks.values())
+    weights = _modelled(stored + other_bytes(problem.model, dtype), 0.0)
     return Predicted(
         seconds=add([(1, linear), (1, rest.request)]),
         prefill_seconds=add([(1, linear_prefill), (1, rest.prefill)]),
         decode_seconds_per_token=add([(1, linear_decode), (1, rest.decode)]),
         linear_seconds=linear,
         rest_seconds=rest.request,
-        weight_bytes=_modelled(stored + other_bytes(problem.model, dtype), 0.0),
-        memory_bytes=_modelled(score.memory_bytes, PEAK_UNCERTAINTY),
+        weight_bytes=weights,
+        memory_bytes=add(
+            [
+                (1, weights),
+                (1, _modelled(score.memory_bytes - weights.value, PEAK_UNCERTAINTY)),
+            ]
+        ),
         error=problem.errors.estimate(score.power, changed, dtype) if is_known else None,
     )
 

@@ -9,6 +9,7 @@ from qprobe.documents.model import Model
 from qprobe.documents.objective import Objective
 from qprobe.documents.profile import Profile
 from qprobe.documents.roofline import Work, attainable
+from qprobe.policy.memory import has_tied_head
 from qprobe.policy.quantities import NOTHING, add
 
 PASSES = 20
@@ -56,7 +57,7 @@ def _forward(
     tokens: int,
     context: int,
 ) -> Quantity:
-    """A pass over `tokens` new tokens, each attending to `context`: attention, then the passes."""
+    """A pass over `tokens` new tokens, each attending to `context`: attention, the passes, a tied head."""
     rows = objective.batch * tokens
     width = DTYPE_BYTES[dtype]
     kept = model.kv_elements(objective.prompt, max(0, context - objective.prompt))
@@ -65,9 +66,12 @@ def _forward(
     launch_s = profile.launch_s if is_eager else profile.graph_launch_s or 0.0
     attention = Work(cache, 4 * rows * context * model.hidden_size, dtype)
     one_pass = Work(rows * model.hidden_size * width, 0, dtype)
+    weights = model.vocab_size * model.hidden_size
+    head = Work(weights * width, 2 * objective.batch * weights, dtype)
     return add(
         [
             (model.layers, attainable(profile, attention, launch_s)),
             (model.layers * PASSES, attainable(profile, one_pass, launch_s)),
+            (int(has_tied_head(model, objective)), attainable(profile, head, launch_s)),
         ]
     )

@@ -93,5 +93,6 @@ def _spread(problem: Problem, scheme: str, dtype: FloatDtype) -> Uniform:
             return Uniform(scheme, None, (f"{group}: {reason}",))
         picks[group] = min(wanted or left or allowed, key=lambda c: (c.goal, c.preference))
     if all(pick.scheme.name != scheme for pick in picks.values()):
-        return Uniform(scheme, None, tuple(dict.fromkeys(refusals))[:1])
+        reasons = refusals or [f"no kernel of this profile computes {scheme}"]
+        return Uniform(scheme, None, tuple(dict.fromkeys(reasons))[:1])
     return Uniform(scheme, Choice(dtype, picks), ())

@@ -206,3 +206,11 @@ def test_every_option_of_plan_reaches_the_flow(run, monkeypatch, tmp_path):
     assert (seen["device"], seen["targets"], seen["measure"]) == ("cpu", ("a", "b"), "never")
     assert (seen["calibrate"], str(seen["sensitivity_file"])) == ("t.txt", "s")
     assert list(map(str, seen["profile_files"])) == ["p"]
+
+
+@pytest.mark.parametrize("arguments", [("doctor",), ("plan", "--model", "x")], ids=" ".join)
+@pytest.mark.parametrize("page", ["/dev/full", "/proc/page.html"])
+def test_a_page_that_cannot_be_written_costs_nothing_else(run, flows, tmp_path, arguments, page):
+    result = run(*arguments, "--html", page, "-o", tmp_path / "it.json", "--json")
+    assert result.exception is not None
+    assert json.loads(result.stdout) == json.loads((tmp_path / "it.json").read_text())

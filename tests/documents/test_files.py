@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,46 @@ def test_a_kill_while_writing_leaves_the_old_file_whole(tmp_path, moment):
     assert path.read_text() == "old"
     save_document(simplest(Plan), path)
     assert path.read_text() == PLAN
+
+
+def test_a_link_stays_a_link_and_a_file_keeps_its_mode(tmp_path):
+    path, link, dangling = (tmp_path / name for name in ("plan.json", "latest", "next"))
+    path.write_text("old")
+    path.chmod(0o600)
+    link.symlink_to("plan.json")
+    dangling.symlink_to("new.json")
+    for one in (link, dangling):
+        save_document(simplest(Plan), one)
+        assert one.is_symlink()
+        assert one.read_text() == PLAN
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "latest",
+        "new.json",
+        "next",
+        "plan.json",
+    ]
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(pipe.read_text)
+        save_document(simplest(Plan), pipe)
+        assert reader.result(10) == PLAN
+    assert pipe.is_fifo()
+    with pytest.raises(QprobeError, match="cannot write /dev/full"):
+        save_document(simplest(Plan), "/dev/full")
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("name", ["量" * 84 + ".json", "n" * 255], ids=["wide", "long"])
+def test_every_name_that_the_disk_takes_is_written(tmp_path, name):
+    save_document(simplest(Plan), tmp_path / name)
+    assert (tmp_path / name).read_text() == PLAN
+
+
+def test_a_name_that_the_disk_does_not_take_is_refused(tmp_path):
+    with pytest.raises(QprobeError, match=r"cannot write .*too long"):
+        save_document(simplest(Plan), tmp_path / ("n" * 300))

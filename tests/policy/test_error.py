@@ -82,6 +82,11 @@ def test_a_cast_is_what_loses_digits(stored, computed, expected):
     assert is_cast(stored, computed) is expected
 
 
+def test_a_cast_to_another_type_than_the_floors_was_not_run():
+    errors = ErrorModel(MODEL, sensitivity(MODEL))
+    assert errors.estimate(1e-5, {}, "float16").method == "calibrated"
+
+
 @pytest.mark.parametrize(
     ("changed", "dtype", "method"),
     [

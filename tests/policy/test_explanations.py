@@ -168,3 +168,13 @@ def test_bytes_in_words(value, text):
 def test_a_modelled_figure_says_by_how_much_it_may_be_off():
     modelled = Quantity(value=1.0, provenance="modelled", uncertainty=0.25)
     assert words.provenance(modelled) == "modelled, ± 25 %"
+
+
+def test_a_scheme_that_a_profile_knows_no_kernel_for_says_so():
+    """So may say every profile that was measured before the scheme was there."""
+    known = tuple(name for name in SCHEMES if name != "NF4")
+    facts = (fact("reference", known, dequantizes=True), INT8_FACT)
+    found = section(profile={"facts": facts})
+    (alternative,) = (one for one in found.alternatives if one.name == "NF4")
+    assert not alternative.feasible
+    assert alternative.why == "no kernel of this profile computes NF4"

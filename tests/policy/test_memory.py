@@ -3,8 +3,15 @@ from __future__ import annotations
 import pytest
 
 from qprobe.documents.scheme import SCHEMES
-from qprobe.policy.memory import group_bytes, memory_limit, other_bytes, working_bytes
+from qprobe.policy.memory import (
+    PEAK_UNCERTAINTY,
+    group_bytes,
+    memory_limit,
+    other_bytes,
+    working_bytes,
+)
 from tests.documents_factory import block, linear, model, objective, profile
+from tests.policy.sections import section
 
 
 def test_an_encoder_needs_the_widest_moment_of_a_layer():
@@ -51,3 +58,17 @@ def test_frames_take_the_place_of_a_short_prompt():
     asked = objective(batch=2, prompt=16)
     sees_images = working_bytes(model(encoder_frames=50), asked, "float32")
     assert sees_images == 2 * 50 * (8 * 64 + 5 * 256) * 4
+
+
+def test_who_generates_without_a_linear_for_it_has_the_logits_of_a_tied_head():
+    decoder = model(vocab_size=100_000)
+    reads, writes = objective(batch=2, prompt=16), objective(batch=2, prompt=16, generate=1)
+    assert working_bytes(decoder, reads, "float32") == 2 * 16 * (8 * 64 + 5 * 256) * 4
+    assert working_bytes(decoder, writes, "float32") == (2 * 16 * 64 + 2 * 100_000) * 4
+
+
+def test_only_what_is_alive_at_once_is_in_doubt():
+    found = section().predicted
+    doubt = found.memory_bytes.value * found.memory_bytes.uncertainty
+    beside = found.memory_bytes.value - found.weight_bytes.value
+    assert doubt == pytest.approx(PEAK_UNCERTAINTY * beside)

@@ -219,3 +219,19 @@ def test_dequantizing_first_is_never_taken_to_be_faster_than_the_plain_layer():
         lambda scheme, kernel, *_: 0.5e-3 if (scheme, kernel) == ("W8A16", "reference") else 1e-3,
     )
     assert schemes(section(on=lucky)) == only("NONE")
+
+
+def test_a_tied_head_takes_the_time_of_one_that_is_not():
+    head = linear("head", 5000, 64, kind="head", rows="last_token", has_bias=False)
+    asked = {"prompt": 1, "generate": 100, "batch": 2}
+    tied = model(vocab_size=5000)
+    apart = model([*tied.linears, head], vocab_size=5000)
+    modelled = profile(kernels=(REFERENCE_FACT,), free_memory_bytes=None, launch_s=0.0)
+    seconds = []
+    for one in (tied, apart):
+        found = section(of=one, on=modelled, known=None, **asked)
+        none = next(item for item in found.alternatives if item.name == "NONE")
+        seconds.append(none.predicted.decode_seconds_per_token.value)
+    assert seconds[0] == pytest.approx(seconds[1], rel=0.03)
+    silent = section(of=tied, on=modelled, known=None, prompt=1, batch=2)
+    assert silent.predicted.seconds.value < 0.5 * seconds[0]
