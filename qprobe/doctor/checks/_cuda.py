@@ -80,21 +80,34 @@ def torch_fix(machine: Machine, text: str) -> Fix:
 DRIVER_GUIDE = "https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/"
 
 
+def driver_elsewhere(machine: Machine) -> str:
+    """How the driver is updated where this system has none of its own; "" where it has."""
+    system = machine.software.os.lower()
+    if "microsoft" in system or "wsl" in system:
+        return "Update NVIDIA's driver on Windows, to 580 or later: WSL has none of its own."
+    if "tegra" in system:
+        return "Update JetPack: the driver of a Jetson comes with it."
+    if machine.host is not None and machine.host.container is not None:
+        return "Update the driver of the host, to 580 or later: a container has none of its own."
+    return ""
+
+
 def driver_commands(machine: Machine) -> tuple[str, ...]:
     """Install the driver that takes every card since Maxwell, where the system's package is known.
 
     Blackwell runs by the open kernel modules alone, cards before Turing by the others.
     """
-    if "Ubuntu" not in machine.software.os:
+    if "Ubuntu" not in machine.software.os or driver_elsewhere(machine):
         return ()
     is_open = any(capability(gpu) >= BLACKWELL for gpu in machine.gpus)
     return (f"apt-get install nvidia-driver-580{'-open' if is_open else ''}",)
 
 
 def driver_fix(machine: Machine, text: str) -> Fix:
-    """Install a newer driver."""
+    """Install a newer driver; `text` says so, for a system that has its own."""
     return Fix(
-        text=f"{text} 525 takes CUDA 12; 580 takes CUDA 13, and is the last for cards before 7.5. Restart "
+        text=driver_elsewhere(machine)
+        or f"{text} 525 takes CUDA 12; 580 takes CUDA 13, and is the last for cards before 7.5. Restart "
         "the machine afterwards.",
         commands=driver_commands(machine),
         link=DRIVER_GUIDE,

@@ -12,6 +12,7 @@ from qprobe.doctor.checks._cuda import (
     capability,
     describe,
     driver_commands,
+    driver_elsewhere,
     driver_is_before,
     major,
     torch_brings,
@@ -91,13 +92,15 @@ def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | N
     )
     summary = f"the driver is too old for CUDA {cuda}"
     newer = driver_commands(machine)
+    elsewhere = driver_elsewhere(machine)
     if driver_is_before(machine, 12):
         return CHECK.fail(
             summary,
             detail,
             Fix(
-                text="In this order:\n(1) Install driver 580 and restart the machine: it takes CUDA 11, 12 and 13, so "
-                "that all that is installed here runs. It is the last for cards before 7.5.\n(2) Only where the "
+                text=f"In this order:\n(1) {elsewhere or 'Install driver 580 and restart the machine.'} 580 takes "
+                "CUDA 11, 12 and 13, so that all that is installed here runs, and is the last for cards before "
+                "7.5.\n(2) Only where the "
                 "driver must stay: a torch for CUDA 11.8. It runs torch alone; qprobe's CUDA kernels and CuPy "
                 "need a driver for CUDA 12.",
                 commands=(*newer, CU118),
@@ -105,7 +108,8 @@ def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | N
                 link=DRIVER_GUIDE,
             ),
         )
-    fix = torch_fix(machine, "Install a torch for the driver's CUDA, or driver 580 or later.")
+    way = f"another driver. {elsewhere}" if elsewhere else "driver 580 or later."
+    fix = torch_fix(machine, f"Install a torch for the driver's CUDA, or {way}")
     both = {"commands": (*fix.commands, *newer), "labels": ("", *("or" for _ in newer))}
     return CHECK.fail(summary, detail, fix.model_copy(update=both) if newer else fix)
 
