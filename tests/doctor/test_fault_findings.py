@@ -52,6 +52,9 @@ def test_every_fault_is_found_where_it_strikes_and_not_without_its_libraries(fau
     if where.torch_cuda:
         built = machine.software.torch.model_copy(update={"cuda": version_in(where.torch_cuda)})
         machine = with_software(machine, torch=built)
+    if where.bnb_cuda:
+        named = version_in(where.bnb_cuda).replace(".", "")
+        machine = with_software(machine, environment={"BNB_CUDA_VERSION": named})
     if where.driver_cuda:
         machine = with_software(machine, cuda_driver=version_in(where.driver_cuda))
     if machine.gpus:
@@ -89,6 +92,30 @@ def test_ranges_of_versions(version, wanted, answer):
 def test_what_is_no_range_is_refused(wanted):
     with pytest.raises(ValueError, match="no range of versions"):
         matches("1.0", wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "bnb", "variable", "words"),
+    [
+        ("v100_cu126_torch", "0.44.1", "124", "LLM.int8() falls back to float16 on this card"),
+        ("v100_cu126_torch", "0.44.1", "126", "it has no library for the CUDA of torch"),
+        ("v100_cu126_torch", "0.44.1", "", "it has no library for the CUDA of torch"),
+        ("t4", "0.47.0", "124", "BNB_CUDA_VERSION names a library for CUDA 12"),
+        ("t4", "0.50.2", "130", None),
+        ("p40", "0.50.2", "126", "LLM.int8() has no fallback on this card"),
+        ("p40", "0.50.2", "128", "its CUDA 12.8 library has no code for this card"),
+        ("v100_cu126_torch", "0.50.2", "130", "its CUDA 13 library has no code for this card"),
+        ("v100_cu126_torch", "0.50.2", "none", "LLM.int8() has no fallback on this card"),
+    ],
+)
+def test_bitsandbytes_takes_the_library_that_the_variable_names(name, bnb, variable, words):
+    machine = with_software(
+        load(name),
+        environment={"BNB_CUDA_VERSION": variable},
+        packages={"bitsandbytes": bnb, "peft": "0.21.2"},
+    )
+    hits = find_faults(machine, bitsandbytes.FAULTS)
+    assert (hits[0].fault.summary if hits else None) == words
 
 
 def test_a_fault_without_conditions_strikes_everywhere():

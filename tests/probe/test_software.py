@@ -29,8 +29,10 @@ def test_asking_for_versions_imports_none_of_them():
 
 
 def test_environment_keeps_only_what_changes_the_kernels():
-    environment = {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "2", "TOKEN": "secret", "HOME": "/x"}
+    environment = {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "2", "TOKEN": "secret", "HOME": "/x",
+                   "BNB_CUDA_VERSION": "124"}  # fmt: skip
     assert software.kernel_environment(environment) == {
+        "BNB_CUDA_VERSION": "124",
         "MKL_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "2",
     }

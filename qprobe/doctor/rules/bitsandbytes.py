@@ -64,12 +64,12 @@ FAULTS = (
     # Without a library nothing runs, and what is below does not show yet.
     Fault(
         id="no-library",
-        where=Where({"bitsandbytes": "<0.45"}, torch_cuda=">=12.6,<13", card=">=5.0"),
+        where=Where({"bitsandbytes": "<0.45"}, bnb_cuda=">=12.6,<13", card=">=5.0"),
         status="fail",
         summary="it has no library for the CUDA of torch",
         detail=(
-            "{versions} takes its library by the CUDA of torch; it brings libraries for 12.5 at the most, and "
-            "none is loaded here unless BNB_CUDA_VERSION is set. The one for 12.4 runs with any later 12."
+            "{versions} takes its library by BNB_CUDA_VERSION, else by the CUDA of torch; it brings libraries "
+            "for 12.5 at the most, and none is loaded here. The one for 12.4 runs with any later 12."
         ),
         fix="Name the library for CUDA 12.4, or take the build of torch for it.",
         commands=(
@@ -81,11 +81,11 @@ FAULTS = (
     ),
     Fault(
         id="no-library-13",
-        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card=">=7.5", has="int8"),
+        where=Where({"bitsandbytes": "<0.48"}, bnb_cuda=">=13", card=">=7.5", has="int8"),
         status="fail",
         summary="it has no library for CUDA 13",
         detail=(
-            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
+            "{versions} takes its library by BNB_CUDA_VERSION, else by the CUDA of torch: 13 here. 0.48 is the first with "
             "one for it, and none is loaded."
         ),
         fix="Upgrade it, and what goes with it.",
@@ -94,15 +94,28 @@ FAULTS = (
     ),
     Fault(
         id="no-library-13-gtx16",
-        where=Where({"bitsandbytes": "<0.48"}, torch_cuda=">=13", card="==7.5", lacks="int8"),
+        where=Where({"bitsandbytes": "<0.48"}, bnb_cuda=">=13", card="==7.5", lacks="int8"),
         status="fail",
         summary="it has no library for CUDA 13",
         detail=(
-            "{versions} takes its library by the CUDA of torch, which is 13 here; 0.48 is the first with "
+            "{versions} takes its library by BNB_CUDA_VERSION, else by the CUDA of torch: 13 here. 0.48 is the first with "
             "one for it, and has no fallback for {card} any more."
         ),
         fix="Take a torch for CUDA 12.4.",
         commands=(_CU124,),
+        source=_DOCS,
+    ),
+    Fault(
+        id="library-of-12",
+        where=Where({"bitsandbytes": ""}, torch_cuda=">=13", bnb_cuda="<13", card=">=5.0"),
+        status="warn",
+        summary="BNB_CUDA_VERSION names a library for CUDA 12",
+        detail=(
+            "{versions} takes its library by BNB_CUDA_VERSION. That one needs the runtime and cuBLAS of CUDA 12; "
+            "this torch brings those of CUDA 13."
+        ),
+        fix="Unset it, so that bitsandbytes follows torch.",
+        commands=("unset BNB_CUDA_VERSION",),
         source=_DOCS,
     ),
     Fault(
@@ -231,27 +244,28 @@ FAULTS = (
     ),
     Fault(
         id="cuda13-wheel",
-        where=Where({"bitsandbytes": ""}, torch_cuda=">=13", card="<7.5"),
+        where=Where({"bitsandbytes": ""}, bnb_cuda=">=13", card="<7.5"),
         status="fail",
         summary="its CUDA 13 library has no code for this card",
         detail=(
-            "{versions} takes its library by the CUDA of torch, which is 13 here; that library is "
-            "built for 7.5 and later, and so not for {card}."
+            "{versions} takes its library by BNB_CUDA_VERSION, else by the CUDA of torch: 13 here. That "
+            "library is built for 7.5 and later, and so not for {card}."
         ),
-        fix="Install a torch for CUDA 12.6, as PyTorch on the GPU asks for too; bitsandbytes follows it.",
+        fix="Install a torch for CUDA 12.6, as PyTorch on the GPU asks for too; bitsandbytes "
+        "follows it where BNB_CUDA_VERSION is not set.",
         commands=(CU126,),
         source=_DOCS,
     ),
     Fault(
         id="cuda128-wheel",
-        where=Where({"bitsandbytes": ""}, torch_cuda=">=12.8,<13", card="<7.0"),
+        where=Where({"bitsandbytes": ""}, bnb_cuda=">=12.8,<13", card="<7.0"),
         status="fail",
         summary="its CUDA 12.8 library has no code for this card",
         detail=(
-            "{versions} takes its library by the CUDA of torch, which is 12.8 or later here; that "
-            "library is built for 7.0 and later, and so not for {card}."
+            "{versions} takes its library by BNB_CUDA_VERSION, else by the CUDA of torch: 12.8 or later "
+            "here. That library is built for 7.0 and later, and so not for {card}."
         ),
-        fix="Install a torch for CUDA 12.6; bitsandbytes follows it.",
+        fix="Install a torch for CUDA 12.6; bitsandbytes follows it where BNB_CUDA_VERSION is not set.",
         commands=(CU126,),
         source=_DOCS,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,6 +28,8 @@ class Where:
     """Feature that is native on it."""
     torch_cuda: str = ""
     """Range of the CUDA that torch is built for."""
+    bnb_cuda: str = ""
+    """Range of the CUDA whose library bitsandbytes takes."""
     driver_cuda: str = ""
     """Range of the latest CUDA that the driver takes."""
     without_gpu: bool = False
@@ -92,7 +95,11 @@ def _look(machine: Machine, fault: Fault) -> Hit | None:
     ):
         return None
     cuda = software.torch.cuda if software.torch else None
-    for version, wanted in ((cuda, where.torch_cuda), (software.cuda_driver, where.driver_cuda)):
+    for version, wanted in (
+        (cuda, where.torch_cuda),
+        (_bnb_cuda(cuda, software.environment), where.bnb_cuda),
+        (software.cuda_driver, where.driver_cuda),
+    ):
         if wanted and (version is None or not matches(version, wanted)):
             return None
     if where.without_gpu and machine.gpus:
@@ -100,6 +107,15 @@ def _look(machine: Machine, fault: Fault) -> Hit | None:
     versions = ", ".join(f"{name} {version}" for name, version in found.items())
     struck = tuple(gpu for gpu in machine.gpus if _strikes(where, gpu)) if where.needs_card else ()
     return Hit(fault, struck, versions) if struck or not where.needs_card else None
+
+
+def _bnb_cuda(cuda: str | None, environment: Mapping[str, str]) -> str | None:
+    """That of torch, unless BNB_CUDA_VERSION names another: "124" is 12.4."""
+    named = environment.get("BNB_CUDA_VERSION")
+    if cuda is None or not named:
+        return cuda
+    digits = re.fullmatch(r"(\d+)(\d)", named, re.ASCII)
+    return f"{digits[1]}.{digits[2]}" if digits else None
 
 
 def _strikes(where: Where, gpu: Gpu) -> bool:
