@@ -6,13 +6,19 @@ import re
 from collections.abc import Iterable, Sequence
 
 from qprobe.doctor._check import version_of
-from qprobe.doctor.rules.torch import CU126, CU128
+from qprobe.doctor.rules.torch import CU118, CU126, CU126_HOPPER, CU128, CU128_VOLTA
 from qprobe.documents import arch
 from qprobe.documents.finding import Fix
 from qprobe.documents.machine import NONE_LISTED, Gpu, Machine
 
+LAST_KEPLER = (3, 7)
+MAXWELL = (5, 0)
+VOLTA = (7, 0)
 TURING = (7, 5)
+HOPPER = (9, 0)
 BLACKWELL = (10, 0)
+DRIVER_OF_11 = (450, 80, 2)
+"""The first on Linux that the builds of torch for CUDA 11.8 run on."""
 # NVML's words where no driver is installed: nothing is wrong with such a machine.
 NO_DRIVER = ("NVML Shared Library Not Found", "Driver Not Loaded")
 
@@ -63,18 +69,101 @@ def cuda_major(machine: Machine) -> int:
 
 
 def torch_command(machine: Machine) -> str:
-    """Install a torch that suits this machine's cards and driver, if it has any."""
-    if any(is_before_turing(gpu) for gpu in machine.gpus):
-        return CU126
+    """Install a torch that suits this machine's cards and driver, if it has any; "" where none does."""
+    known = sorted(filter(None, map(capability, machine.gpus)))
+    if takes_cuda_11(machine):
+        return "" if known and known[0] < LAST_KEPLER else CU118
+    if known and known[0] < TURING:
+        return _torch_of_old_cards(known[0], known[-1])
     if machine.gpus and cuda_major(machine) == 12:
         return CU128
     return 'pip install --force-reinstall "torch>=2.6"'
 
 
+def _torch_of_old_cards(oldest: tuple[int, ...], newest: tuple[int, ...]) -> str:
+    """A build with code for both; "" where there is none."""
+    if oldest < MAXWELL:
+        return ""
+    if newest < HOPPER:
+        return CU126
+    if oldest >= VOLTA:
+        return CU128_VOLTA
+    return CU126_HOPPER if newest < BLACKWELL else ""
+
+
+def is_kepler_there(machine: Machine) -> bool:
+    """Whether a card is from before Maxwell: drivers after 470 leave it out, and so does CUDA 12."""
+    return any(capability(gpu) and capability(gpu) < MAXWELL for gpu in machine.gpus)
+
+
+def takes_cuda_11(machine: Machine) -> bool:
+    """Whether the driver is for CUDA 11, and late enough for the builds of torch for 11.8."""
+    driver = version_of(machine.software.driver or "")
+    return (
+        driver_is_before(machine, 12)
+        and not driver_is_before(machine, 11)
+        and (not driver or driver >= DRIVER_OF_11)
+    )
+
+
 def torch_fix(machine: Machine, text: str) -> Fix:
     """The same, with the reason and where to read on."""
     command = torch_command(machine)
+    if not command:
+        return _hide_cards(machine)
+    if driver_is_before(machine, 12) and not is_kepler_there(machine):
+        return old_driver_fix(machine, _torch_of_cards(machine))
     return Fix(text=text, commands=(command,), link="https://pytorch.org/get-started/locally/")
+
+
+def _torch_of_cards(machine: Machine) -> str:
+    """The torch of the cards alone, once the driver is no matter any more."""
+    software = machine.software.model_copy(update={"driver": None, "cuda_driver": None})
+    return torch_command(machine.model_copy(update={"software": software}))
+
+
+def old_driver_fix(machine: Machine, torch: str = "") -> Fix:
+    """What to do about a driver from before CUDA 12: `torch` is what is to be installed after it."""
+    newer = driver_commands(machine)
+    step = driver_elsewhere(machine) or "Install driver 580 and restart the machine."
+    then = (
+        "Then install the torch that suits the cards."
+        if torch
+        else "Then all that is installed here runs."
+    )
+    first = (*newer, torch) if torch else newer
+    text = f"{step} 580 takes CUDA 11, 12 and 13, and is the last for cards before 7.5. {then}"
+    if not takes_cuda_11(machine):
+        return Fix(text=text, commands=first, link=DRIVER_GUIDE)
+    return Fix(
+        text=f"In this order:\n(1) {text}\n(2) Only where the driver must stay: a torch for CUDA 11.8. It "
+        "runs torch alone; qprobe's CUDA kernels and CuPy need a driver for CUDA 12.",
+        commands=(*first, CU118),
+        labels=(*("(1)" for _ in first), "(2)"),
+        link=DRIVER_GUIDE,
+    )
+
+
+def _hide_cards(machine: Machine) -> Fix:
+    """No build has code for all cards: show those that one build has code for, the newest among them."""
+    shown = sorted(machine.gpus, key=capability)
+    while shown and not torch_command(machine.model_copy(update={"gpus": tuple(shown)})):
+        shown.pop(0)
+    if not shown:
+        return Fix(
+            text="No build of torch 2.6 or later has code for such cards: measure and plan for the CPU.",
+            commands=("qprobe bench --device cpu",),
+        )
+    indices = ",".join(str(index) for index in sorted(gpu.index for gpu in shown))
+    return Fix(
+        text="No build of torch has code for all of these cards: hide the older ones from it, and install "
+        "the build for the others.",
+        commands=(
+            f"export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES={indices}",
+            torch_command(machine.model_copy(update={"gpus": tuple(shown)})),
+        ),
+        link="https://docs.pytorch.org/docs/stable/cuda_environment_variables.html",
+    )
 
 
 DRIVER_GUIDE = "https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/"
@@ -97,7 +186,8 @@ def driver_commands(machine: Machine) -> tuple[str, ...]:
 
     Blackwell runs by the open kernel modules alone, cards before Turing by the others.
     """
-    if "Ubuntu" not in machine.software.os or driver_elsewhere(machine):
+    is_another = driver_elsewhere(machine) or is_kepler_there(machine)
+    if "Ubuntu" not in machine.software.os or is_another:
         return ()
     is_open = any(capability(gpu) >= BLACKWELL for gpu in machine.gpus)
     return (f"apt-get install nvidia-driver-580{'-open' if is_open else ''}",)
@@ -105,6 +195,12 @@ def driver_commands(machine: Machine) -> tuple[str, ...]:
 
 def driver_fix(machine: Machine, text: str) -> Fix:
     """Install a newer driver; `text` says so, for a system that has its own."""
+    if is_kepler_there(machine):
+        return Fix(
+            text="No driver after 470 takes cards before 5.0: nothing for CUDA 12 runs on them. Use torch alone, built "
+            "for CUDA 11.8, or another card.",
+            link=DRIVER_GUIDE,
+        )
     return Fix(
         text=driver_elsewhere(machine)
         or f"{text} 525 takes CUDA 12; 580 takes CUDA 13, and is the last for cards before 7.5. Restart "
@@ -116,8 +212,8 @@ def driver_fix(machine: Machine, text: str) -> Fix:
 
 def torch_brings(machine: Machine) -> str:
     """The version of NVRTC that comes with the torch that suits the machine; "" where it is any."""
-    command = torch_command(machine)
-    return {CU126: "12.6", CU128: "12.8"}.get(command, "")
+    brought = {CU126: "12.6", CU126_HOPPER: "12.6", CU128: "12.8", CU128_VOLTA: "12.8"}
+    return brought.get(torch_command(machine), "")
 
 
 def describe(gpu: Gpu, machine: Machine) -> str:

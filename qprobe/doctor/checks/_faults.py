@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from qprobe.doctor._check import Check
-from qprobe.doctor.checks._cuda import describe_kind, device_of, kinds
+from qprobe.doctor.checks._cuda import describe_kind, device_of, kinds, torch_command
 from qprobe.doctor.rules.cost import tell_cost
-from qprobe.doctor.rules.faults import Hit
+from qprobe.doctor.rules.faults import SUITING_TORCH, Hit
 from qprobe.doctor.rules.hardware import native_on
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Machine
@@ -19,7 +19,7 @@ def report(check: Check, hits: Sequence[Hit], machine: Machine) -> Finding:
     more = "".join(f"\nBesides: {_sentence(hit, machine)}" for hit in others)
     told = _with_ways_of_their_own(found)
     commands: dict[str, str] = {}
-    for command, label in (pair for hit in told for pair in _commands(hit)):
+    for command, label in (pair for hit in told for pair in _commands(hit, machine)):
         commands.setdefault(command, label)
     fix = Fix(
         text=_in_order(list(dict.fromkeys(hit.fault.fix for hit in told))),
@@ -76,12 +76,16 @@ def _in_order(fixes: Sequence[str]) -> str:
     return "\n".join((f"First: {first}", *(f"Then: {other}" for other in others)))
 
 
-def _commands(hit: Hit) -> Iterator[tuple[str, str]]:
+def _commands(hit: Hit, machine: Machine) -> Iterator[tuple[str, str]]:
     """Each command with its label, for every kind of card that it is about."""
     fault = hit.fault
     for command, label in zip(
         fault.commands, fault.labels or ("",) * len(fault.commands), strict=True
     ):
+        if command == SUITING_TORCH:
+            if suiting := torch_command(machine):
+                yield suiting, label
+            continue
         devices = [device_of(group[0]) for group in kinds(hit.gpus)] or [""]
         for device in dict.fromkeys(devices):
             yield command.format(device=device) if "{device}" in command else command, label

@@ -8,19 +8,19 @@ from typing import Literal
 
 from qprobe.doctor._check import Check, version_of
 from qprobe.doctor.checks._cuda import (
-    DRIVER_GUIDE,
     capability,
     describe,
     driver_commands,
     driver_elsewhere,
     driver_is_before,
     major,
+    old_driver_fix,
     torch_brings,
     torch_fix,
 )
 from qprobe.doctor.checks._faults import fill
 from qprobe.doctor.rules.faults import find_faults
-from qprobe.doctor.rules.torch import CU118, FAULTS
+from qprobe.doctor.rules.torch import FAULTS
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Gpu, Machine, TorchBuild
 
@@ -91,26 +91,13 @@ def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | N
         f"goes up to {driver}.{_history(machine)}"
     )
     summary = f"the driver is too old for CUDA {cuda}"
-    newer = driver_commands(machine)
-    elsewhere = driver_elsewhere(machine)
     if driver_is_before(machine, 12):
-        return CHECK.fail(
-            summary,
-            detail,
-            Fix(
-                text=f"In this order:\n(1) {elsewhere or 'Install driver 580 and restart the machine.'} 580 takes "
-                "CUDA 11, 12 and 13, so that all that is installed here runs, and is the last for cards before "
-                "7.5.\n(2) Only where the "
-                "driver must stay: a torch for CUDA 11.8. It runs torch alone; qprobe's CUDA kernels and CuPy "
-                "need a driver for CUDA 12.",
-                commands=(*newer, CU118),
-                labels=(*("(1)" for _ in newer), "(2)"),
-                link=DRIVER_GUIDE,
-            ),
-        )
+        return CHECK.fail(summary, detail, old_driver_fix(machine))
+    newer, elsewhere = driver_commands(machine), driver_elsewhere(machine)
     way = f"another driver. {elsewhere}" if elsewhere else "driver 580 or later."
     fix = torch_fix(machine, f"Install a torch for the driver's CUDA, or {way}")
-    both = {"commands": (*fix.commands, *newer), "labels": ("", *("or" for _ in newer))}
+    labels = (*("" for _ in fix.commands), *("or" for _ in newer))
+    both = {"commands": (*fix.commands, *newer), "labels": labels}
     return CHECK.fail(summary, detail, fix.model_copy(update=both) if newer else fix)
 
 

@@ -9,8 +9,7 @@ asks for bitsandbytes 0.46.1.
 
 from __future__ import annotations
 
-from qprobe.doctor.rules.faults import Fault, Where
-from qprobe.doctor.rules.torch import CU126
+from qprobe.doctor.rules.faults import SUITING_TORCH, Fault, Where
 
 _ISSUE = "https://github.com/bitsandbytes-foundation/bitsandbytes/issues/1242"
 _PEFT = "https://github.com/huggingface/peft/pull/2245"
@@ -251,9 +250,9 @@ FAULTS = (
             "{versions} takes its library by BNB_CUDA_VERSION, else by the CUDA of torch: 13 here. That "
             "library is built for 7.5 and later, and so not for {card}."
         ),
-        fix="Install a torch for CUDA 12.6, as PyTorch on the GPU asks for too; bitsandbytes "
+        fix="Install a torch that has code for it, as PyTorch on the GPU asks for too; bitsandbytes "
         "follows it where BNB_CUDA_VERSION is not set.",
-        commands=(CU126,),
+        commands=(SUITING_TORCH,),
         source=_DOCS,
     ),
     Fault(
@@ -266,7 +265,7 @@ FAULTS = (
             "here. That library is built for 7.0 and later, and so not for {card}."
         ),
         fix="Install a torch for CUDA 12.6; bitsandbytes follows it where BNB_CUDA_VERSION is not set.",
-        commands=(CU126,),
+        commands=(SUITING_TORCH,),
         source=_DOCS,
     ),
     Fault(

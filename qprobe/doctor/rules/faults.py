@@ -11,6 +11,9 @@ from qprobe.doctor.rules.hardware import how
 from qprobe.doctor.rules.versions import matches
 from qprobe.documents.machine import Gpu, Machine
 
+SUITING_TORCH = "{torch}"
+"""As a command: install the torch that suits all cards of the machine and its driver."""
+
 
 @dataclass(frozen=True)
 class Where:

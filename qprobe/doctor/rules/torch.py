@@ -9,6 +9,8 @@ CU126 = (
     "--index-url https://download.pytorch.org/whl/cu126"
 )
 """For cards before Turing: 2.14 is the last with a build for CUDA 12."""
+CU126_HOPPER = CU126.replace("<2.15", "<2.11")
+"""For cards before Volta beside 9.0, which the builds for 12.6 leave out since 2.11."""
 CU118 = (
     'pip install --force-reinstall "torch>=2.6,<2.8" '
     "--index-url https://download.pytorch.org/whl/cu118"
@@ -19,6 +21,8 @@ CU128 = (
     "--index-url https://download.pytorch.org/whl/cu128"
 )
 """For later cards with a driver for CUDA 12: the builds for 12.6 leave Hopper out since 2.11."""
+CU128_VOLTA = CU128.replace("<2.12", "<2.11")
+"""For Volta beside Hopper or Blackwell: 2.11 is the first for 12.8 without 7.0."""
 
 FAULTS = (
     Fault(
