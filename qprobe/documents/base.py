@@ -45,6 +45,14 @@ class TopDocument(Document):
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def escape_bytes(text: str) -> str:
+    """The text with bytes that are no UTF-8, which the system hands on as lone surrogates, escaped.
+
+    Documents are written in UTF-8, which has no surrogates.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class Quantity(Document):
     """A figure, where it comes from, and by how much it may be off.
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from qprobe.documents.base import escape_bytes
 from qprobe.documents.machine import Fingerprint, slugify
 from qprobe.errors import InputError, UnavailableError
 from qprobe.kernels.resources import ROOT, memory_bytes, usable_cores
@@ -131,7 +132,7 @@ def _torch_words(count: int) -> str:
 def speed_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables, where set, that decide which instructions the CPU kernels use."""
     return {
-        name: value
+        escape_bytes(name): escape_bytes(value)
         for name, value in sorted(environment.items())
         if name in _SPEED_VARIABLES or name.startswith("MKL_")
     }

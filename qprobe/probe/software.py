@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
 
+from qprobe.documents.base import escape_bytes
 from qprobe.documents.machine import Software, TorchBuild
 
 DISTRIBUTIONS = (
@@ -72,7 +73,7 @@ def installed_packages() -> dict[str, str]:
 def kernel_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that change what the kernels do, where set."""
     return {
-        name: value
+        escape_bytes(name): escape_bytes(value)
         for name, value in sorted(environment.items())
         if name in ENVIRONMENT or name.startswith("MKL_")
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from qprobe.documents.base import Document
+from qprobe.documents.base import Document, escape_bytes
 from qprobe.documents.machine import Capability, Fingerprint, Positive, TorchBuild
 from qprobe.errors import QprobeError
 from qprobe.kernels.device import cuda_count, fingerprint
@@ -125,11 +125,11 @@ def find_cxx_compiler(environment: Mapping[str, str], unanswered: dict[str, str]
     # As in torch/_inductor/config.py: it tries no other than this one.
     name = environment.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     found = shutil.which(name, path=environment.get("PATH"))
-    name = Path(name).name
+    name = escape_bytes(Path(name).name)
     if found is None:
         unanswered["software.torch.cxx_compiler"] = f"{name} is not on the PATH"
     elif not Path(sysconfig.get_path("include"), "Python.h").is_file():
         unanswered["software.torch.cxx_compiler"] = f"{name} is there, Python.h is not"
     else:
-        return Path(found).name
+        return escape_bytes(Path(found).name)
     return None

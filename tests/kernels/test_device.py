@@ -156,3 +156,7 @@ def test_onednn_limit_leaves_arm_alone(plant):
 def test_speed_environment_takes_what_limits_instructions():
     environment = {"MKL_CBWR": "AVX", "ONEDNN_MAX_CPU_ISA": "AVX2", "HOME": "/home", "PATH": "x"}
     assert list(device.speed_environment(environment)) == ["MKL_CBWR", "ONEDNN_MAX_CPU_ISA"]
+
+
+def test_speed_environment_escapes_bytes_that_are_no_text():
+    assert device.speed_environment({"MKL_CBWR": "\udcff"}) == {"MKL_CBWR": "\\udcff"}

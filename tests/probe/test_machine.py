@@ -127,6 +127,12 @@ def test_a_process_without_torch_does_not_import_it_to_ask(machine):
     assert found.cpu.model == machine.cpu.model
 
 
+def test_variables_that_are_no_text_do_not_keep_the_document_from_being_written():
+    found = probe_apart(MKL_X="caf\udce9", CXX="/tmp/caf\udce9")
+    assert found.software.environment["MKL_X"] == "caf\\udce9"
+    assert found.unanswered["software.torch.cxx_compiler"] == "caf\\udce9 is not on the PATH"
+
+
 def test_a_torch_that_dies_is_a_fact_and_the_rest_is_there(tmp_path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch/__init__.py").write_text("import os; os.abort()")

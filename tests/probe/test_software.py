@@ -38,6 +38,11 @@ def test_environment_keeps_only_what_changes_the_kernels():
     }
 
 
+def test_bytes_that_are_no_text_are_recorded_escaped():
+    found = software.kernel_environment({"MKL_X": "caf\udce9", "MKL_\udcff": "1"})
+    assert found == {"MKL_X": "caf\\udce9", "MKL_\\udcff": "1"}
+
+
 def test_a_distribution_without_a_version_is_still_installed(tmp_path, monkeypatch):
     (tmp_path / "cupy_cuda11x-13.6.0.dist-info").mkdir()
     (tmp_path / "cupy_cuda11x-13.6.0.dist-info/METADATA").write_text("Name: cupy-cuda11x\n")

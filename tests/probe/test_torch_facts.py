@@ -38,6 +38,13 @@ def test_cxx_names_another_compiler_and_its_folder_is_left_out(compilers):
     assert find({"PATH": "", "CXX": str(compilers / "my++")}) == ("my++", {})
 
 
+def test_the_name_of_a_compiler_that_is_no_text_is_escaped(compilers):
+    assert find({"PATH": "", "CXX": "/tmp/caf\udce9"}) == (
+        None,
+        {"software.torch.cxx_compiler": "caf\\udce9 is not on the PATH"},
+    )
+
+
 @pytest.mark.parametrize("name", ["clang++", "/home/somebody/clang++"])
 def test_cxx_that_is_not_there_is_no_compiler_even_beside_one(compilers, name):
     found, unanswered = find({"PATH": str(compilers), "CXX": name})
