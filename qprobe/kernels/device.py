@@ -51,7 +51,11 @@ _BEST_FEATURE_WORDS = {
     "sme": "sme", "i8mm": "i8mm", "sve": "sve", "dotprod": "dotprod", "neon": "neon",
 }  # fmt: skip
 
-_SPEED_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+_SPEED_VARIABLES = (
+    "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE",
+    "MKL_DOMAIN_NUM_THREADS", "MKL_DYNAMIC", "MKL_ENABLE_INSTRUCTIONS", "MKL_INTERFACE_LAYER",
+    "MKL_NUM_STRIPES", "MKL_NUM_THREADS", "MKL_THREADING_LAYER",
+)  # fmt: skip
 
 
 def fingerprint(device: str) -> Fingerprint:
@@ -130,11 +134,11 @@ def _torch_words(count: int) -> str:
 
 
 def speed_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables, where set, that decide which instructions the CPU kernels use."""
+    """The variables, where set, that decide how fast the CPU kernels are: by which instructions, on how many threads."""
     return {
-        escape_bytes(name): escape_bytes(value)
+        name: escape_bytes(value)
         for name, value in sorted(environment.items())
-        if name in _SPEED_VARIABLES or name.startswith("MKL_")
+        if name in _SPEED_VARIABLES
     }
 
 

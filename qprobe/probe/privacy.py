@@ -7,13 +7,22 @@ import platform
 import re
 from collections.abc import Callable
 
-from qprobe.documents.machine import Machine
+from qprobe.documents.machine import Fingerprint, Machine
 from qprobe.probe.software import DISTRIBUTIONS
 
 # Folders that are the same on everybody's machine.
 _SYSTEM = r"/(?:bin|dev|etc|lib|lib32|lib64|nix|opt|proc|run|sbin|sys|usr|var/lib)(?:/|$)"
-_PATH = re.compile(r"(?<![\w./~])(?!//)(?:~|[A-Za-z]:)?[/\\](?:[^\s:;,'\"()<>|]+)")
-_IDENTIFIER = re.compile(r"\b(GPU|MIG)-[0-9a-f]{4,}(?:-[0-9a-f]{4,})*(?:/\d+/\d+)?", re.IGNORECASE)
+_HOLDERS = {"home", "homes", "users", "media"}
+"""A folder right under one of these is a person's, wherever it lies."""
+_PART = r"[^\s:;,'\"()<>|]"
+_NAME = r"[^\s:;,'\"()<>|/\\]+"
+# "…" before a slash is what a path was shortened to. A person's folder may have blanks, where a slash follows.
+_PATH = re.compile(
+    r"(?:(?<![\w./~…])(?!//)|(?<=file://))(?:~(?:[A-Za-z_][\w.-]*)?|[A-Za-z]:)?"
+    rf"(?:[/\\](?:{_PART}*[/\\])?(?i:{'|'.join(sorted(_HOLDERS))})[/\\]+{_NAME}(?: {_NAME}){{1,3}}"
+    rf"[/\\]{_PART}*|[/\\]{_PART}+)"
+)
+_IDENTIFIER = re.compile(r"(GPU|MIG)-[0-9a-f]{4,}(?:-[0-9a-f]{4,})*(?:/\d+/\d+)?", re.IGNORECASE)
 _SHORTEST_NAME = 3
 _WORDS = {
     *DISTRIBUTIONS,
@@ -26,8 +35,24 @@ _WORDS = {
     "nvml",
     "nvidia",
     "import",
+    *_HOLDERS,
+    *(
+        "bin",
+        "dev",
+        "etc",
+        "lib",
+        "lib32",
+        "lib64",
+        "nix",
+        "opt",
+        "proc",
+        "run",
+        "sbin",
+        "sys",
+        "usr",
+    ),
 }
-"""Hosts may be called by words that say nothing of them."""
+"""Hosts may be called by words that say nothing of them, folders of every system among them."""
 
 
 def leave_out_personal(machine: Machine) -> Machine:
@@ -41,15 +66,25 @@ def leave_out_personal(machine: Machine) -> Machine:
         update={
             "cpu": machine.cpu.model_copy(update={"int8_self_test": test}),
             "software": software.model_copy(update={"environment": environment}),
+            "fingerprints": {
+                device: _clean_fingerprint(item, clean)
+                for device, item in machine.fingerprints.items()
+            },
             "unanswered": {field: clean(words) for field, words in machine.unanswered.items()},
         }
     )
 
 
+def _clean_fingerprint(item: Fingerprint, clean: Callable[[str], str]) -> Fingerprint:
+    """Names of devices name nobody; variables may."""
+    software = {name: clean(value) for name, value in item.software.items()}
+    return item.model_copy(update={"software": software})
+
+
 def make_cleaner(host_names: tuple[str, ...]) -> Callable[[str], str]:
     """A function that shortens paths to their last part and takes identifiers and host names out.
 
-    Users' names stand in paths, and go with them.
+    Users' names stand in paths, and go with them. What is clean stays as it is.
     """
     names = [
         re.escape(name)
@@ -67,12 +102,12 @@ def make_cleaner(host_names: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def _shorten(found: re.Match[str]) -> str:
-    path = found[0].replace("\\", "/")
-    if re.match(_SYSTEM, path) and "/home/" not in path:
+    path = re.sub(r"[/\\]+", "/", found[0]).rstrip("/")
+    *folders, last = path.split("/")
+    if re.match(_SYSTEM, path) and not _HOLDERS.intersection(map(str.lower, folders)):
         return found[0]
-    last = path.rstrip("/").rpartition("/")[2]
-    # A folder right under /home is a person's.
-    return "…" if path.rstrip("/").count("/") < 3 and "." not in last else f"…/{last}"
+    is_person = folders and folders[-1].lower() in _HOLDERS
+    return "…" if is_person or (len(folders) < 3 and "." not in last) else f"…/{last}"
 
 
 def _host_names() -> tuple[str, ...]:

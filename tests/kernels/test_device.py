@@ -154,7 +154,8 @@ def test_onednn_limit_leaves_arm_alone(plant):
 
 
 def test_speed_environment_takes_what_limits_instructions():
-    environment = {"MKL_CBWR": "AVX", "ONEDNN_MAX_CPU_ISA": "AVX2", "HOME": "/home", "PATH": "x"}
+    environment = {"MKL_CBWR": "AVX", "ONEDNN_MAX_CPU_ISA": "AVX2", "HOME": "/home", "PATH": "x",
+                   "MKLROOT": "/opt", "MKL_VERBOSE_OUTPUT_FILE": "/home/joe/mkl.log"}  # fmt: skip
     assert list(device.speed_environment(environment)) == ["MKL_CBWR", "ONEDNN_MAX_CPU_ISA"]
 
 
