@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from qprobe.documents.profile import Profile
-from qprobe.timing.cache import cache_folder, recall
+from qprobe.timing.cache import list_kept, recall
 
 
 def cached_profiles(weights: int) -> dict[str, Profile]:
@@ -28,7 +28,7 @@ def _suits(profile: Profile, weights: int) -> tuple[bool, bool, datetime]:
 
 def all_profiles() -> Iterator[Profile]:
     """Every profile in the cache that this version can read, in the order of their names."""
-    for path in sorted(cache_folder("profile").glob("*.json")):
+    for path in list_kept("profile", "*.json"):
         profile = recall(Profile, path.stem)
         if profile is not None:
             yield profile

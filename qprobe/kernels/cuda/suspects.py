@@ -22,7 +22,7 @@ from qprobe.kernels.cuda import driver
 from qprobe.kernels.cuda.cubins import included
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.cuda.portfolio import Source
-from qprobe.timing.cache import cache_folder
+from qprobe.timing.cache import cache_folder, list_kept
 
 FOLDER = "crashed"
 """Under QPROBE_CACHE, or the user's cache folder."""
@@ -33,7 +33,7 @@ LONGEST = 300
 def find_crash(source: Source, card: Card) -> str:
     """How the kernel failed on this card before, and what to do to try it again; "" if it did not. Reads the disk."""
     notes = f"{_stem(source, card)}*.txt"
-    for path in sorted(cache_folder(FOLDER).glob(notes)):
+    for path in list_kept(FOLDER, notes):
         if words := _read(path):
             # The words become part of documents, which tell no paths.
             return (
