@@ -99,8 +99,8 @@ OPS_PER_CLOCK: dict[str, dict[str, int]] = {
 }  # fmt: skip
 """Dense operations per clock and SM (a multiply-add is two), by the vendor's data sheets: a lead, not a measurement."""
 
-# Turing's small chips: GTX 16xx, GeForce MX4xx, and the workstation cards T400 to T2000.
-_WITHOUT_TENSOR_CORES = re.compile(r"\b(GTX 16\d\d|MX4\d\d|T[4-6]00|T5[05]0|T1[02]00|T2000)\b")
+# Turing's small chips: GTX 16xx, GeForce MX450 and MX550, and the workstation cards T400 to T2000.
+_WITHOUT_TENSOR_CORES = re.compile(r"\b(GTX 16\d\d|MX[45]50|T[4-6]00|T5[05]0|T1[02]00|T2000)\b")
 _CAPABILITY = re.compile(r"(\d+\.\d+)([af]?)")
 
 

@@ -19,6 +19,7 @@ from tests.machines.parts import GPUS
         ("NVIDIA GeForce GTX 1650", "7.5", "warn", "whatever 7.5 promises"),
         ("NVIDIA T1000 8GB", "7.5", "warn", "whatever 7.5 promises"),
         ("NVIDIA GeForce MX450", "7.5", "warn", "whatever 7.5 promises"),
+        ("NVIDIA GeForce MX550", "7.5", "warn", "whatever 7.5 promises"),
         ("Tesla T4", "7.5", "ok", "int4"),
         ("Quadro RTX 4000", "7.5", "ok", "int4"),
         ("NVIDIA GB300", "10.3", "warn", "instructions of older cards"),
