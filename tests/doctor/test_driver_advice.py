@@ -11,8 +11,12 @@ from tests.machines.parts import BUILDS, GPUS, gpu
 
 CARDS = GPUS | {
     "5090": gpu("NVIDIA GeForce RTX 5090", "12.0", 170, 32, 575.0),
+    "thor": gpu("NVIDIA Thor", "11.0", 20, 122, 130.0),
     "k80": gpu("Tesla K80", "3.7", 13, 12, 149.0),
 }
+DRIVER = "apt-get install nvidia-driver-580"
+OPEN_DRIVER = f"{DRIVER}-open"
+UNIVERSAL = "pip install nvidia-cuda-nvrtc-cu12==12.9.86"
 OF_CU128 = dict(zip(("version", "cuda", "hip", "arch_list"), BUILDS["2.10-cu128"], strict=True))
 
 WSL = "Ubuntu 22.04.5 LTS, Linux 5.15.167.4-microsoft-standard-WSL2 x86_64"
@@ -136,3 +140,31 @@ def test_where_no_build_covers_all_cards_the_older_are_hidden():
 def test_bitsandbytes_asks_for_the_same_torch():
     machine = with_packages(of(load("v100_cu13_torch"), "v100", "5090"), bitsandbytes="0.50.2")
     assert find(machine, "peft-bitsandbytes").fix.commands[0] == CU128_VOLTA
+
+
+@pytest.mark.parametrize(
+    ("card", "driver", "commands", "words"),
+    [
+        ("thor", ("580.95.05", "13.0"), ("pip install nvidia-cuda-nvrtc",), "Install 13.5"),
+        (
+            "thor",
+            ("570.10", "12.8"),
+            (OPEN_DRIVER, "pip install nvidia-cuda-nvrtc"),
+            "Then install",
+        ),
+        ("v100", ("580.95.05", "13.0"), (UNIVERSAL,), "Install 12.9"),
+        ("v100", ("470.256.02", "11.4"), (DRIVER, UNIVERSAL), "Then install NVRTC 12.9"),
+        ("k80", ("470.256.02", "11.4"), (), "No NVRTC from CUDA 12 on builds for 3.7"),
+    ],
+)
+def test_the_compiler_that_is_advised_builds_for_the_card(card, driver, commands, words):
+    name = "v100_cu126_torch" if card == "thor" else "h100_cu13"
+    machine = of(with_software(load(name), torch=None), card, driver=driver)
+    finding = find(machine, "nvrtc")
+    assert (finding.status, finding.fix.commands) == ("fail", commands)
+    assert words in finding.fix.text
+
+
+def test_where_none_builds_for_the_card_none_is_installed():
+    machine = of(with_software(load("v100_old_peft"), nvrtc=()), "k80")
+    assert find(machine, "nvrtc").fix.commands == ()

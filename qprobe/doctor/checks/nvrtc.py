@@ -20,6 +20,8 @@ from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import Gpu, Machine
 
 _UNIVERSAL = "pip install nvidia-cuda-nvrtc-cu12==12.9.86"
+_WHEELS = (("12.9", _UNIVERSAL), ("13.5", "pip install nvidia-cuda-nvrtc"))
+"""Version → how it is installed, the one for most cards first."""
 _LINK = "https://docs.nvidia.com/cuda/archive/12.9.0/cuda-toolkit-release-notes/index.html"
 
 
@@ -32,7 +34,7 @@ def check_nvrtc(machine: Machine) -> Finding:
         return CHECK.warn(
             "not installed: no CUDA kernel can be built",
             "qprobe's CUDA kernels, and CuPy's, are built on this machine by NVRTC.",
-            Fix(text=f"Install it for CUDA {cuda_major(machine)}.", commands=(_install(machine),)),
+            _install(machine),
         )
     versions = ", ".join(compilers)
     for gpu in machine.gpus:
@@ -44,9 +46,8 @@ def check_nvrtc(machine: Machine) -> Finding:
                 f"{versions} builds nothing for {gpu.compute_capability}",
                 f"{describe(gpu, machine)} has compute capability {gpu.compute_capability}. NVRTC 12.9 "
                 "is the last that builds for cards before 7.5, and the first for 10.3 and 12.1; 12.8 "
-                "is the first for 10.0 and 12.0.",
-                _with_torch(machine)
-                or Fix(text="Install 12.9 beside it.", commands=(_UNIVERSAL,), link=_LINK),
+                "is the first for 10.0 and 12.0, 13.0 for 11.0.",
+                _with_torch(machine) or _install_for(gpu, machine),
             )
         driver = machine.software.cuda_driver
         if all(driver_is_before(machine, major(version) or 0) for version in fitting):
@@ -95,9 +96,35 @@ def _builds(built: tuple[str, ...], gpu: Gpu) -> bool:
     return any(arch.runs_on(target, gpu.compute_capability or "") for target in built)
 
 
-def _install(machine: Machine) -> str:
+def _install(machine: Machine) -> Fix:
+    """Where there is none: one that all cards and the driver take, as far as there is."""
+    for gpu in machine.gpus:
+        if gpu.compute_capability is not None and _find_wheel(gpu) is None:
+            return _install_for(gpu, machine)
     old = any(is_before_turing(gpu) for gpu in machine.gpus)
-    return _UNIVERSAL if old or cuda_major(machine) == 12 else "pip install nvidia-cuda-nvrtc"
+    command = _UNIVERSAL if old or cuda_major(machine) == 12 else "pip install nvidia-cuda-nvrtc"
+    return Fix(text=f"Install it for CUDA {cuda_major(machine)}.", commands=(command,))
+
+
+def _install_for(gpu: Gpu, machine: Machine) -> Fix:
+    """One that builds for this card, after a driver that takes its code."""
+    wheel = _find_wheel(gpu)
+    if wheel is None:
+        return Fix(
+            text=f"No NVRTC from CUDA 12 on builds for {gpu.compute_capability}: qprobe's CUDA kernels and CuPy do "
+            "not run on such a card. Use torch's own operators, or another card.",
+            link=_LINK,
+        )
+    version, command = wheel
+    if driver_is_before(machine, major(version) or 0):
+        newer = driver_fix(machine, "Install a newer driver.")
+        text = f"{newer.text} Then install NVRTC {version} beside what is there."
+        return newer.model_copy(update={"text": text, "commands": (*newer.commands, command)})
+    return Fix(text=f"Install {version} beside it.", commands=(command,), link=_LINK)
+
+
+def _find_wheel(gpu: Gpu) -> tuple[str, str] | None:
+    return next((wheel for wheel in _WHEELS if _builds(architectures_of(wheel[0]), gpu)), None)
 
 
 CHECK = Check(
