@@ -170,6 +170,7 @@ def test_bitsandbytes_and_peft_by_version_and_card(name, peft, bnb, status, word
         ("t4", {"gemlite": "0.5.1"}, "no tensor cores"),
         ("b300", {"torchao": "0.18.0"}, "int8 products are slow"),
         ("v100_cu126_torch", {"vllm": "0.33.0"}, "vLLM refuses"),
+        ("p40", {"vllm": "0.33.0"}, "vLLM is not for cards before 7.0"),
         ("h100_cu13", {"pynvml": "11.5.3"}, "two packages"),
         ("h100_cu13", {"onnxruntime": "1.26.0", "onnxruntime_gpu": "1.26.0"}, "two ONNX"),
     ],
@@ -204,6 +205,12 @@ def test_several_faults_are_told_in_one_finding():
     assert "torchao 0.17.0" in finding.detail
     assert "Besides: vLLM refuses" in finding.detail
     assert "llm-compressor/issues/1258" in finding.detail
+
+
+def test_no_method_of_vllm_is_advised_to_a_card_that_it_is_not_for():
+    fix = find(with_packages(load("p40"), vllm="0.33.0"), "libraries").fix
+    assert "GPTQ" not in fix.text
+    assert "bitsandbytes" not in fix.text
 
 
 def test_each_of_several_faults_is_mended():

@@ -49,8 +49,22 @@ FAULTS = (
         source="https://github.com/triton-lang/triton/issues/5066",
     ),
     Fault(
+        id="vllm-pascal",
+        where=Where({"vllm": ""}, card="<7.0"),
+        status="warn",
+        summary="vLLM is not for cards before 7.0",
+        detail=(
+            "{versions}: GPTQ, bitsandbytes and compressed-tensors want 7.0, AWQ, Marlin and int8 7.5. On {card} "
+            "vLLM says so only when it loads the model.\n{cost}"
+        ),
+        fix="Serve from another card, or run the model by transformers with W8A16 or W4A16 of qprobe.",
+        commands=("qprobe bench --device {device}",),
+        source="https://docs.vllm.ai/en/latest/features/quantization/#supported-hardware",
+        instead=("W8A16", "W4A16"),
+    ),
+    Fault(
         id="vllm-w4a16-volta",
-        where=Where({"vllm": ""}, card="<7.5"),
+        where=Where({"vllm": ""}, card=">=7.0,<7.5"),
         status="warn",
         summary="vLLM refuses most quantized models on this card",
         detail=(
