@@ -168,3 +168,12 @@ def test_the_compiler_that_is_advised_builds_for_the_card(card, driver, commands
 def test_where_none_builds_for_the_card_none_is_installed():
     machine = of(with_software(load("v100_old_peft"), nvrtc=()), "k80")
     assert find(machine, "nvrtc").fix.commands == ()
+
+
+@pytest.mark.parametrize("more", [{}, {"gpus.pci": "on the PCI bus, without a driver: 10de:1eb8"}])
+def test_a_missing_package_is_not_the_drivers_fault(more):
+    words = {"gpus": "No module named 'pynvml'"} | more
+    machine = load("epyc_avx2").model_copy(update={"unanswered": words})
+    finding = find(machine, "gpu")
+    assert (finding.status, finding.fix.commands) == ("warn", ("pip install nvidia-ml-py",))
+    assert "driver" not in finding.summary

@@ -13,6 +13,8 @@ from qprobe.doctor.checks._cuda import (
 from qprobe.documents.finding import Finding, Fix
 from qprobe.documents.machine import NONE_LISTED, Machine
 
+NO_PACKAGE = "No module named"
+"""Python's words where the package is missing by which NVML is asked."""
 # NVML's words for a card that is gone.
 LOST = ("GPU is lost", "GPU requires restart")
 
@@ -51,6 +53,13 @@ def check_gpu(machine: Machine) -> Finding:
             ),
         )
     words = machine.unanswered.get("gpus", NONE_LISTED)
+    if words.startswith(NO_PACKAGE):
+        return CHECK.warn(
+            "nvidia-ml-py is missing: no GPU is asked about",
+            f"import pynvml: {words.rstrip('.')}. Whether there is an NVIDIA GPU, and what its driver says, "
+            "stays unknown.",
+            Fix(text="Install the package.", commands=("pip install nvidia-ml-py",)),
+        )
     if cards := machine.unanswered.get("gpus.pci"):
         return CHECK.fail(
             "an NVIDIA GPU without a driver",
