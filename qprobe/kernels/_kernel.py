@@ -96,6 +96,20 @@ class Kernel:
             return f"{self.id} multiplies codes up to {limit} exactly here, the layer has {spec.max_code}"
         return self.refuse(spec)
 
+    def clips(self, codes: Tensor) -> str:
+        """Whether a stored weight has codes that it does not multiply exactly here; "" where it has none.
+
+        What is loaded may be of another algorithm than what was planned.
+        """
+        limit = self.max_code()
+        if limit is None or codes.dtype != torch.int8 or not codes.numel():
+            return ""
+        least, most = codes.aminmax()
+        largest = max(-int(least), int(most))
+        if largest <= limit:
+            return ""
+        return f"it multiplies codes up to {limit} exactly here, the weight has {largest}"
+
 
 def nothing(_device: str) -> str:
     """No objection to any device."""

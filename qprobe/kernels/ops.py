@@ -15,27 +15,22 @@ from qprobe.kernels.registry import get_kernel
 from qprobe.quantize.scheme import dequantize_weight
 
 LIBRARY = torch.library.Library("qprobe", "DEF")
-FAMILIES = ("channel_linear", "group_linear", "codebook_linear")
-"""One operator for each family of quantized schemes."""
-_CONTEXT = "Tensor[] packed, Tensor? bias, str scheme, int n, str kernel) -> Tensor"
+FAMILIES = ("float_linear", "channel_linear", "group_linear", "codebook_linear")
+"""One operator for each family of schemes."""
 
 LIBRARY.define(
     "stored_product(Tensor x, Tensor[] packed, str scheme, int n, int k, str kernel, "
     "bool transposed) -> Tensor"
 )
 LIBRARY.define("quantize_tokens(Tensor x, str form) -> (Tensor, Tensor)")
-LIBRARY.define(f"float_linear(Tensor x, {_CONTEXT}")
 for _name in FAMILIES:
-    LIBRARY.define(f"{_name}(Tensor x, Tensor? codes, Tensor? x_scale, {_CONTEXT}")
+    LIBRARY.define(
+        f"{_name}(Tensor x, Tensor? codes, Tensor? x_scale, Tensor[] packed, Tensor? bias, "
+        "str scheme, int n, str kernel) -> Tensor"
+    )
 
 
-def _float_linear(
-    x: Tensor, packed: Sequence[Tensor], bias: Tensor | None, _scheme: str, _n: int, kernel: str
-) -> Tensor:
-    return get_kernel(kernel).run(x, None, packed, bias, x.dtype)
-
-
-def _coded_linear(
+def _linear(
     x: Tensor,
     codes: Tensor | None,
     x_scale: Tensor | None,
@@ -90,8 +85,7 @@ def _turned_product(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, (*between, ctx.packed, bias, scheme, _, ctx.kernel) = inputs[0], inputs[1:]
-    ctx.between = len(between)
+    x, _codes, _x_scale, ctx.packed, bias, scheme, _n, ctx.kernel = inputs
     ctx.weight = (scheme, output.shape[-1], x.shape[-1])
     ctx.has_bias = bias is not None
 
@@ -104,20 +98,19 @@ def _input_gradient(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     x = STORED_PRODUCT(gradient, ctx.packed, *ctx.weight, ctx.kernel, False)
     bias = gradient.reshape(-1, gradient.shape[-1]).sum(0) if ctx.has_bias else None
     frozen = [None] * len(ctx.packed)
-    return (x, *[None] * ctx.between, frozen, bias, None, None, None)
+    return (x, None, None, frozen, bias, None, None, None)
 
 
 _OPERATORS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "quantize_tokens": (quantize_tokens, _fake_quantize),
     "stored_product": (_stored_product, _fake_stored_product),
-    "float_linear": (_float_linear, _fake_linear),
-    **{_family: (_coded_linear, _fake_linear) for _family in FAMILIES},
+    **{_family: (_linear, _fake_linear) for _family in FAMILIES},
 }
 for _name, (_run, _fake) in _OPERATORS.items():
     # Weights packed by oneDNN dispatch to MkldnnCPU, which this key covers as well.
     LIBRARY.impl(_name, _run, "CompositeExplicitAutograd")
     torch.library.register_fake(f"qprobe::{_name}", _fake, lib=LIBRARY)
-for _name in ("float_linear", *FAMILIES):
+for _name in FAMILIES:
     torch.library.register_autograd(
         f"qprobe::{_name}", _input_gradient, setup_context=_keep, lib=LIBRARY
     )

@@ -6,8 +6,7 @@ from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.autograd import forward_ad
+from torch import Tensor
 
 from qprobe.kernels.cuda._products import Multiply
 
@@ -15,11 +14,6 @@ SHAPES = 128
 """Kinds of x that a layer has launches ready for: each takes a kilobyte or two."""
 NO_BIAS = torch.empty(0, device="cpu")
 """In the place of a bias where only tensors can be."""
-
-# Found once: they are asked at every call, and take no longer than it takes to find them.
-function_modes = torch._C._len_torch_function_stack
-_dispatch_modes = torch._C._len_torch_dispatch_stack
-_is_tracing = torch._C._is_tracing
 
 
 def _find_guards() -> Any:
@@ -97,27 +91,6 @@ class Bound:
 def _is_kept_apart(x: Tensor, bias: Tensor) -> bool:
     """Whether a guard made now might let pass what it should not: it does not ask whether gradients are on."""
     return x.requires_grad or bias.requires_grad
-
-
-def is_plain(x: Tensor, bias: Tensor | None) -> bool:
-    """Whether an eager call on x can do without an operator, which is all that torch sees of a launch.
-
-    It cannot under a mode of `__torch_function__` or `__torch_dispatch__`, which fake tensors and
-    exports bring as well; in a trace of torch.jit; where tangents are carried along; for tensors of another type than torch's own or
-    with other values than their memory; and where a gradient is wanted. That dynamo traces is for
-    the caller to ask. Autocast is no reason: the operators do not heed it. Nor are vmap and its
-    kin: the operators have no rules for them, and tensors without an address are refused either way.
-    """
-    if type(x) is not Tensor or not (bias is None or type(bias) is nn.Parameter):
-        return False
-    if function_modes() or _dispatch_modes() or _is_tracing():
-        return False
-    if forward_ad._current_level >= 0:
-        return False
-    if x.is_neg() or x._is_zerotensor():
-        return False
-    is_wanted = x.requires_grad or (bias is not None and bias.requires_grad)
-    return not (is_wanted and torch.is_grad_enabled())
 
 
 def _key(x: Tensor) -> tuple[object, ...]:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from threading import get_ident
-from typing import Any, ClassVar
 
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.compiler import is_compiling, is_dynamo_compiling
 
 from qprobe.kernels._kernel import Run
 from qprobe.kernels.cuda._products import Multiply, Product
-from qprobe.kernels.ops import QUANTIZE_TOKENS
-from qprobe.layers._bound import NO_BIAS, function_modes, is_plain
+from qprobe.layers._bound import NO_BIAS
 from qprobe.layers._linear import PlannedLinear
 from qprobe.layers._sharing import SharedInput, quantize_shared
+from qprobe.layers._watched import carries_tangents, function_modes, is_plain
 
 
 class CodedLinear(PlannedLinear):
     """A linear whose weight is codes and scales; the kernel decides how x is multiplied with them."""
 
-    operator: ClassVar[Any]
-    """The operator that torch sees when it traces or differentiates."""
     shared_input: SharedInput | None = None
     """The same for layers that read one tensor; None: it is not known that any other does."""
 
@@ -37,7 +33,7 @@ class CodedLinear(PlannedLinear):
                 thread == get_ident()
                 and fits(x, NO_BIAS if bias is None else bias)
                 and not function_modes()
-                and forward_ad._current_level < 0
+                and not carries_tangents()
             ):
                 if form == "float":
                     return multiply(x, None, bias)
@@ -65,16 +61,6 @@ class CodedLinear(PlannedLinear):
         if start.form == "float":
             return start.multiply(x, None, bias)
         return start.multiply(*quantize_shared(x, start.form, self, self.shared_input), bias)
-
-    def _operate(self, x: Tensor) -> Tensor:
-        kernel, packed = self._operands(x)
-        codes = scale = None
-        if kernel.input != "float":
-            # The gradient goes straight through, by way of x.
-            codes, scale = QUANTIZE_TOKENS(x.detach(), kernel.input)
-        scheme, n = self.scheme.name, self.out_features
-        y: Tensor = self.operator(x, codes, scale, packed, self.bias, scheme, n, kernel.id)
-        return y
 
 
 def _bind(run: Run, x: Tensor, packed: Sequence[Tensor], bias: Tensor | None) -> Multiply:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.jit import is_tracing  # type: ignore[attr-defined]
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.compiler import is_compiling
 
 from qprobe.documents.plan import KernelRange
 from qprobe.documents.scheme import Scheme
 from qprobe.errors import PlanMismatchError, UnavailableError
 from qprobe.kernels._kernel import Kernel, LayerSpec
 from qprobe.kernels.cuda._products import Launched
-from qprobe.kernels.ops import STORED_PRODUCT
+from qprobe.kernels.ops import QUANTIZE_TOKENS, STORED_PRODUCT
 from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.kernels.registry import get_kernel
 from qprobe.layers._bound import Bound
+from qprobe.layers._watched import carries_tangents, is_exported, is_traced, unwatched
 from qprobe.quantize.scheme import canonical_names, dequantize_weight, shape_of
 
 logger = logging.getLogger("qprobe")
@@ -37,6 +36,8 @@ class PlannedLinear(nn.Linear):
 
     schemes: ClassVar[frozenset[str]] = frozenset()
     """The names of the schemes that this class of layers stores."""
+    operator: ClassVar[Any]
+    """The operator that torch sees when it traces or differentiates."""
 
     def __init__(
         self,
@@ -129,11 +130,10 @@ class PlannedLinear(nn.Linear):
             self._hold(tuple(tensors.values()))
             return
         for kernel in kernels:
-            if words := kernel.objection(self.spec):
+            if words := kernel.objection(self.spec) or kernel.clips(_first(tensors)):
                 raise PlanMismatchError(
                     f"{kernel.id} cannot compute this layer: {words}", "re-plan"
                 )
-            self._check_codes(kernel, tensors)
         self._dispatch = tuple(
             (item.m_max, kernel) for item, kernel in zip(self.ranges, kernels, strict=True)
         )
@@ -148,18 +148,6 @@ class PlannedLinear(nn.Linear):
         for kernel in kernels:
             kernel.warm_up(self.spec)
         self._canonical = None
-
-    def _check_codes(self, kernel: Kernel, tensors: dict[str, Tensor]) -> None:
-        """Refuse codes that the kernel does not multiply exactly here: loaded ones may be of another algorithm."""
-        codes, limit = _first(tensors), kernel.max_code()
-        if limit is None or codes.dtype != torch.int8 or not codes.numel():
-            return
-        least, most = codes.aminmax()
-        if (largest := max(-int(least), int(most))) > limit:
-            raise PlanMismatchError(
-                f"{kernel.id} multiplies codes up to {limit} exactly here, the weight has {largest}",
-                f"quantize it by an algorithm whose codes reach {limit} at most, or re-plan",
-            )
 
     def _hold(self, packed: tuple[Tensor, ...]) -> None:
         """Have this packing for these kernels; what was bound to the former serves no more."""
@@ -196,30 +184,32 @@ class PlannedLinear(nn.Linear):
         return TypeError(f"x is {x.dtype}; the layer takes floating-point activations")
 
     def _traced(self, x: Tensor) -> Tensor:
-        """The same through an operator, which is what torch sees when it traces or differentiates."""
-        if forward_ad._current_level < 0:
-            return self._operate(x)
-        x, tangent = forward_ad.unpack_dual(x)
-        y = self._operate(x)
+        """The same by `operator`, which is what torch sees when it traces or differentiates."""
+        tangent = None
+        if carries_tangents():
+            x, tangent = forward_ad.unpack_dual(x)
+        kernel, packed = self._operands(x)
+        codes = scale = None
+        if kernel.input != "float":
+            # The gradient goes straight through, by way of x.
+            codes, scale = QUANTIZE_TOKENS(x.detach(), kernel.input)
+        scheme, n, k = self.scheme.name, self.out_features, self.in_features
+        y: Tensor = self.operator(x, codes, scale, packed, self.bias, scheme, n, kernel.id)
         if tangent is None:
             return y
-        kernel, packed = self._operands(x)
-        weight = self.scheme.name, self.out_features, self.in_features, kernel.id
-        dual: Tensor = forward_ad.make_dual(y, STORED_PRODUCT(tangent, packed, *weight, True))
-        return dual
-
-    def _operate(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        turned = STORED_PRODUCT(tangent, packed, scheme, n, k, kernel.id, True)
+        return forward_ad.make_dual(y, turned)  # type: ignore[no-any-return]
 
     def _operands(self, x: Tensor) -> tuple[Kernel, Sequence[Tensor]]:
         """Kernel and packed weight, portable ones for any number of rows where the graph may leave the process.
 
         A trace of torch.jit keeps what is launched on a card: its packings are tensors like any other.
         """
-        if not is_exporting() and (self._is_launched or not is_tracing()):
+        may_leave = is_exported() or not (is_compiling() or self._is_launched or not is_traced())
+        if not may_leave:
             return self._select(x), self._packed
         self._check(x)
-        with _untraced():
+        with unwatched():
             tensors = self.canonical()
         return REFERENCE, REFERENCE.pack(tensors, self.spec)
 
@@ -304,24 +294,3 @@ class PlannedLinear(nn.Linear):
 def _first(tensors: dict[str, Tensor]) -> Tensor:
     """The tensor that holds the weight."""
     return next(iter(tensors.values()))
-
-
-@contextlib.contextmanager
-def _untraced() -> Iterator[None]:
-    """What is computed within is a constant to whatever traces."""
-    state = torch._C._get_tracing_state()
-    set_state: Any = torch._C._set_tracing_state  # type: ignore[attr-defined]
-    set_state(None)
-    try:
-        with _disable_current_modes():
-            yield
-    finally:
-        set_state(state)
-
-
-def is_exporting() -> bool:
-    """Whether torch.export traces now. Older versions of torch cannot tell.
-
-    The flag itself: `is_exporting()` is true in whatever torch 2.11 compiles.
-    """
-    return bool(getattr(torch.compiler, "_is_exporting_flag", False))

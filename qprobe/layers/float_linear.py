@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.compiler import is_compiling
 
 from qprobe.kernels.ops import FLOAT_LINEAR
-from qprobe.layers._bound import is_plain
 from qprobe.layers._linear import PlannedLinear
+from qprobe.layers._watched import is_plain
 
 
 class FloatLinear(PlannedLinear):
     """A linear whose weight is in floating point and packed for a kernel."""
 
     schemes: ClassVar[frozenset[str]] = frozenset({"NONE", "BF16", "FP16"})
+    operator: ClassVar[Any] = FLOAT_LINEAR
 
     def forward(self, x: Tensor) -> Tensor:
         """Take x (…, K) of any floating type, give y (…, N) of the same."""
@@ -23,12 +24,6 @@ class FloatLinear(PlannedLinear):
         if is_compiling() or not is_plain(x, bias):
             return self._traced(x)
         return self._select(x).run(x, None, self._packed, bias, x.dtype)
-
-    def _operate(self, x: Tensor) -> Tensor:
-        kernel, packed = self._operands(x)
-        scheme, n = self.scheme.name, self.out_features
-        y: Tensor = FLOAT_LINEAR(x, packed, self.bias, scheme, n, kernel.id)
-        return y
 
 
 LAYER = FloatLinear

@@ -110,9 +110,9 @@ def _infeasible(problem: Problem) -> InfeasibleError:
             f"no plan for {name}: {_blocked(problem)}", "remove or change the pin that it names"
         )
     need = problem.score(smallest).memory_bytes
-    hard = problem.objective.error_limit.hard
-    power = problem.power_limit() if hard else math.inf
-    within = _solve(problem, "bytes", power, math.inf, under_pressure=True)
+    within: Choice | None = smallest
+    if problem.objective.error_limit.hard:
+        within = _solve(problem, "bytes", problem.power_limit(), math.inf, under_pressure=True)
     if within is None:
         memories = (problem.byte_limit(), math.inf)
         most_exact = (

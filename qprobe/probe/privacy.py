@@ -11,7 +11,22 @@ from qprobe.documents.machine import Fingerprint, Machine
 from qprobe.probe.software import DISTRIBUTIONS
 
 # Folders that are the same on everybody's machine.
-_SYSTEM = r"/(?:bin|dev|etc|lib|lib32|lib64|nix|opt|proc|run|sbin|sys|usr|var/lib)(?:/|$)"
+_FOLDERS = (
+    "bin",
+    "dev",
+    "etc",
+    "lib",
+    "lib32",
+    "lib64",
+    "nix",
+    "opt",
+    "proc",
+    "run",
+    "sbin",
+    "sys",
+    "usr",
+)
+_SYSTEM = rf"/(?:{'|'.join(_FOLDERS)}|var/lib)(?:/|$)"
 _HOLDERS = {"home", "homes", "users", "media"}
 """A folder right under one of these is a person's, wherever it lies."""
 _PART = r"[^\s:;,'\"()<>|]"
@@ -36,21 +51,7 @@ _WORDS = {
     "nvidia",
     "import",
     *_HOLDERS,
-    *(
-        "bin",
-        "dev",
-        "etc",
-        "lib",
-        "lib32",
-        "lib64",
-        "nix",
-        "opt",
-        "proc",
-        "run",
-        "sbin",
-        "sys",
-        "usr",
-    ),
+    *_FOLDERS,
 }
 """Hosts may be called by words that say nothing of them, folders of every system among them."""
 

@@ -51,7 +51,7 @@ def test_loaded_codes_that_would_be_clipped_go_to_the_reference(linear, plant, c
     with caplog.at_level(logging.WARNING, "qprobe"):
         layer.load_state_dict(wide.state_dict())
     assert kernels(layer) == ["reference"]
-    assert f"multiplies codes up to {LIMIT} exactly here, the weight has 127" in caplog.text
+    assert f"it multiplies codes up to {LIMIT} exactly here, the weight has 127" in caplog.text
     x = torch.randn(5, 64) * 3
     exact = x @ wide.dequantize().T + wide.bias
     assert (layer(x) - exact).norm() < 0.01 * exact.norm()

@@ -34,7 +34,7 @@ def check_hf(machine: Machine) -> Finding:
                 text="Leave this environment as it is, and give qprobe one of its own.",
                 commands=(
                     f"python -m venv {_ENVIRONMENT}",
-                    *map(_in_environment, filter(None, (torch_command(machine),))),
+                    *(_in_environment(torch) for torch in [torch_command(machine)] if torch),
                     _in_environment('pip install "qprobe[hf]"'),
                 ),
             ),

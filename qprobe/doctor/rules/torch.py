@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from qprobe.doctor.rules.faults import Fault, Where
 
-CU126 = (
-    'pip install --force-reinstall "torch>=2.6,<2.15" '
-    "--index-url https://download.pytorch.org/whl/cu126"
-)
+
+def _install(versions: str, cuda: str) -> str:
+    wheels = f"https://download.pytorch.org/whl/{cuda}"
+    return f'pip install --force-reinstall "torch{versions}" --index-url {wheels}'
+
+
+CU126 = _install(">=2.6,<2.15", "cu126")
 """For cards before Turing: 2.14 is the last with a build for CUDA 12."""
-CU126_HOPPER = CU126.replace("<2.15", "<2.11")
+CU126_HOPPER = _install(">=2.6,<2.11", "cu126")
 """For cards before Volta beside 9.0, which the builds for 12.6 leave out since 2.11."""
-CU118 = (
-    'pip install --force-reinstall "torch>=2.6,<2.8" '
-    "--index-url https://download.pytorch.org/whl/cu118"
-)
+CU118 = _install(">=2.6,<2.8", "cu118")
 """For drivers of CUDA 11, from 450.80.02 on: 2.7 is the last with a build for it."""
-CU128 = (
-    'pip install --force-reinstall "torch>=2.8,<2.12" '
-    "--index-url https://download.pytorch.org/whl/cu128"
-)
+CU128 = _install(">=2.8,<2.12", "cu128")
 """For later cards with a driver for CUDA 12: the builds for 12.6 leave Hopper out since 2.11."""
-CU128_VOLTA = CU128.replace("<2.12", "<2.11")
+CU128_VOLTA = _install(">=2.8,<2.11", "cu128")
 """For Volta beside Hopper or Blackwell: 2.11 is the first for 12.8 without 7.0."""
 
 FAULTS = (
