@@ -51,6 +51,9 @@ _BEST_FEATURE_WORDS = {
     "sme": "sme", "i8mm": "i8mm", "sve": "sve", "dotprod": "dotprod", "neon": "neon",
 }  # fmt: skip
 
+# in /proc/cpuinfo: what names a processor's design, on x86 and on Arm
+_MODEL = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part", "CPU variant")
+
 _SPEED_VARIABLES = (
     "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE",
     "MKL_DOMAIN_NUM_THREADS", "MKL_DYNAMIC", "MKL_ENABLE_INSTRUCTIONS", "MKL_INTERFACE_LAYER",
@@ -174,6 +177,16 @@ def cpu_features(root: Path = ROOT, environment: Mapping[str, str] = os.environ)
     if limit.upper() in ONEDNN_LIMITS:
         found -= set(_AMX) - set(ONEDNN_LIMITS[limit.upper()])
     return tuple(sorted(found))
+
+
+def cpu_identity(root: Path = ROOT) -> tuple[str, ...]:
+    """All that tells for which instructions a compiler builds that builds for this processor.
+
+    `cpu_features` has those that matter to products; a compiler uses whatever else is there.
+    """
+    processor = _first_processor(root)
+    flags = (processor.get("flags") or processor.get("Features") or "").split()
+    return (platform.machine(), *(processor.get(key, "") for key in _MODEL), *sorted(flags))
 
 
 def _first_processor(root: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from qprobe.errors import UnavailableError
-from qprobe.kernels.device import cpu_features
+from qprobe.kernels.device import cpu_features, cpu_identity
 from qprobe.kernels.sources import find_sources
 from qprobe.timing.cache import cache_folder
 
@@ -86,7 +86,7 @@ def _find_or_compile(sources: list[Path]) -> Path:
     # Linked first, torch's own OpenMP is the one that is used: a second one would have threads of its own.
     openmp = find_openmp(_loaded_libraries())
     named = [Path(path).name for path in openmp]
-    digest = hashlib.sha256("\0".join((*FLAGS, *named, version, *sorted(cpu_features()))).encode())
+    digest = hashlib.sha256("\0".join((*FLAGS, *named, version, *cpu_identity())).encode())
     for path in (*sources, *sorted(sources[0].parent.glob("*.h"))):
         digest.update(path.read_bytes())
     name = f"qprobe-cpu-{digest.hexdigest()[:16]}.so"
