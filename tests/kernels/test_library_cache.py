@@ -1,40 +1,69 @@
 """The C++ library in the cache: for which processor it was built, and what of it is trusted."""
 
+import os
+import shutil
+import subprocess
+import sys
+
 import pytest
 
 from qprobe.kernels import device
 from qprobe.kernels.cpp import _library
 
+needs_library = pytest.mark.skipif(
+    _library.load_library().handle is None, reason=_library.load_library().reason or "built"
+)
 CASCADE_LAKE = "avx avx2 f16c fma avx512f avx512dq avx512cd avx512bw avx512vl avx512_vnni"
 ICE_LAKE = f"{CASCADE_LAKE} avx512ifma avx512vbmi avx512_vbmi2 gfni vaes avx512_bitalg"
+LOAD = """
+from qprobe.kernels.cpp._library import load_library
+print(load_library().reason or "loaded")
+"""
 
 
-@pytest.fixture
-def sources():
-    return sorted((_library.find_sources() / "cpu").glob("*.cpp"))
-
-
-@pytest.fixture
-def compiler(tmp_path, monkeypatch):
-    """One that writes a line into what it is told to make."""
-    path = tmp_path / "c++"
-    path.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && { echo fake 1.0; exit 0; }\n'
-        'while [ "$1" != -o ]; do shift; done\necho made > "$2"\n'
+def load(cache, **environment):
+    """What a new process says of the library."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD],
+        env=os.environ | {"QPROBE_CACHE": str(cache)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    path.chmod(0o755)
-    monkeypatch.setenv("CXX", str(path))
-    monkeypatch.setenv("QPROBE_CACHE", str(tmp_path / "cache"))
+    return done.stdout.strip() or f"it ended by {done.returncode}: {done.stderr[-500:]}"
 
 
-def test_processors_of_different_instructions_have_libraries_of_their_own(
-    monkeypatch, sources, compiler
-):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A cache with the library in it, to copy."""
+    folder = tmp_path_factory.mktemp("built")
+    assert load(folder) == "loaded"
+    return folder
+
+
+@pytest.fixture
+def cache(built, tmp_path):
+    return shutil.copytree(built, tmp_path / "cache")
+
+
+def test_processors_of_different_instructions_have_libraries_of_their_own(monkeypatch):
     """What matters to products is the same in both, but one cannot run what is built for the other."""
+    sources = sorted((_library.find_sources() / "cpu").glob("*.cpp"))
     found, told = set(), set()
     for flags in (CASCADE_LAKE, ICE_LAKE, ICE_LAKE):
         monkeypatch.setattr(device, "_first_processor", lambda _root, flags=flags: {"flags": flags})
         told.add(device.cpu_features())
-        found.add(_library._find_or_compile(sources))
+        found.add(_library._name_build(sources, [], "g++ 12"))
     assert len(told) == 1
     assert len(found) == 2
+
+
+@needs_library
+def test_a_library_that_was_cut_is_built_again(cache):
+    """Loaded, it ends the process."""
+    (path,) = (cache / "native").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert load(cache) == "loaded"
+    assert path.stat().st_size == len(whole)
+    assert list((cache / "native").iterdir()) == [path]

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from qprobe.errors import UnavailableError
+from qprobe.kernels._sealed import read_sealed, write_sealed
 from qprobe.kernels.device import cpu_features, cpu_identity
 from qprobe.kernels.sources import find_sources
 from qprobe.timing.cache import cache_folder
@@ -58,7 +59,7 @@ def load_library() -> Library:
         return Library(None, f"C++ kernels are built on Linux, not on {platform.system()}")
     try:
         sources = sorted((find_sources() / "cpu").glob("*.cpp"))
-        return Library(ctypes.CDLL(str(_find_or_compile(sources))), "")
+        return Library(_find_or_build(sources), "")
     except (UnavailableError, OSError, subprocess.SubprocessError) as error:
         return Library(None, f"no C++ kernels: {' '.join(str(error).split()):.300}")
 
@@ -74,7 +75,7 @@ def why_absent(symbol: str, features: frozenset[str]) -> str:
     return ""
 
 
-def _find_or_compile(sources: list[Path]) -> Path:
+def _find_or_build(sources: list[Path]) -> ctypes.CDLL:
     compiler = shutil.which(os.environ.get("CXX") or "g++")
     if compiler is None:
         raise UnavailableError(
@@ -85,17 +86,33 @@ def _find_or_compile(sources: list[Path]) -> Path:
     ).stdout
     # Linked first, torch's own OpenMP is the one that is used: a second one would have threads of its own.
     openmp = find_openmp(_loaded_libraries())
+    target = _writable_folder() / _name_build(sources, openmp, version)
+    handle = _load(target)
+    if handle is None:
+        if os.environ.get("QPROBE_COMPILE") == "never":
+            raise UnavailableError("they are not compiled yet: qprobe doctor --full compiles them")
+        _compile(compiler, sources, openmp, target)
+        handle = ctypes.CDLL(str(target))
+    return handle
+
+
+def _name_build(sources: list[Path], openmp: list[str], version: str) -> str:
+    """Of all that decides what the machine code is."""
     named = [Path(path).name for path in openmp]
     digest = hashlib.sha256("\0".join((*FLAGS, *named, version, *cpu_identity())).encode())
     for path in (*sources, *sorted(sources[0].parent.glob("*.h"))):
         digest.update(path.read_bytes())
-    name = f"qprobe-cpu-{digest.hexdigest()[:16]}.so"
-    target = _writable_folder() / name
-    if not target.exists():
-        if os.environ.get("QPROBE_COMPILE") == "never":
-            raise UnavailableError("they are not compiled yet: qprobe doctor --full compiles them")
-        _compile(compiler, sources, openmp, target)
-    return target
+    return f"qprobe-cpu-{digest.hexdigest()[:16]}.so"
+
+
+def _load(path: Path) -> ctypes.CDLL | None:
+    """A library of the cache; None where there is none, or it is not whole, or it does not load."""
+    if read_sealed(path) is None:
+        return None
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        return None
 
 
 def _writable_folder() -> Path:
@@ -107,8 +124,7 @@ def _writable_folder() -> Path:
 
 
 def _compile(compiler: str, sources: list[Path], openmp: list[str], target: Path) -> None:
-    """Compile to a temporary name and rename: two processes may be at it."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="qprobe-") as folder:
         made = Path(folder) / target.name
         command = [compiler, *FLAGS, *map(str, sources), *openmp, "-o", str(made)]
         done = subprocess.run(
@@ -120,7 +136,7 @@ def _compile(compiler: str, sources: list[Path], openmp: list[str], target: Path
             raise UnavailableError(
                 f"{Path(compiler).name} cannot compile them: {words}", "update the compiler"
             )
-        os.replace(made, target)
+        write_sealed(target, made.read_bytes())
 
 
 def _loaded_libraries() -> set[Path]:

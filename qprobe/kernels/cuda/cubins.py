@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 
+from qprobe.kernels._sealed import read_sealed, write_sealed
 from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.nvrtc import Choice, Compiler, compile_source
 from qprobe.timing.cache import cache_folder
 
-MAGIC = b"qprobe cubin 1\n"
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
-DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def load_cubin(source: Path, build: Build, choice: Choice, cache: Path | None = None) -> bytes:
@@ -26,13 +23,13 @@ def load_cubin(source: Path, build: Build, choice: Choice, cache: Path | None = 
     """
     options = (f"-I{source.parent}", *build.macros())
     path = _find_place(source, build, choice, cache)
-    kept = _read(path)
+    kept = read_sealed(path)
     if kept is not None:
         return kept
     text, name = source.read_text(encoding="utf-8"), name_build(source, build)
     code = compile_source(choice.compiler, text, name, choice.target, options)
     with contextlib.suppress(OSError):
-        _write(path, code)
+        write_sealed(path, code)
     return code
 
 
@@ -78,26 +75,3 @@ def included(source: Path) -> list[Path]:
 def _identity(compiler: Compiler) -> tuple[str, str]:
     """The version, and the size of the library: updates within a version do not say their number."""
     return compiler.words, str(compiler.path.stat().st_size)
-
-
-def _read(path: Path) -> bytes | None:
-    """The machine code in a file of the cache; None where there is none, or it is not as it was written."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    head, code = content[: len(MAGIC) + DIGEST_BYTES], content[len(MAGIC) + DIGEST_BYTES :]
-    return code if head == MAGIC + hashlib.sha256(code).digest() else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Write to a temporary name and rename: two processes may be at it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(MAGIC + hashlib.sha256(code).digest() + code)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
