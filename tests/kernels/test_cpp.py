@@ -110,7 +110,7 @@ def test_a_compiler_that_fails_is_quoted_in_a_line(tmp_path):
     first, kernels = use(tmp_path, CXX=str(compiler))
     assert "c++ cannot compile them: x.cpp:1: error: what is c++17" in first
     assert kernels["reference"] == ""
-    assert list((tmp_path / "native").iterdir()) == []
+    assert not (tmp_path / "native").exists()
 
 
 @needs_library

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_processors_of_different_instructions_have_libraries_of_their_own(monkey
     for flags in (CASCADE_LAKE, ICE_LAKE, ICE_LAKE):
         monkeypatch.setattr(device, "_first_processor", lambda _root, flags=flags: {"flags": flags})
         told.add(device.cpu_features())
-        found.add(_library._name_build(sources, [], "g++ 12"))
+        found.add(_library._name_build(sources, []))
     assert len(told) == 1
     assert len(found) == 2
 
@@ -67,3 +68,36 @@ def test_a_library_that_was_cut_is_built_again(cache):
     assert load(cache) == "loaded"
     assert path.stat().st_size == len(whole)
     assert list((cache / "native").iterdir()) == [path]
+
+
+def refuse(*_arguments, **_options):
+    raise PermissionError("read-only")
+
+
+@needs_library
+def test_a_library_in_a_folder_that_cannot_be_written_is_used(cache, monkeypatch):
+    monkeypatch.setenv("QPROBE_CACHE", str(cache))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    assert _library.load_library.__wrapped__().reason == ""
+
+
+@needs_library
+def test_what_cannot_be_kept_leaves_nothing_behind(tmp_path):
+    (tmp_path / "cache").write_text("in the way")
+    (tmp_path / "temporary").mkdir()
+    assert load(tmp_path / "cache", TMPDIR=str(tmp_path / "temporary")) == "loaded"
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@needs_library
+@pytest.mark.parametrize("missing", [{"CXX": "no-such-compiler"}, {"PATH": ""}])
+@pytest.mark.parametrize("never", [{}, {"QPROBE_COMPILE": "never"}])
+def test_a_library_is_used_where_there_is_no_compiler(cache, missing, never):
+    assert load(cache, **missing, **never) == "loaded"
+
+
+@needs_library
+def test_a_library_is_used_where_nothing_may_be_compiled(cache, tmp_path):
+    assert load(cache, QPROBE_COMPILE="never") == "loaded"
+    assert "not compiled yet" in load(tmp_path / "empty", QPROBE_COMPILE="never")

@@ -76,33 +76,41 @@ def why_absent(symbol: str, features: frozenset[str]) -> str:
 
 
 def _find_or_build(sources: list[Path]) -> ctypes.CDLL:
+    # Linked first, torch's own OpenMP is the one that is used: a second one would have threads of its own.
+    openmp = find_openmp(_loaded_libraries())
+    stem, folder = _name_build(sources, openmp), cache_folder("native")
+    try:
+        compiler, version = _find_compiler()
+        target = folder / f"{stem}-{hashlib.sha256(version.encode()).hexdigest()[:8]}.so"
+        return _load(target) or _build(compiler, sources, openmp, target)
+    except (UnavailableError, OSError, subprocess.SubprocessError):
+        # What another compiler built for this processor serves as well: there may be none where programs run.
+        for path in sorted(folder.glob(f"{stem}-*.so"), key=os.path.getmtime, reverse=True):
+            if handle := _load(path):
+                return handle
+        raise
+
+
+def _name_build(sources: list[Path], openmp: list[str]) -> str:
+    """Of all that decides what the machine code is, but the compiler."""
+    named = [Path(path).name for path in openmp]
+    digest = hashlib.sha256("\0".join((*FLAGS, *named, *cpu_identity())).encode())
+    for path in (*sources, *sorted(sources[0].parent.glob("*.h"))):
+        digest.update(path.read_bytes())
+    return f"qprobe-cpu-{digest.hexdigest()[:16]}"
+
+
+def _find_compiler() -> tuple[str, str]:
+    """Where it is, and what it says of its version."""
     compiler = shutil.which(os.environ.get("CXX") or "g++")
     if compiler is None:
         raise UnavailableError(
             "there is no C++ compiler (g++, or what CXX names)", "install g++, or set CXX"
         )
-    version = subprocess.run(
+    told = subprocess.run(
         [compiler, "--version"], capture_output=True, text=True, check=True, timeout=30
-    ).stdout
-    # Linked first, torch's own OpenMP is the one that is used: a second one would have threads of its own.
-    openmp = find_openmp(_loaded_libraries())
-    target = _writable_folder() / _name_build(sources, openmp, version)
-    handle = _load(target)
-    if handle is None:
-        if os.environ.get("QPROBE_COMPILE") == "never":
-            raise UnavailableError("they are not compiled yet: qprobe doctor --full compiles them")
-        _compile(compiler, sources, openmp, target)
-        handle = ctypes.CDLL(str(target))
-    return handle
-
-
-def _name_build(sources: list[Path], openmp: list[str], version: str) -> str:
-    """Of all that decides what the machine code is."""
-    named = [Path(path).name for path in openmp]
-    digest = hashlib.sha256("\0".join((*FLAGS, *named, version, *cpu_identity())).encode())
-    for path in (*sources, *sorted(sources[0].parent.glob("*.h"))):
-        digest.update(path.read_bytes())
-    return f"qprobe-cpu-{digest.hexdigest()[:16]}.so"
+    )
+    return compiler, told.stdout
 
 
 def _load(path: Path) -> ctypes.CDLL | None:
@@ -115,15 +123,10 @@ def _load(path: Path) -> ctypes.CDLL | None:
         return None
 
 
-def _writable_folder() -> Path:
-    """The cache, or a folder for this process alone."""
-    folder = cache_folder("native")
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="qprobe-"))
-
-
-def _compile(compiler: str, sources: list[Path], openmp: list[str], target: Path) -> None:
+def _build(compiler: str, sources: list[Path], openmp: list[str], target: Path) -> ctypes.CDLL:
+    """Compile, keep it if the folder can be written, and load it."""
+    if os.environ.get("QPROBE_COMPILE") == "never":
+        raise UnavailableError("they are not compiled yet: qprobe doctor --full compiles them")
     with tempfile.TemporaryDirectory(prefix="qprobe-") as folder:
         made = Path(folder) / target.name
         command = [compiler, *FLAGS, *map(str, sources), *openmp, "-o", str(made)]
@@ -136,7 +139,10 @@ def _compile(compiler: str, sources: list[Path], openmp: list[str], target: Path
             raise UnavailableError(
                 f"{Path(compiler).name} cannot compile them: {words}", "update the compiler"
             )
-        write_sealed(target, made.read_bytes())
+        with contextlib.suppress(OSError):
+            write_sealed(target, made.read_bytes())
+            return ctypes.CDLL(str(target))
+        return ctypes.CDLL(str(made))  # It stays loaded when the file is gone.
 
 
 def _loaded_libraries() -> set[Path]:
