@@ -79,7 +79,7 @@ def _qlinear(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """As the oneDNN kernel runs it: unsigned activations with zero point 128, fp32 out."""
     n = w.shape[0]
     packed = torch.ops.onednn.qlinear_prepack(w, None)
-    ones, zeros = torch.ones(n), torch.zeros(n, dtype=torch.int64)
+    ones, zeros = torch.ones(n, dtype=torch.float32), torch.zeros(n, dtype=torch.int64)
     codes = (x.short() + 128).to(torch.uint8)
     y: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
         codes, 1.0, 128, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""

@@ -44,7 +44,7 @@ def _worst_errors() -> tuple[float, float]:
     """With weights of the full range and of the reduced one: without VNNI, sums are cut to 16 bits."""
 
     def product(x: Tensor, w: Tensor) -> Tensor:
-        return _multiply(x, _prepack(w, torch.ones(len(w))))
+        return _multiply(x, _prepack(w, torch.ones(len(w), dtype=torch.float32)))
 
     return worst_error(product, FULL_RANGE), worst_error(product, REDUCED_RANGE)
 
