@@ -16,7 +16,7 @@ from qprobe.checkpoint.weights import (
     check_against_config,
     describe_weight,
     list_embeddings,
-    without_extra_layers,
+    without_leftovers,
 )
 from qprobe.documents.model import Linear, Model
 
@@ -40,7 +40,7 @@ def read_model(path_or_module: str | Path | nn.Module) -> Model:
 def _read_directory(directory: Path) -> Model:
     headers = read_headers(directory)
     config = read_config(directory)
-    tensors = without_extra_layers(headers.tensors, config)
+    tensors = without_leftovers(headers.tensors, config)
     entries: dict[str, list[Match]] = {}
     names: dict[str, list[str]] = {}
     for name in sorted(tensors, key=_in_reading_order):

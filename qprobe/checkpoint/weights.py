@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -32,12 +33,15 @@ _MISFIT = "check that config.json belongs to these weights"
 Tensors = Mapping[str, TensorHeader]
 
 
-def without_extra_layers(tensors: Tensors, config: Config) -> Tensors:
-    """The tensors but those of layers that predict further tokens and that the model leaves out."""
-    if not config.family.has_extra_layers:
-        return tensors
-    extra = {name for name in tensors if _layer_of(name) >= config.layers}
-    return {name: tensor for name, tensor in tensors.items() if name not in extra}
+def without_leftovers(tensors: Tensors, config: Config) -> Tensors:
+    """The tensors that the class has: no head of another class, no layers that predict further tokens."""
+    family = config.family
+    most = config.layers if family.has_extra_layers else math.inf
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if _layer_of(name) < most and not family.leaves_out(config.architecture, name)
+    }
 
 
 def _layer_of(name: str) -> int:

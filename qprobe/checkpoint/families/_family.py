@@ -78,5 +78,16 @@ class Family:
     """Width of the feed-forward over the hidden size where config.json leaves it out."""
     buffers: tuple[str, ...] = ()
     """Patterns of constants that old files hold and the model computes anew."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Part of the model that not every class has → parts of the names of those that have it: `a|b`."""
     has_extra_layers: bool = False
     """Whether files may hold layers beyond those of the model, which predict further tokens."""
+
+    def leaves_out(self, architecture: str, tensor: str) -> bool:
+        """Whether a class of transformers has no place for a tensor that its file may still hold."""
+        if not architecture.startswith(self.base_class.removesuffix("Model")):
+            return False
+        return any(
+            f".{part}." in f".{tensor}." and not any(c in architecture for c in classes.split("|"))
+            for part, classes in self.parts.items()
+        )

@@ -22,6 +22,11 @@ DECODER_HEADS = (
     Row("score", "other"),
     Row("qa_outputs", "other"),
 )
+DECODER_PARTS = {
+    "lm_head": "CausalLM",
+    "score": "SequenceClassification|TokenClassification",
+    "qa_outputs": "QuestionAnswering",
+}
 LLAMA = (*ATTENTION, *GATED_MLP, *DECODER_HEADS)
 _GATE_UP, _DOWN = "layers.*.mlp.experts.gate_up_proj", "layers.*.mlp.experts.down_proj"
 

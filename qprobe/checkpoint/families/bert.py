@@ -27,5 +27,12 @@ FAMILY = Family(
         Row("qa_outputs", "other"),
     ),
     embeddings=("embeddings.word_embeddings",),
+    parts={
+        "pooler": "BertModel|MultipleChoice|NextSentence|PreTraining|SequenceClassification",
+        "cls.predictions": "LM|PreTraining",
+        "cls.seq_relationship": "NextSentence|PreTraining",
+        "classifier": "MultipleChoice|SequenceClassification|TokenClassification",
+        "qa_outputs": "QuestionAnswering",
+    },
     defaults={"tie_word_embeddings": True},
 )

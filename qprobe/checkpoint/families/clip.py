@@ -72,6 +72,13 @@ FAMILY = Family(
         *IMAGE_ROWS,
     ),
     embeddings=("text_model.embeddings.token_embedding",),
+    parts={
+        "text_model": "CLIPModel",
+        "text_projection": "CLIPModel",
+        "visual_projection": "CLIPModel",
+        "logit_scale": "CLIPModel",
+        "classifier": "ImageClassification",
+    },
     stacks=(TEXT, IMAGES),
     defaults={"tie_word_embeddings": False},
 )

@@ -12,6 +12,7 @@ FAMILY = Family(
     base_class="CLIPTextModel",
     rows=(*lone_tower("text", "tokens"), *TEXT_ROWS),
     embeddings=("embeddings.token_embedding",),
+    parts={"text_projection": "WithProjection"},
     stacks=(replace(TEXT, section=""),),
     defaults={"tie_word_embeddings": False},
 )

@@ -12,6 +12,7 @@ FAMILY = Family(
     base_class="CLIPVisionModel",
     rows=(*lone_tower("vision", "frames"), *IMAGE_ROWS),
     embeddings=(),
+    parts={"visual_projection": "WithProjection"},
     stacks=(replace(IMAGES, section=""),),
     defaults={"tie_word_embeddings": False},
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from qprobe.checkpoint.families._family import Family, Row, Stack
 from qprobe.checkpoint.families._rows import (
     DECODER_HEADS,
+    DECODER_PARTS,
     EXPERTS,
     GATED_MLP,
     shared_expert,
@@ -31,6 +32,7 @@ FAMILY = Family(
         *DECODER_HEADS,
     ),
     embeddings=("embed_tokens",),
+    parts=DECODER_PARTS,
     left_alone=("mlp.gate",),
     stacks=(Stack(caches=True, latent=True),),
     keys={"num_experts": "num_local_experts|n_routed_experts"},

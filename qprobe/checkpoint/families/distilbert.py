@@ -22,6 +22,14 @@ FAMILY = Family(
         Row("qa_outputs", "other"),
     ),
     embeddings=("embeddings.word_embeddings",),
+    parts={
+        "vocab_transform": "MaskedLM",
+        "vocab_layer_norm": "MaskedLM",
+        "vocab_projector": "MaskedLM",
+        "pre_classifier": "MultipleChoice|SequenceClassification",
+        "classifier": "MultipleChoice|SequenceClassification|TokenClassification",
+        "qa_outputs": "QuestionAnswering",
+    },
     keys={
         "hidden_size": "dim",
         "intermediate_size": "hidden_dim",

@@ -23,6 +23,13 @@ FAMILY = Family(
         Row("qa_outputs", "other"),
     ),
     embeddings=("wte",),
+    parts={
+        "lm_head": "LMHead|DoubleHeads",
+        "multiple_choice_head": "DoubleHeads",
+        "score": "SequenceClassification",
+        "classifier": "TokenClassification",
+        "qa_outputs": "QuestionAnswering",
+    },
     stacks=DECODER,
     keys={
         "hidden_size": "n_embd",

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from qprobe.checkpoint.families._family import Family, Stack
-from qprobe.checkpoint.families._rows import ATTENTION, DECODER_HEADS, all_layers, experts
+from qprobe.checkpoint.families._rows import (
+    ATTENTION,
+    DECODER_HEADS,
+    DECODER_PARTS,
+    all_layers,
+    experts,
+)
 
 FAMILY = Family(
     model_type="mixtral",
@@ -14,6 +20,7 @@ FAMILY = Family(
         *DECODER_HEADS,
     ),
     embeddings=("embed_tokens",),
+    parts=DECODER_PARTS,
     left_alone=("mlp.gate",),
     stacks=(Stack(caches=True, slides=all_layers),),
     keys={"num_experts": "num_experts|num_local_experts"},

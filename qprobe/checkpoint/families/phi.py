@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qprobe.checkpoint.families._family import Family, Row
-from qprobe.checkpoint.families._rows import DECODER, DECODER_HEADS, SEPARATE_QKV
+from qprobe.checkpoint.families._rows import DECODER, DECODER_HEADS, DECODER_PARTS, SEPARATE_QKV
 
 FAMILY = Family(
     model_type="phi",
@@ -16,6 +16,7 @@ FAMILY = Family(
         *DECODER_HEADS,
     ),
     embeddings=("embed_tokens",),
+    parts=DECODER_PARTS,
     stacks=DECODER,
     defaults={"tie_word_embeddings": False},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qprobe.checkpoint.families._family import Family, Row, Stack
-from qprobe.checkpoint.families._rows import DECODER_HEADS, all_layers
+from qprobe.checkpoint.families._rows import DECODER_HEADS, DECODER_PARTS, all_layers
 
 FAMILY = Family(
     model_type="phi3",
@@ -16,6 +16,7 @@ FAMILY = Family(
         *DECODER_HEADS,
     ),
     embeddings=("embed_tokens",),
+    parts=DECODER_PARTS,
     stacks=(Stack(caches=True, slides=all_layers),),
     defaults={"tie_word_embeddings": False},
 )

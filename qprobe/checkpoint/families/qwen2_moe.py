@@ -8,6 +8,7 @@ from qprobe.checkpoint.families._family import Family, Stack
 from qprobe.checkpoint.families._rows import (
     ATTENTION,
     DECODER_HEADS,
+    DECODER_PARTS,
     EXPERTS,
     GATED_MLP,
     shared_expert,
@@ -31,6 +32,7 @@ FAMILY = Family(
         *DECODER_HEADS,
     ),
     embeddings=("embed_tokens",),
+    parts=DECODER_PARTS,
     left_alone=("mlp.gate", "mlp.shared_expert_gate"),
     stacks=(Stack(caches=True, slides=_slides),),
     keys={"num_experts": "num_local_experts|num_experts"},

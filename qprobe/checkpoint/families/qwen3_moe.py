@@ -6,6 +6,7 @@ from qprobe.checkpoint.families._family import Family, Stack
 from qprobe.checkpoint.families._rows import (
     ATTENTION,
     DECODER_HEADS,
+    DECODER_PARTS,
     EXPERTS,
     GATED_MLP,
     all_layers_if_used,
@@ -16,6 +17,7 @@ FAMILY = Family(
     base_class="Qwen3MoeModel",
     rows=(*ATTENTION, *GATED_MLP, *EXPERTS, *DECODER_HEADS),
     embeddings=("embed_tokens",),
+    parts=DECODER_PARTS,
     left_alone=("mlp.gate",),
     stacks=(Stack(caches=True, slides=all_layers_if_used),),
     keys={"num_experts": "num_local_experts|num_experts"},

@@ -6,4 +6,15 @@ from dataclasses import replace
 
 from qprobe.checkpoint.families import bert
 
-FAMILY = replace(bert.FAMILY, model_type="roberta", base_class="RobertaModel", reserved_positions=2)
+FAMILY = replace(
+    bert.FAMILY,
+    model_type="roberta",
+    base_class="RobertaModel",
+    reserved_positions=2,
+    parts={
+        "pooler": "RobertaModel|MultipleChoice",
+        "lm_head": "LM",
+        "classifier": "MultipleChoice|SequenceClassification|TokenClassification",
+        "qa_outputs": "QuestionAnswering",
+    },
+)

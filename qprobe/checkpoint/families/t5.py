@@ -45,6 +45,13 @@ FAMILY = Family(
         Row("qa_outputs", "other", rows="generated"),
     ),
     embeddings=("shared", "encoder.embed_tokens", "decoder.embed_tokens"),
+    parts={
+        "decoder": "T5Model|ConditionalGeneration|SequenceClassification|QuestionAnswering",
+        "lm_head": "ConditionalGeneration",
+        "classification_head": "SequenceClassification",
+        "classifier": "TokenClassification",
+        "qa_outputs": "QuestionAnswering",
+    },
     stacks=(
         Stack("encoder"),
         Stack(

@@ -20,6 +20,11 @@ FAMILY = Family(
         Row("classifier", "other", rows="sequence"),
     ),
     embeddings=(),
+    parts={
+        "pooler": "ViTModel",
+        "classifier": "ImageClassification",
+        "decoder": "MaskedImageModeling",
+    },
     stacks=(Stack(frames="image"),),
     keys={"max_position_embeddings": ""},
     defaults={"tie_word_embeddings": False, "vocab_size": 1, "image_size": 224, "patch_size": 16},

@@ -29,6 +29,14 @@ FAMILY = Family(
         Row("classifier", "other", rows="sequence"),
     ),
     embeddings=("decoder.embed_tokens",),
+    parts={
+        "encoder": "WhisperModel|ConditionalGeneration|AudioClassification",
+        "decoder": "WhisperModel|ConditionalGeneration|CausalLM",
+        "proj_out": "ConditionalGeneration|CausalLM",
+        "layer_weights": "AudioClassification",
+        "projector": "AudioClassification",
+        "classifier": "AudioClassification",
+    },
     stacks=(
         Stack(
             "encoder",
