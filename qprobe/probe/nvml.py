@@ -15,6 +15,8 @@ from qprobe.probe.torch_facts import TorchGpu
 
 T = TypeVar("T")
 
+_OTHER_VERSION = (AttributeError, TypeError)
+"""What a version of `pynvml` raises where another has the function, or its arguments."""
 _MOST_MIG_DEVICES = 64  # a bound for a driver that answers nonsense; seven is the most there is
 # Bit n of NVML's mask, in NVML's order.
 _REASONS: tuple[ThrottleReason, ...] = get_args(ThrottleReason)
@@ -50,10 +52,12 @@ def probe_gpus(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnsw
 
 
 def _ask_nvml(nvml: Any, seen: Mapping[str, TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
-    def ask(field: str, call: Callable[[], T | None]) -> T | None:
+    def ask(field: str, call: Callable[[], Any]) -> Any:
         try:
             value = call()
-        except nvml.NVMLError as error:
+            if isinstance(value, bytes):  # so do old versions of `pynvml`
+                value = value.decode()
+        except (nvml.NVMLError, *_OTHER_VERSION) as error:
             unanswered[field] = str(error)
             return None
         except UnicodeDecodeError as error:  # a driver that answers bytes of no text
@@ -71,10 +75,10 @@ def _ask_nvml(nvml: Any, seen: Mapping[str, TorchGpu], unanswered: dict[str, str
         handle = ask(f"gpus.{index}", partial(nvml.nvmlDeviceGetHandleByIndex, index))
         if handle is not None:
             gpus.append(_describe(nvml, ask, index, handle, seen, unanswered))
-    cuda = ask("software.cuda_driver", nvml.nvmlSystemGetCudaDriverVersion_v2)
+    cuda = ask("software.cuda_driver", lambda: nvml.nvmlSystemGetCudaDriverVersion_v2())
     return NvmlAnswer(
         gpus=tuple(gpus),
-        driver=ask("software.driver", nvml.nvmlSystemGetDriverVersion),
+        driver=ask("software.driver", lambda: nvml.nvmlSystemGetDriverVersion()),
         cuda_driver=None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
     )
 
@@ -166,11 +170,16 @@ def _performance_state(nvml: Any, handle: Any) -> int:
 
 
 def _throttle_reasons(nvml: Any, handle: Any) -> tuple[ThrottleReason, ...]:
-    try:
-        mask = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
-    except nvml.NVMLError_FunctionNotFound:  # a driver before 535 has it under its old name
-        mask = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    mask = _clock_reasons(nvml, handle)
     return tuple(reason for bit, reason in enumerate(_REASONS) if mask >> bit & 1)
+
+
+def _clock_reasons(nvml: Any, handle: Any) -> int:
+    """NVML's mask of why the clocks are below their maximum."""
+    try:
+        return int(nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
+    except (AttributeError, nvml.NVMLError_FunctionNotFound):  # its name before driver 535
+        return int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
 
 
 def _compute_mode(nvml: Any, handle: Any) -> str:
@@ -263,7 +272,7 @@ def _read_state(nvml: Any, handle: Any, *, is_ours: bool) -> GpuState:
     def ask(call: Callable[[], T]) -> T | None:
         try:
             return call()
-        except nvml.NVMLError:
+        except (nvml.NVMLError, *_OTHER_VERSION):
             return None
 
     def clock(domain: int) -> float | None:
@@ -271,7 +280,7 @@ def _read_state(nvml: Any, handle: Any, *, is_ours: bool) -> GpuState:
         return value or None
 
     celsius = ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
-    bits = ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+    bits = ask(lambda: _clock_reasons(nvml, handle))
     processes = ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
     return GpuState(
         sm_clock_hz=clock(nvml.NVML_CLOCK_SM),

@@ -31,6 +31,17 @@ print(json.dumps([None if state is None else state.model_dump() for state in sta
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 
+OLD = """
+import pynvml
+del pynvml.nvmlDeviceGetCurrentClocksEventReasons, pynvml.nvmlDeviceGetMaxPcieLinkGeneration
+name, uuid, mode = pynvml.nvmlDeviceGetName, pynvml.nvmlDeviceGetUUID, pynvml.nvmlDeviceGetComputeMode
+pynvml.nvmlDeviceGetName = lambda handle: name(handle).encode()
+pynvml.nvmlDeviceGetUUID = lambda handle: uuid(handle).encode()
+pynvml.nvmlDeviceGetComputeMode = lambda: mode
+"""
+"""As in `pynvml` 11: functions that came later are not there, text is bytes, arguments are others."""
+
+
 def ask(library_folder, script=ASK):
     """Ask in a process that finds libnvidia-ml.so.1 in `library_folder` only."""
     environment = os.environ | {
@@ -93,6 +104,18 @@ def test_an_idle_card_in_a_narrow_slot(answer):
     assert gpu["throttle_reasons"] == ["idle"]
     assert (gpu["pcie_width"], gpu["pcie_width_max"]) == (4, 16)
     assert gpu["compute_mode"] == "exclusive"
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_an_old_pynvml_tells_what_it_can(tmp_path):
+    gpus, driver, _, unanswered = ask(build(tmp_path), OLD + ASK)
+    assert (gpus[0]["name"], driver) == ("Tesla V100-SXM2-16GB", "535.183.01")
+    assert gpus[0]["throttle_reasons"] == ["power_cap", "software_thermal"]
+    assert "no attribute" in unanswered["gpus.0.pcie_generation_max"]
+    assert "argument" in unanswered["gpus.0.compute_mode"]
+    assert ask(tmp_path, OLD + STATE)[0]["throttled"] == [
+        "software power cap", "software thermal slowdown",
+    ]  # fmt: skip
 
 
 def test_driver_versions(answer):

@@ -80,7 +80,10 @@ FAULTS = (
         where=Where({"pynvml": "<12", "nvidia-ml-py": ""}),
         status="warn",
         summary="two packages install `pynvml`",
-        detail="{versions}: which of them is imported depends on which came last.",
+        detail=(
+            "{versions}: the old one is a folder, the other a file, and of the two Python imports the folder, "
+            "whichever was installed last. It lacks what newer drivers tell."
+        ),
         fix="Remove the old one.",
         commands=("pip uninstall -y pynvml", "pip install --force-reinstall nvidia-ml-py"),
         source="https://pypi.org/project/pynvml/",
