@@ -57,4 +57,4 @@ def _processor_lacks(wanted: ProcessorFeature, features: tuple[str, ...]) -> str
 
 def gpu_of(machine: Machine, device: str) -> Gpu | None:
     """The GPU behind the name of a device."""
-    return next((gpu for gpu in machine.gpus if f"cuda:{gpu.index}" == device), None)
+    return machine.devices.get(device)

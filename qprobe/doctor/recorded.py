@@ -41,11 +41,7 @@ def by_rule(method: Method, device: str, machine: Machine) -> Verdict | None:
 
 def _alone(machine: Machine, device: str) -> Machine:
     """The machine with no other GPU than the device; as it is for the processor."""
-    if device == "cpu":
-        return machine
-    gpus = tuple(gpu for gpu in machine.gpus if f"cuda:{gpu.index}" == device)
-    kept = {name: item for name, item in machine.fingerprints.items() if name in ("cpu", device)}
-    return machine.model_copy(update={"gpus": gpus, "fingerprints": kept})
+    return machine if device == "cpu" else machine.limited_to((device,))
 
 
 def _by_torch(method: Method, device: str, machine: Machine) -> Verdict | None:

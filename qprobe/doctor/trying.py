@@ -163,6 +163,6 @@ def _fit(limits: Limits) -> Limits:
 def devices_of(machine: Machine) -> tuple[str, ...]:
     """The CPU, and the first GPU of each kind."""
     kinds: dict[tuple[str, str | None], str] = {}
-    for gpu in machine.gpus:
-        kinds.setdefault((gpu.name, gpu.compute_capability), f"cuda:{gpu.index}")
+    for device, gpu in machine.devices.items():
+        kinds.setdefault((gpu.name, gpu.compute_capability), device)
     return ("cpu", *kinds.values())

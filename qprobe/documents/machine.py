@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -126,6 +127,8 @@ class Gpu(Document):
     """Since the driver was loaded."""
     mig_profiles: tuple[str, ...] | None = None
     """The slices that are made and visible, such as "1g.5gb"."""
+    device: Annotated[str, Field(pattern=r"^cuda:\d+$")] | None = None
+    """What torch calls it in the process that asked; None: torch does not see it, or was not asked."""
 
 
 class GpuState(Document):
@@ -225,6 +228,18 @@ class Machine(TopDocument):
     """Field → why it could not be read, in the system's own words."""
     host: Host | None = None
     """None: not asked."""
+
+    @property
+    def devices(self) -> dict[str, Gpu]:
+        """What torch calls a card → the card; by the driver's numbers where torch told of none."""
+        named = {gpu.device: gpu for gpu in self.gpus if gpu.device is not None}
+        return named or {f"cuda:{gpu.index}": gpu for gpu in self.gpus}
+
+    def limited_to(self, devices: Collection[str]) -> Machine:
+        """The machine without its other GPUs."""
+        gpus = tuple(gpu for name, gpu in self.devices.items() if name in devices)
+        kept = {name: item for name, item in self.fingerprints.items() if name in ("cpu", *devices)}
+        return self.model_copy(update={"gpus": gpus, "fingerprints": kept})
 
     @property
     def gpus_are_left_out(self) -> bool:

@@ -113,12 +113,12 @@ def _probe(personal: bool, questions: tuple[str, ...] | None, most_bytes: int | 
 def _narrow(machine: Machine, device: str) -> Machine:
     """The machine without the GPUs that were not asked about; with "cpu", without any."""
     wanted = "cuda:0" if device == "cuda" else device
-    gpus = tuple(gpu for gpu in machine.gpus if f"cuda:{gpu.index}" == wanted)
-    if not gpus and wanted != "cpu":
-        there = ", ".join(("cpu", *(f"cuda:{gpu.index}" for gpu in machine.gpus)))
-        raise InputError(f"there is no device {device} on this machine", f"there is {there}")
-    kept = {name: item for name, item in machine.fingerprints.items() if name in ("cpu", wanted)}
-    return machine.model_copy(update={"gpus": gpus, "fingerprints": kept})
+    there = ("cpu", *machine.devices)
+    if wanted not in there:
+        raise InputError(
+            f"there is no device {device} on this machine", f"there is {', '.join(there)}"
+        )
+    return machine.limited_to((wanted,))
 
 
 def _choose(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qprobe.documents.finding import Finding, Fix, Verdict
-from qprobe.documents.machine import GpuState, Machine
+from qprobe.documents.machine import Gpu, GpuState, Machine
 from qprobe.errors import UnavailableError
 from qprobe.timing.progress import Progress
 
@@ -63,7 +63,10 @@ def try_methods(
     from qprobe.doctor import Trying, advise
     from qprobe.doctor.execution.disturbance import disturbance, read_load
 
-    states = {device: _read_state(device) for device in dict.fromkeys(d for _, d in pairs)}
+    cards = machine.devices
+    states = {
+        device: _read_state(cards.get(device)) for device in dict.fromkeys(d for _, d in pairs)
+    }
     before, run, interrupted = read_load(), _Run(), False
     failure: tuple[Finding, ...] = ()
     try:
@@ -77,15 +80,18 @@ def try_methods(
                 else:
                     progress(name, number / len(pairs))
                     run.verdicts.append(trying.verdict(method, device))
-                    if _is_lost(run.verdicts[-1], states[device]):
+                    if _is_lost(run.verdicts[-1], cards.get(device), states[device]):
                         run.lost[device] = [method.id]
     except KeyboardInterrupt:
         interrupted = True
     except UnavailableError as error:
         failure = (_unavailable(error),)
     verdicts = advise(run.verdicts, {method.id: method for method, _ in pairs}, machine)
-    told = (disturbance(before, read_load(), os.cpu_count() or 1, names=names), *_held_back(states))
-    findings = (*failure, *(_lost(device, ids) for device, ids in run.lost.items()))
+    told = (
+        disturbance(before, read_load(), os.cpu_count() or 1, names=names),
+        *_held_back(states, cards),
+    )
+    findings = (*failure, *(_lost(cards[device], ids) for device, ids in run.lost.items()))
     return Tried(
         verdicts=verdicts,
         findings=(*findings, _late(run.late)) if run.late else findings,
@@ -94,30 +100,29 @@ def try_methods(
     )
 
 
-def _read_state(device: str) -> GpuState | None:
+def _read_state(gpu: Gpu | None) -> GpuState | None:
     """What the driver says of a GPU; None of a processor, or where it says nothing."""
-    kind, _, number = device.partition(":")
-    if kind == "cpu":
+    if gpu is None:
         return None
     from qprobe.probe.nvml import read_state
 
-    state = read_state(int(number))
+    state = read_state(gpu.index)
     answers = () if state is None else (value for _, value in state)
     return state if any(value is not None for value in answers) else None
 
 
-def _is_lost(verdict: Verdict, before: GpuState | None) -> bool:
+def _is_lost(verdict: Verdict, gpu: Gpu | None, before: GpuState | None) -> bool:
     """Whether the driver knew the GPU before, and does not any more, after something that may be why."""
     if before is None or not any(trial.outcome in ("died", "failed") for trial in verdict.trials):
         return False
-    return _read_state(verdict.device) is None
+    return _read_state(gpu) is None
 
 
-def _held_back(states: Mapping[str, GpuState | None]) -> list[str]:
+def _held_back(states: Mapping[str, GpuState | None], cards: Mapping[str, Gpu]) -> list[str]:
     """Of each GPU, what made it slower or was done on it besides, before or after."""
     told = []
     for device, before in states.items():
-        seen = [state for state in (before, _read_state(device)) if state is not None]
+        seen = [state for state in (before, _read_state(cards.get(device))) if state is not None]
         reasons = dict.fromkeys(reason for state in seen for reason in state.throttled or ())
         others = max((state.other_processes or 0 for state in seen), default=0)
         if reasons:
@@ -127,8 +132,8 @@ def _held_back(states: Mapping[str, GpuState | None]) -> list[str]:
     return told
 
 
-def _lost(device: str, methods: Sequence[str]) -> Finding:
-    number, (tried, *left) = device.partition(":")[2], methods
+def _lost(gpu: Gpu, methods: Sequence[str]) -> Finding:
+    number, (tried, *left) = gpu.index, methods
     return Finding(
         id="gpu-lost",
         title=f"GPU {number}",

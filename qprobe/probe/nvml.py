@@ -107,17 +107,20 @@ def _describe(
     memory = of("memory_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
     if memory is None:
         unanswered[f"gpus.{index}.free_memory_bytes"] = unanswered[f"gpus.{index}.memory_bytes"]
-    # The identifier finds the same card in torch's list, and is not kept.
+    mig = of("mig", lambda: nvml.nvmlDeviceGetMigMode(handle))
+    # The identifier, its own or that of a slice, finds the same card in torch's list, and is not kept.
     uuid = ask(f"gpus.{index}.sm_count", lambda: nvml.nvmlDeviceGetUUID(handle))
-    facts = seen.get(str(uuid).removeprefix("GPU-"))
+    parts = of("mig_profiles", lambda: _slices(nvml, handle)) if mig and mig[0] else None
+    known = (uuid, *(part for part, _ in parts or ()))
+    facts = next((seen[name] for name in map(_bare, known) if name in seen), None)
     if facts is not None and memory is None:
         del unanswered[f"gpus.{index}.memory_bytes"]
     if facts is None and uuid is not None:
         unanswered[f"gpus.{index}.sm_count"] = "NVML does not tell, and torch does not see this GPU"
     ecc = of("ecc", lambda: nvml.nvmlDeviceGetEccMode(handle))
-    mig = of("mig", lambda: nvml.nvmlDeviceGetMigMode(handle))
     return Gpu(
         index=index,
+        device=facts and facts.device,
         name=of("name", lambda: nvml.nvmlDeviceGetName(handle)) or "unknown",
         compute_capability=capability and f"{capability[0]}.{capability[1]}",
         sm_count=facts and facts.sm_count,
@@ -142,9 +145,7 @@ def _describe(
             ),
         ),
         mig=None if mig is None else bool(mig[0]),
-        mig_profiles=of("mig_profiles", lambda: _mig_profiles(nvml, handle))
-        if mig and mig[0]
-        else None,
+        mig_profiles=parts and tuple(profile for _, profile in parts),
         processes=of("processes", lambda: _count_other_processes(nvml, handle)),
         performance_state=of("performance_state", lambda: _performance_state(nvml, handle)),
         throttle_reasons=of("throttle_reasons", lambda: _throttle_reasons(nvml, handle)),
@@ -195,16 +196,22 @@ def _compute_mode(nvml: Any, handle: Any) -> str:
     return words[mode]
 
 
-def _mig_profiles(nvml: Any, handle: Any) -> tuple[str, ...]:
-    """What follows "MIG" in the name of each slice: "1g.5gb"."""
-    profiles = []
+def _bare(uuid: object) -> str:
+    """The identifier as torch tells it."""
+    return str(uuid).removeprefix("GPU-").removeprefix("MIG-")
+
+
+def _slices(nvml: Any, handle: Any) -> tuple[tuple[str, str], ...]:
+    """The identifier of each slice, and what follows "MIG" in its name: "1g.5gb"."""
+    found = []
     for index in range(min(nvml.nvmlDeviceGetMaxMigDeviceCount(handle), _MOST_MIG_DEVICES)):
         try:
             part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
         except nvml.NVMLError_NotFound:  # no slice in this place
             continue
-        profiles.append(nvml.nvmlDeviceGetName(part).rpartition("MIG ")[2])
-    return tuple(profiles)
+        profile = nvml.nvmlDeviceGetName(part).rpartition("MIG ")[2]
+        found.append((nvml.nvmlDeviceGetUUID(part), profile))
+    return tuple(found)
 
 
 def _without_nvml(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
@@ -214,6 +221,7 @@ def _without_nvml(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlA
     gpus = tuple(
         Gpu(
             index=index,
+            device=facts.device,
             name=facts.name,
             compute_capability=facts.compute_capability,
             sm_count=facts.sm_count,

@@ -20,6 +20,7 @@ from qprobe.kernels.device import cuda_count, fingerprint
 class TorchGpu(Document):
     """A GPU that torch can use. The identifier is for finding it in NVML's list only."""
 
+    device: str
     uuid: str
     name: str
     compute_capability: Capability
@@ -96,6 +97,7 @@ def _list_gpus(unanswered: dict[str, str]) -> tuple[TorchGpu, ...]:
             continue
         seen.append(
             TorchGpu(
+                device=f"cuda:{index}",
                 uuid=str(facts.uuid),
                 name=facts.name,
                 compute_capability=f"{facts.major}.{facts.minor}",

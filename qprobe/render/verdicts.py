@@ -25,8 +25,8 @@ def device_name(machine: Machine, device: str) -> str:
     """What people call it."""
     if device == "cpu":
         return machine.cpu.model or machine.cpu.architecture
-    names = [gpu.name for gpu in machine.gpus if f"cuda:{gpu.index}" == device]
-    return names[0] if names else device
+    gpu = machine.devices.get(device)
+    return gpu.name if gpu is not None else device
 
 
 def rows_timed(verdicts: Sequence[Verdict]) -> tuple[int, ...]:

@@ -156,7 +156,12 @@ def test_a_merge_on_a_processor_is_broken_as_its_finding_says():
 def test_only_one_of_two_cards_is_judged_by_what_it_lacks():
     machine = load("v100_cu126_torch")
     other = machine.gpus[0].model_copy(
-        update={"index": 1, "name": "NVIDIA A100-SXM4-40GB", "compute_capability": "8.0"}
+        update={
+            "index": 1,
+            "device": "cuda:1",
+            "name": "NVIDIA A100-SXM4-40GB",
+            "compute_capability": "8.0",
+        }
     )
     both = with_torch(
         machine.model_copy(update={"gpus": (*machine.gpus, other)}), arch_list=("sm_70", "sm_80")

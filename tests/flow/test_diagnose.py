@@ -165,9 +165,9 @@ def state(**changes):
 def test_a_gpu_that_falls_off_the_bus_is_one_finding_and_the_others_go_on(methods, monkeypatch):
     methods.broken = (("some-method", "cuda:0"),)
 
-    def read(device):
-        is_gone = device == "cuda:0" and ("some-method", "cuda:0") in methods.tried
-        return None if is_gone or device == "cpu" else state()
+    def read(card):
+        is_gone = card == gpu(0) and ("some-method", "cuda:0") in methods.tried
+        return None if is_gone or card is None else state()
 
     monkeypatch.setattr("qprobe.flow.methods._read_state", read)
     second = replace(METHOD, id="second-method")
@@ -187,7 +187,7 @@ def test_a_method_that_breaks_on_a_gpu_that_is_there_is_no_lost_gpu(methods, mon
     methods.broken = (("some-method", "cuda:0"),)
     monkeypatch.setattr(
         "qprobe.flow.methods._read_state",
-        lambda device: state() if before and device != "cpu" else None,
+        lambda card: state() if before and card is not None else None,
     )
     found = diagnose(full=True)
     assert "gpu-lost" not in [item.id for item in found.findings]
@@ -196,8 +196,10 @@ def test_a_method_that_breaks_on_a_gpu_that_is_there_is_no_lost_gpu(methods, mon
 def test_what_slowed_a_gpu_down_is_told(methods, monkeypatch):
     slowed = state(throttled=("software thermal slowdown",))
     busy = state(other_processes=2)
-    states = {"cuda:0": slowed, "cuda:1": busy, "cpu": None}
-    monkeypatch.setattr("qprobe.flow.methods._read_state", states.get)
+    states = {0: slowed, 1: busy}
+    monkeypatch.setattr(
+        "qprobe.flow.methods._read_state", lambda card: states[card.index] if card else None
+    )
     words = diagnose(full=True).disturbed_by
     assert "cuda:0 was slowed down (software thermal slowdown)" in words
     assert "2 other processes had work on cuda:1" in words

@@ -82,8 +82,11 @@ def make(
         else None
     )
     cards = (card,) if isinstance(card, str) else card or ()
+    is_seen = torch_sees and built is not None and built.cuda is not None
     gpus = tuple(
-        GPUS[name].model_copy(update={"index": index} | gpu_changes)
+        GPUS[name].model_copy(
+            update={"index": index, "device": f"cuda:{index}" if is_seen else None} | gpu_changes
+        )
         for index, name in enumerate(cards)
     )
     if driver:
@@ -121,7 +124,7 @@ def _silence(gpus: tuple[Gpu, ...], built: TorchBuild | None) -> dict[str, str]:
         words["gpus"] = NO_LIBRARY
     for gpu in gpus:
         for name, value in gpu:
-            if value is None and name != "mig_profiles":
+            if value is None and name not in ("mig_profiles", "device"):
                 clock = name.startswith(("sm_clock", "memory_clock"))
                 words[f"gpus.{gpu.index}.{name}"] = (
                     "written from tables" if clock else "Not Supported"

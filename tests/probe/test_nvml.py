@@ -96,6 +96,7 @@ def test_a_v100_is_described_in_si_units(answer):
         "compute_mode": "default",
         "ecc_uncorrected_errors": 2,
         "mig_profiles": None,
+        "device": None,
     }
 
 
@@ -179,7 +180,7 @@ def test_a_driver_that_may_tell_nothing_is_quoted_for_every_field(tmp_path):
     for gpu in gpus:
         told = {name for name, value in gpu.items() if value is not None}
         assert told == {"index", "name"}
-        silent = set(gpu) - told - {"mig", "mig_profiles", "sm_count"}
+        silent = set(gpu) - told - {"mig", "mig_profiles", "sm_count", "device"}
         words = {unanswered[f"gpus.{gpu['index']}.{name}"] for name in silent}
         assert words == {"Insufficient Permissions"}
 
@@ -201,7 +202,12 @@ def test_slices_of_a_card_are_named_by_their_profile(tmp_path):
 
 def test_gpus_that_only_torch_sees_are_described_by_torch():
     facts = TorchGpu(
-        uuid="some", name="Orin", compute_capability="8.7", sm_count=16, memory_bytes=2**35
+        device="cuda:0",
+        uuid="some",
+        name="Orin",
+        compute_capability="8.7",
+        sm_count=16,
+        memory_bytes=2**35,
     )
     answer = nvml._without_nvml((facts,), {})
     (gpu,) = answer.gpus
@@ -214,11 +220,12 @@ def test_torch_fills_in_what_nvml_does_not_tell(tmp_path):
     code = ASK.replace("probe_gpus((), ", "probe_gpus(TORCH, ").replace(
         "import json\n",
         "import json\nfrom qprobe.probe.torch_facts import TorchGpu\n"
-        "TORCH = (TorchGpu(uuid='beef', name='x', compute_capability='7.5', sm_count=22,"
+        "TORCH = (TorchGpu(device='cuda:0', uuid='beef', name='x', compute_capability='7.5', sm_count=22,"
         " memory_bytes=1),)\n",
     )
     gpus, _, _, unanswered = ask(build(tmp_path), code)
     assert [gpu["sm_count"] for gpu in gpus] == [None, 22]
+    assert [gpu["device"] for gpu in gpus] == [None, "cuda:0"]
     assert "gpus.1.sm_count" not in unanswered
     assert "beef" not in str(gpus)  # the identifier is not kept
 

@@ -240,7 +240,7 @@ def describe_kind(group: Sequence[Gpu], machine: Machine) -> str:
 
 def device_of(gpu: Gpu) -> str:
     """What torch calls the card."""
-    return f"cuda:{gpu.index}"
+    return gpu.device or f"cuda:{gpu.index}"
 
 
 def slice_sizes(gpu: Gpu) -> tuple[int, ...]:

@@ -164,8 +164,8 @@ def _check_order(machine: Machine) -> Finding | None:
         if mine is not None and mine.name != gpu.name:
             return CHECK.warn(
                 "torch counts the GPUs in another order",
-                f"cuda:{gpu.index} is {mine.name}, GPU {gpu.index} of the driver is {gpu.name}. What "
-                "is said here of one may hold for another.",
+                f"cuda:{gpu.index} is {mine.name}, GPU {gpu.index} of the driver is {gpu.name}: by one "
+                "number nvidia-smi and torch mean different cards.",
                 Fix(
                     text="Have CUDA count as the driver does.",
                     commands=("export CUDA_DEVICE_ORDER=PCI_BUS_ID",),
