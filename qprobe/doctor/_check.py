@@ -28,6 +28,8 @@ class Check:
     run: Callable[[Machine], Finding]
     asks: tuple[Question, ...] = EVERYTHING
     """What has to be asked of torch before it can answer; all else the system tells at once."""
+    tells_hidden: bool = False
+    """Whether it is given the cards that the process may not use, too."""
 
     def ok(self, summary: str, detail: str = "") -> Finding:
         """Nothing to do."""

@@ -43,10 +43,12 @@ def run_checks(machine: Machine, only: Sequence[str] = ()) -> tuple[Finding, ...
 
 
 def diagnose(machine: Machine, ordered: Sequence[Check]) -> tuple[Finding, ...]:
-    """Run checks that are in the order of their needs."""
+    """Run checks that are in the order of their needs, on the cards that the process may use."""
+    usable = machine.limited_to(machine.devices) if machine.hidden else machine
     findings: dict[str, Finding] = {}
     for check in ordered:
-        findings[check.id] = _unmet(check, findings) or _run(check, machine)
+        given = machine if check.tells_hidden else usable
+        findings[check.id] = _unmet(check, findings) or _run(check, given)
     return tuple(findings.values())
 
 

@@ -235,6 +235,16 @@ class Machine(TopDocument):
         named = {gpu.device: gpu for gpu in self.gpus if gpu.device is not None}
         return named or {f"cuda:{gpu.index}": gpu for gpu in self.gpus}
 
+    @property
+    def hidden(self) -> tuple[Gpu, ...]:
+        """The cards that CUDA_VISIBLE_DEVICES keeps from the process; none where torch does not tell."""
+        is_set = "CUDA_VISIBLE_DEVICES" in self.software.environment
+        seen = {gpu.device for gpu in self.gpus} - {None}
+        silent = any(field.startswith("fingerprints.cuda:") for field in self.unanswered)
+        if not (is_set and seen) or silent:
+            return ()
+        return tuple(gpu for gpu in self.gpus if gpu.device is None)
+
     def limited_to(self, devices: Collection[str]) -> Machine:
         """The machine without its other GPUs."""
         gpus = tuple(gpu for name, gpu in self.devices.items() if name in devices)

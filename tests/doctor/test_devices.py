@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qprobe.doctor import by_rule, devices_of
+from qprobe.doctor import by_rule, devices_of, run_checks
 from qprobe.doctor._method import Method
 from qprobe.doctor.native import lack_of
 from qprobe.documents.machine import Machine
@@ -88,3 +88,25 @@ def test_cards_that_are_counted_in_another_order_are_told():
     finding = find(IN_TURN, "gpu-torch")
     assert (finding.status, finding.summary) == ("warn", "torch counts the GPUs in another order")
     assert finding.detail.startswith(f"cuda:0 is {H100.name}, GPU 0 of the driver is {V100.name}")
+
+
+def test_cards_that_are_hidden_are_told_and_not_judged():
+    machine = two_cards(None, "cuda:0", CUDA_VISIBLE_DEVICES="1")
+    crowded = machine.gpus[0].model_copy(update={"compute_mode": "exclusive", "processes": 1})
+    machine = machine.model_copy(update={"gpus": (crowded, machine.gpus[1])})
+    found = {item.id: item for item in run_checks(machine)}
+    assert found["gpu"].summary.startswith(H100.name)
+    assert "more" not in found["gpu"].summary
+    assert "CUDA_VISIBLE_DEVICES hides 0 from" in found["gpu"].detail
+    for name in ("gpu-torch", "gpu-memory", "gpu-bf16", "nvrtc", "cupy"):
+        assert found[name].status == "ok", name
+    assert not any(V100.name in str(item) for name, item in found.items() if name != "gpu")
+
+
+def test_what_torch_does_not_tell_is_not_called_hidden():
+    assert two_cards(None, None, CUDA_VISIBLE_DEVICES="").hidden == ()
+    assert two_cards(None, "cuda:0").hidden == ()
+    machine = two_cards(None, "cuda:0", CUDA_VISIBLE_DEVICES="0,1")
+    words = {"fingerprints.cuda:1": "CUDA error: out of memory"}
+    machine = machine.model_copy(update={"unanswered": words})
+    assert machine.hidden == ()

@@ -97,7 +97,8 @@ def _lost_words(machine: Machine) -> str:
 
 
 def _describe(machine: Machine) -> Finding:
-    first, *others = machine.gpus
+    hidden = machine.hidden
+    first, *others = (gpu for gpu in machine.gpus if gpu not in hidden)
     more = f" and {len(others)} more" if others else ""
     size = f", {first.memory_bytes / 2**30:.0f} GiB" if first.memory_bytes else ""
     size += ", in slices" if first.mig else ""
@@ -109,6 +110,9 @@ def _describe(machine: Machine) -> Finding:
         cores = ", no tensor cores despite 7.5" if lacks_tensor_cores(gpu) else ""
         known = gpu.compute_capability or "unknown"
         detail.append(f"{gpu.index}: {gpu.name}, compute capability {known}{free}{cores}.")
+    if hidden:
+        numbers = ", ".join(str(gpu.index) for gpu in hidden)
+        detail.append(f"CUDA_VISIBLE_DEVICES hides {numbers} from this process.")
     if machine.software.driver:
         detail.append(
             f"Driver {machine.software.driver}, CUDA up to {machine.software.cuda_driver}."
@@ -122,5 +126,6 @@ CHECK = Check(
     why="most schemes gain most on a GPU, where its driver works",
     needs=(),
     asks=("facts",),
+    tells_hidden=True,
     run=check_gpu,
 )
