@@ -33,7 +33,7 @@ def by_rule(method: Method, device: str, machine: Machine) -> Verdict | None:
         return not_installed(method, device, missing)
     alone = _alone(machine, device)
     return (
-        _by_torch(method, device, alone)
+        by_torch(method, device, machine)
         or _by_fault(method, device, alone)
         or _by_lack(method, device, alone)
     )
@@ -44,13 +44,13 @@ def _alone(machine: Machine, device: str) -> Machine:
     return machine if device == "cpu" else machine.limited_to((device,))
 
 
-def _by_torch(method: Method, device: str, machine: Machine) -> Verdict | None:
-    """A torch that cannot use the card takes every method along."""
+def by_torch(method: Method, device: str, machine: Machine) -> Verdict | None:
+    """A torch that cannot use the card, or does not see it, takes every method along."""
     torch, gpu = machine.software.torch, gpu_of(machine, device)
     if torch is None or gpu is None:
         return None
-    finding = gpu_torch.CHECK.run(machine)
-    if finding.status != "fail":
+    finding = gpu_torch.CHECK.run(_alone(machine, device))
+    if finding.status != "fail" and device in machine.fingerprints:
         return None
     is_broken = torch.cuda is not None and gpu_torch.find_code(torch, gpu) is None
     return Verdict(

@@ -15,7 +15,7 @@ from qprobe.doctor.execution.report import PREPARING
 from qprobe.doctor.execution.watch import Ending, Limits
 from qprobe.doctor.judge import Outcome, judge
 from qprobe.doctor.native import lack_of
-from qprobe.doctor.recorded import absent_of, not_installed
+from qprobe.doctor.recorded import absent_of, by_torch, not_installed
 from qprobe.documents.finding import Speed, Trial, Verdict
 from qprobe.documents.machine import Machine
 from qprobe.kernels.resources import available_memory_bytes
@@ -95,10 +95,12 @@ class Trying:
         self._nursery.close()
 
     def verdict(self, method: Method, device: str) -> Verdict:
-        """What the method does on the device, by running it."""
+        """What the method does on the device, by running it where it is there and torch can use the device."""
         missing = absent_of(method)
         if missing:
             return not_installed(method, device, missing)
+        if known := by_torch(method, device, self._machine):
+            return known
         heard, output = _Heard(), ""
         ending = Ending("", "", 0, "")
         is_first_loss = True

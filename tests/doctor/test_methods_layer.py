@@ -227,6 +227,15 @@ def test_a_layer_is_never_changed_by_trying_it():
 OFFERED = ("bfloat16", "float16", "float32")
 
 
+def test_where_nothing_came_out_right_nothing_is_timed(monkeypatch):
+    def refuse(_linear, _dtype):
+        raise NotImplementedError("no such device")
+
+    monkeypatch.delattr("qprobe.doctor.scripts.layer.best_types")  # it would ask the device
+    trials = [message.trial for message in heard(layer(refuse)) if isinstance(message, End)]
+    assert {trial.outcome for trial in trials[1:]} == {"refused"}
+
+
 @pytest.mark.parametrize(
     ("offered", "right", "best", "expected"),
     [

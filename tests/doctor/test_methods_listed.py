@@ -141,7 +141,10 @@ def test_a_processor_without_vnni_is_told_what_has_int8():
 
 def test_two_gpus_of_a_kind_are_tried_once():
     machine = load("v100_old_peft")
-    gpus = tuple(machine.gpus[0].model_copy(update={"index": index}) for index in range(3))
+    gpus = tuple(
+        machine.gpus[0].model_copy(update={"index": index, "device": f"cuda:{index}"})
+        for index in range(3)
+    )
     other = gpus[2].model_copy(update={"name": "Another"})
     assert devices_of(machine.model_copy(update={"gpus": (*gpus[:2], other)})) == (
         "cpu",

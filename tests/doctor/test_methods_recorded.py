@@ -8,7 +8,8 @@ from qprobe.doctor import by_rule, devices_of, list_methods, run_checks
 from qprobe.doctor.checks.gpu_torch import find_code
 from qprobe.doctor.native import gpu_of
 from qprobe.doctor.rules import bitsandbytes, hardware, libraries
-from tests.doctor.machines import NAMES, load, with_gpu, with_packages, with_torch
+from qprobe.doctor.trying import Trying
+from tests.doctor.machines import NAMES, load, with_gpu, with_packages, with_software, with_torch
 
 METHODS = {method.id: method for method in list_methods()}
 PEERS = {
@@ -170,6 +171,33 @@ def test_only_one_of_two_cards_is_judged_by_what_it_lacks():
     both = both.model_copy(update={"fingerprints": seen})
     assert "torch-int-mm" in verdicts(both, "cuda:0")
     assert "torch-int-mm" not in verdicts(both, "cuda:1")
+
+
+def hidden(machine):
+    kept = {"cpu": machine.fingerprints["cpu"]}
+    machine = machine.model_copy(update={"fingerprints": kept})
+    return with_software(machine, environment={"CUDA_VISIBLE_DEVICES": ""})
+
+
+@pytest.mark.parametrize(
+    ("machine", "why"),
+    [
+        (load("gpu_with_cpu_torch"), "torch is built without CUDA"),
+        (load("old_driver"), "the driver is too old for CUDA 13.0"),
+        (load("v100_cu13_torch"), "this torch has no code for sm_70"),
+        (hidden(load("h100_cu13")), "CUDA_VISIBLE_DEVICES hides every GPU"),
+    ],
+    ids=["without CUDA", "old driver", "no code", "hidden"],
+)
+def test_what_torch_cannot_use_is_not_tried(machine, why, monkeypatch):
+    """A run on the machine itself says what a run on its record says."""
+    monkeypatch.delattr("qprobe.doctor.execution.nursery.Nursery.run")
+    method = METHODS["qprobe-w8a16"]
+    with Trying(machine, is_full=False) as trying:
+        verdict = trying.verdict(method, "cuda:0")
+    assert verdict == by_rule(method, "cuda:0", machine)
+    assert verdict.why == why
+    assert verdict.fix.commands
 
 
 def test_every_fault_that_a_method_names_is_a_rule():

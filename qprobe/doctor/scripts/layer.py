@@ -50,6 +50,8 @@ def try_layer(layer: Layer, report: Report) -> None:
                 _name(dtype, *shape), partial(_check, layer, dtype, shape, report.device)
             )
         }
+    if not right:
+        return
     dtype = choose_type(layer.dtypes, right, best_types(report.device))
     if dtype is not None:
         timing = _Timing(layer, dtype, report)
