@@ -110,3 +110,17 @@ def test_what_torch_does_not_tell_is_not_called_hidden():
     words = {"fingerprints.cuda:1": "CUDA error: out of memory"}
     machine = machine.model_copy(update={"unanswered": words})
     assert machine.hidden == ()
+    assert find(machine, "gpu-torch").status == "fail"
+
+
+@pytest.mark.parametrize("environment", [{}, {"CUDA_VISIBLE_DEVICES": "0"}])
+def test_a_cuda_that_does_not_start_is_told_in_its_own_words(environment):
+    words = "Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized"
+    machine = with_software(load("h100_cu13"), environment=environment)
+    gpus = (machine.gpus[0].model_copy(update={"device": None}),)
+    machine = machine.model_copy(
+        update={"gpus": gpus, "fingerprints": {}, "unanswered": {"fingerprints.cuda:0": words}}
+    )
+    finding = find(machine, "gpu-torch")
+    assert (finding.status, finding.summary) == ("fail", "torch sees 0 of 1 GPUs")
+    assert words in finding.detail

@@ -103,23 +103,23 @@ def _check_driver(machine: Machine, torch: TorchBuild, cuda: str) -> Finding | N
 
 def _check_visible(machine: Machine) -> Finding | None:
     seen, total = _count(machine), len(machine.gpus)
+    said = [
+        words
+        for field, words in machine.unanswered.items()
+        if field.startswith("fingerprints.cuda:")
+    ]
     # Of cards in slices, CUDA shows a process one slice.
     if seen >= total or (seen > 0 and any(gpu.mig for gpu in machine.gpus)):
         return None
     hidden = machine.software.environment.get("CUDA_VISIBLE_DEVICES")
-    if hidden is not None and seen > 0:
-        return None
-    if hidden is not None:
+    if hidden is not None and not said:  # what CUDA tries to start is not hidden
+        if seen > 0:
+            return None
         return CHECK.warn(
             "CUDA_VISIBLE_DEVICES hides every GPU",
             f"CUDA_VISIBLE_DEVICES is {hidden!r}.",
             Fix(text="Unset it to use the GPU.", commands=("unset CUDA_VISIBLE_DEVICES",)),
         )
-    said = (
-        words
-        for field, words in machine.unanswered.items()
-        if field.startswith("fingerprints.cuda:")
-    )
     return CHECK.fail(
         f"torch sees {seen} of {total} GPUs",
         " ".join(said) or "NVML lists them; CUDA does not start on them.",
