@@ -18,7 +18,7 @@ from tests.doctor.planted._steps import FIRST, LAST, MIDDLE
 
 PACKAGE = "tests.doctor.planted"
 PLANTED = {method.id: method for method in discover_in(PACKAGE, "METHOD")}
-LIMITS = Limits(import_s=20, step_s=4, whole_s=60, memory_bytes=600 * 2**20)
+LIMITS = Limits(import_s=20, step_s=4, whole_s=60, memory_bytes=600 * 2**20, death_s=2)
 
 EXPECTED = {  # method → verdict, and words of the reason
     "compiles": ("works", "right; it was not timed"),
@@ -41,6 +41,7 @@ EXPECTED = {  # method → verdict, and words of the reason
     "raises-outside": ("broken", "ends the process with status 1"),
     "refuses": ("unsupported", "igemmlt not available"),
     "right": ("works", "right; it was not timed"),
+    "stops-starter": ("broken", "does not end within 4 s, and is not gone when it is killed"),
     "wrong": ("broken", "relative error 1.4, 0.1 explained"),
 }
 

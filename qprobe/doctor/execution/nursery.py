@@ -151,5 +151,6 @@ class Nursery:
         if self._starter is not None:
             self.control.close()
             self._starter.kill()
-            self._starter.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._starter.wait(DEATH_LIMIT_S)
             self._starter = None

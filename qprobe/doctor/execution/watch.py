@@ -30,6 +30,8 @@ class Limits:
     memory_bytes: int
     compile_s: float = 300.0
     """What a library may take to compile its own code, once for all runs: it is no part of the whole."""
+    death_s: float = 10.0
+    """What a process that was killed may take to be gone: a driver may hold it."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ class Watch:
         self._began = self._step_began = time.monotonic()
         self._looked = 0.0
         self._step, self._is_done, self._garbage = "", False, b""
-        self._cause = ""
+        self._cause, self._killed = "", 0.0
 
     def until_it_ends(self) -> Ending:
-        """Hear it out, or kill it when it is past a limit."""
+        """Hear it out, or kill it when it is past a limit, and leave it where that does not end it."""
         with selectors.DefaultSelector() as selector:
             for descriptor in (self._results, self._output):
                 os.set_blocking(descriptor, False)
@@ -79,17 +81,19 @@ class Watch:
                 if self._nursery.control.fileno() in ready:
                     break
                 self._judge()
+                if self._is_stuck():
+                    self._nursery.close()
+                    return self._ending(f"{self._cause}, and is not gone when it is killed", 0)
             ended = self._nursery.ended()
         while self._read(self._results):
             pass
         while self._read(self._output):
             pass
-        return Ending(
-            words=self._words(ended),
-            step=self._step,
-            peak_bytes=ended.peak_bytes,
-            output=self._tail.decode(errors="replace").strip(),
-        )
+        return self._ending(self._words(ended), ended.peak_bytes)
+
+    def _ending(self, words: str, peak_bytes: int) -> Ending:
+        output = self._tail.decode(errors="replace").strip()
+        return Ending(words=words, step=self._step, peak_bytes=peak_bytes, output=output)
 
     def _read(self, descriptor: int) -> bool:
         """Read what is there; False at the end of the stream, or when nothing is there."""
@@ -141,7 +145,12 @@ class Watch:
         elif self._nursery.resident(is_thorough) > limits.memory_bytes:
             self._cause = f"takes more than {limits.memory_bytes / 2**30:.1f} GiB of memory"
         if self._cause:
+            self._killed = now
             self._nursery.kill()
+
+    def _is_stuck(self) -> bool:
+        """Whether it was killed, and has not ended for long."""
+        return bool(self._cause) and time.monotonic() - self._killed > self._limits.death_s
 
     def _words(self, ended: Ended) -> str:
         if self._cause:
