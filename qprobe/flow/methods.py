@@ -63,7 +63,8 @@ def try_methods(
     from qprobe.doctor import Trying, advise
     from qprobe.doctor.execution.disturbance import disturbance, read_load
 
-    cards = machine.devices
+    # A driver that did not answer the probe may hang whoever asks again.
+    cards = {} if "gpus" in machine.unanswered else machine.devices
     states = {
         device: _read_state(cards.get(device)) for device in dict.fromkeys(d for _, d in pairs)
     }

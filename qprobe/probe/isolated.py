@@ -53,7 +53,7 @@ def run_self_test(
     broke: dict[str, str] = {}
     left = list(questions)
     while left:
-        text, words = _run([*command, *left], limit_s)
+        text, words = run_apart([*command, *left], limit_s)
         answers = _read(text)
         found |= answers
         open_ = [question for question in left if question not in answers]
@@ -66,8 +66,8 @@ def run_self_test(
     return SelfTestAnswer.model_validate(found | {"broke": broke})
 
 
-def _run(command: Sequence[str], limit_s: float) -> tuple[str, str]:
-    """What the process printed, and how it ended if not well."""
+def run_apart(command: Sequence[str], limit_s: float, given: str = "") -> tuple[str, str]:
+    """What a process of its own printed, and how it ended if not well; `given` is what it reads."""
     # The checkout may not be installed, and the current folder may hold files named like modules.
     paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
     environment = os.environ | {
@@ -78,6 +78,7 @@ def _run(command: Sequence[str], limit_s: float) -> tuple[str, str]:
         done = subprocess.run(
             command,
             env=environment,
+            input=given,
             capture_output=True,
             text=True,
             errors="replace",

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from qprobe.documents.machine import Machine
 from qprobe.probe.cpu import probe_cpu
+from qprobe.probe.gpus import ask_gpus
 from qprobe.probe.host import probe_host
 from qprobe.probe.isolated import (
     COMMAND,
@@ -15,7 +16,6 @@ from qprobe.probe.isolated import (
     limit_memory,
     run_self_test,
 )
-from qprobe.probe.nvml import probe_gpus
 from qprobe.probe.privacy import leave_out_personal
 from qprobe.probe.software import probe_software
 from qprobe.probe.torch_facts import TorchFacts, ask_torch
@@ -71,7 +71,7 @@ def probe_machine(
     unanswered |= facts.unanswered
     if words := tested.broke.get("compilers"):
         unanswered["software.nvrtc"] = words
-    answer = probe_gpus(facts.gpus, unanswered)
+    answer = ask_gpus(facts.gpus, unanswered)
     software = probe_software(facts.build, answer.driver, answer.cuda_driver)
     machine = Machine(
         cpu=probe_cpu(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, get_args
 
+from qprobe.documents.base import Document
 from qprobe.documents.machine import NONE_LISTED, Gpu, GpuState, ThrottleReason
 from qprobe.probe.host import list_pci_gpus
 from qprobe.probe.torch_facts import TorchGpu
@@ -22,8 +22,7 @@ _MOST_MIG_DEVICES = 64  # a bound for a driver that answers nonsense; seven is t
 _REASONS: tuple[ThrottleReason, ...] = get_args(ThrottleReason)
 
 
-@dataclass(frozen=True)
-class NvmlAnswer:
+class NvmlAnswer(Document):
     """The GPUs in the driver's order, and the driver's versions."""
 
     gpus: tuple[Gpu, ...]
@@ -37,12 +36,12 @@ def probe_gpus(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnsw
         import pynvml
     except ImportError as error:
         unanswered["gpus"] = str(error)
-        return _without_nvml(seen, unanswered)
+        return without_nvml(seen, unanswered)
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         unanswered["gpus"] = str(error)
-        return _without_nvml(seen, unanswered)
+        return without_nvml(seen, unanswered)
     try:
         return _ask_nvml(pynvml, {gpu.uuid: gpu for gpu in seen}, unanswered)
     finally:
@@ -158,9 +157,9 @@ def _describe(
 
 
 def _count_other_processes(nvml: Any, handle: Any) -> int:
-    """Processes that compute on the card, but this one."""
+    """Processes that compute on the card, but this one and the one that has it ask."""
     running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    return sum(process.pid != os.getpid() for process in running)
+    return sum(process.pid not in (os.getpid(), os.getppid()) for process in running)
 
 
 def _performance_state(nvml: Any, handle: Any) -> int:
@@ -214,7 +213,7 @@ def _slices(nvml: Any, handle: Any) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _without_nvml(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
+def without_nvml(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
     """GPUs as torch alone describes them, and a note of those that nothing can use."""
     if not seen and (cards := list_pci_gpus()):
         unanswered["gpus.pci"] = f"on the PCI bus, without a driver: {', '.join(cards)}"

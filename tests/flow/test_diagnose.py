@@ -143,7 +143,7 @@ def methods(monkeypatch):
     clock = [0.0]
     cards = (gpu(0), gpu(1).model_copy(update={"name": "Another"}))
     fingerprints = {"cuda:0": gpu_fingerprint(), "cuda:1": gpu_fingerprint()}
-    here = machine(gpus=cards, fingerprints=fingerprints)
+    here = machine(gpus=cards, fingerprints=fingerprints, unanswered={})
     monkeypatch.setattr(qprobe.probe, "probe_machine", lambda **_: here)
     monkeypatch.setattr(qprobe.doctor, "list_methods", lambda: (METHOD, CPU_ONLY))
     monkeypatch.setattr("qprobe.doctor.naming.list_methods", lambda: (METHOD, CPU_ONLY))
@@ -203,6 +203,20 @@ def test_what_slowed_a_gpu_down_is_told(methods, monkeypatch):
     words = diagnose(full=True).disturbed_by
     assert "cuda:0 was slowed down (software thermal slowdown)" in words
     assert "2 other processes had work on cuda:1" in words
+
+
+def test_a_driver_that_did_not_answer_is_not_asked_again(methods, monkeypatch):
+    here = machine(gpus=(gpu(0),), unanswered={"gpus": "no answer within 30 s"})
+    monkeypatch.setattr(qprobe.probe, "probe_machine", lambda **_: here)
+    asked = []
+    monkeypatch.setattr("qprobe.flow.methods._read_state", asked.append)
+    diagnose(full=True)
+    assert methods.tried == [
+        ("some-method", "cpu"),
+        ("cpu-method", "cpu"),
+        ("some-method", "cuda:0"),
+    ]
+    assert set(asked) == {None}
 
 
 def test_when_the_time_is_up_the_rest_is_told_as_not_tried(methods, monkeypatch):

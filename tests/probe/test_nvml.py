@@ -209,7 +209,7 @@ def test_gpus_that_only_torch_sees_are_described_by_torch():
         sm_count=16,
         memory_bytes=2**35,
     )
-    answer = nvml._without_nvml((facts,), {})
+    answer = nvml.without_nvml((facts,), {})
     (gpu,) = answer.gpus
     assert (gpu.name, gpu.compute_capability, gpu.sm_count) == ("Orin", "8.7", 16)
     assert gpu.ecc is None
