@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -91,21 +92,21 @@ def _list_gpus(unanswered: dict[str, str]) -> tuple[TorchGpu, ...]:
     seen = []
     for index in range(cuda_count()):
         try:
-            facts = torch.cuda.get_device_properties(index)
-        except RuntimeError as error:
+            seen.append(_describe_gpu(index, torch.cuda.get_device_properties(index)))
+        except (RuntimeError, AttributeError) as error:
             unanswered[f"fingerprints.cuda:{index}"] = str(error).partition("\n")[0]
-            continue
-        seen.append(
-            TorchGpu(
-                device=f"cuda:{index}",
-                uuid=str(facts.uuid),
-                name=facts.name,
-                compute_capability=f"{facts.major}.{facts.minor}",
-                sm_count=facts.multi_processor_count,
-                memory_bytes=facts.total_memory,
-            )
-        )
     return tuple(seen)
+
+
+def _describe_gpu(index: int, facts: Any) -> TorchGpu:
+    return TorchGpu(
+        device=f"cuda:{index}",
+        uuid=str(getattr(facts, "uuid", "")),  # an old torch does not tell
+        name=facts.name,
+        compute_capability=f"{facts.major}.{facts.minor}",
+        sm_count=facts.multi_processor_count,
+        memory_bytes=facts.total_memory,
+    )
 
 
 def _take_fingerprints(unanswered: dict[str, str]) -> dict[str, Fingerprint]:
@@ -114,7 +115,7 @@ def _take_fingerprints(unanswered: dict[str, str]) -> dict[str, Fingerprint]:
     for device in devices:
         try:
             found[device] = fingerprint(device)
-        except (RuntimeError, QprobeError) as error:  # a GPU that torch lists and cannot start
+        except (RuntimeError, AttributeError, QprobeError) as error:  # a GPU that torch lists and cannot start
             unanswered[f"fingerprints.{device}"] = str(error).partition("\n")[0]
     return found
 

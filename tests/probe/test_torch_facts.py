@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,3 +98,20 @@ def test_a_device_that_cannot_be_identified_is_a_fact(monkeypatch):
     facts = ask_torch()
     assert "cpu" not in facts.fingerprints
     assert "memory" in facts.unanswered["fingerprints.cpu"]
+
+
+def test_an_old_torch_with_a_gpu_tells_the_rest(monkeypatch):
+    """Once the properties of a device had no identifier."""
+    import torch
+
+    card = SimpleNamespace(
+        name="Tesla V100", major=7, minor=0, multi_processor_count=80, total_memory=2**34
+    )
+    properties = iter((card, SimpleNamespace(name="in parts")))
+    monkeypatch.setattr(torch_facts, "cuda_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _index: next(properties))
+    monkeypatch.setattr(torch_facts, "_take_fingerprints", lambda _unanswered: {})
+    facts = ask_torch()
+    assert facts.build is not None
+    assert [(gpu.device, gpu.name, gpu.uuid) for gpu in facts.gpus] == [("cuda:0", "Tesla V100", "")]
+    assert "no attribute" in facts.unanswered["fingerprints.cuda:1"]
