@@ -92,7 +92,7 @@ def run_apart(command: Sequence[str], limit_s: float, given: str = "") -> tuple[
     except OSError as error:
         return "", f"{Path(command[0]).name}: {error.strerror}"
     if done.returncode < 0:
-        return done.stdout, f"ended by {signal.Signals(-done.returncode).name}"
+        return done.stdout, f"ended by {_name(-done.returncode)}"
     words = _last_line(done.stderr) or f"ended with status {done.returncode}"
     return done.stdout, words if done.returncode else ""
 
@@ -113,6 +113,11 @@ def _lacks_torch(found: dict[str, object]) -> bool:
     """Whether torch said that it cannot be imported: the other questions have that for an answer."""
     facts = found.get("facts")
     return isinstance(facts, TorchFacts) and facts.build is None
+
+
+def _name(number: int) -> str:
+    known = number in set(signal.Signals)
+    return signal.Signals(number).name if known else f"signal {number}"
 
 
 def _last_line(text: str) -> str:

@@ -40,6 +40,7 @@ def test_only_what_is_asked_is_answered():
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "ended by SIGILL"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
+        ("import os; os.kill(os.getpid(), 40)", "ended by signal 40"),
         ("raise RuntimeError('no such op')", "RuntimeError: no such op"),
         ("import sys; sys.exit(7)", "ended with status 7"),
         ("print('hello')", "unreadable answer 'hello'"),
@@ -47,7 +48,17 @@ def test_only_what_is_asked_is_answered():
         ("pass", "unreadable answer"),
         ("import sys; sys.stdout.buffer.write(bytes(range(256)))", "unreadable answer"),
     ],
-    ids=["SIGILL", "SIGSEGV", "exception", "status", "no JSON", "wrong JSON", "nothing", "bytes"],
+    ids=[
+        "SIGILL",
+        "SIGSEGV",
+        "unnamed",
+        "exception",
+        "status",
+        "no JSON",
+        "wrong JSON",
+        "nothing",
+        "bytes",
+    ],
 )
 def test_death_is_told_in_words_and_keeps_what_was_said(code, words):
     answer = run_self_test(QUESTIONS, python(HALF + code))
