@@ -212,6 +212,10 @@ NONE_LISTED = "NVML lists no GPU"
 """In `unanswered`, where the driver answers and has no GPU to offer."""
 
 
+IMPORT = "import torch: "
+"""What the words of `unanswered` begin with where it is the import of torch that failed."""
+
+
 class Machine(TopDocument):
     """Everything that was asked of the machine."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from qprobe.documents.base import Document, escape_bytes
-from qprobe.documents.machine import Capability, Fingerprint, Positive, TorchBuild
+from qprobe.documents.machine import IMPORT, Capability, Fingerprint, Positive, TorchBuild
 from qprobe.errors import QprobeError
 from qprobe.kernels.device import cuda_count, fingerprint
 
@@ -59,7 +59,7 @@ def _can_import(unanswered: dict[str, str]) -> bool:
     except Exception as error:  # the border to a broken installation, which can raise anything
         words = str(error).strip().partition("\n")[0]
         kind = "" if isinstance(error, ImportError | OSError) else f"{type(error).__name__}: "
-        unanswered["software.torch"] = f"import torch: {kind}{words}"
+        unanswered["software.torch"] = f"{IMPORT}{kind}{words}"
         return False
     return True
 
@@ -115,7 +115,11 @@ def _take_fingerprints(unanswered: dict[str, str]) -> dict[str, Fingerprint]:
     for device in devices:
         try:
             found[device] = fingerprint(device)
-        except (RuntimeError, AttributeError, QprobeError) as error:  # a GPU that torch lists and cannot start
+        except (
+            RuntimeError,
+            AttributeError,
+            QprobeError,
+        ) as error:  # a GPU that torch lists and cannot start
             unanswered[f"fingerprints.{device}"] = str(error).partition("\n")[0]
     return found
 

@@ -51,8 +51,13 @@ def test_missing_torch_fails_with_the_words_of_the_import():
 
 
 def test_torch_that_is_installed_but_broken_is_told_apart():
-    finding = find(with_packages(load("no_torch"), torch="2.13.0"), "torch")
-    assert finding.summary == "installed, but it cannot be imported"
+    machine = with_packages(load("no_torch"), torch="2.13.0")
+    assert find(machine, "torch").summary == "installed, but it cannot be imported"
+    late = {"software.torch": "torch in a process of its own: no answer within 60 s"}
+    finding = find(machine.model_copy(update={"unanswered": late}), "torch")
+    assert (finding.status, finding.summary) == ("fail", "installed, but it did not answer")
+    assert "no answer within 60 s" in finding.detail
+    assert not any("install" in command for command in finding.fix.commands)
 
 
 @pytest.mark.parametrize(

@@ -113,5 +113,7 @@ def test_an_old_torch_with_a_gpu_tells_the_rest(monkeypatch):
     monkeypatch.setattr(torch_facts, "_take_fingerprints", lambda _unanswered: {})
     facts = ask_torch()
     assert facts.build is not None
-    assert [(gpu.device, gpu.name, gpu.uuid) for gpu in facts.gpus] == [("cuda:0", "Tesla V100", "")]
+    assert [(gpu.device, gpu.name, gpu.uuid) for gpu in facts.gpus] == [
+        ("cuda:0", "Tesla V100", "")
+    ]
     assert "no attribute" in facts.unanswered["fingerprints.cuda:1"]

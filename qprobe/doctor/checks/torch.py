@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from qprobe.doctor._check import Check, version_of
 from qprobe.doctor.checks._cuda import torch_fix
-from qprobe.documents.finding import Finding
-from qprobe.documents.machine import Machine
+from qprobe.documents.finding import Finding, Fix
+from qprobe.documents.machine import IMPORT, Machine
 
 OLDEST = (2, 6)
 
@@ -15,11 +15,19 @@ def check_torch(machine: Machine) -> Finding:
     torch = machine.software.torch
     if torch is None:
         words = machine.unanswered.get("software.torch", "torch is not installed")
-        broken = "torch" in machine.software.packages
+        if "torch" not in machine.software.packages:
+            return CHECK.fail("not installed", words, torch_fix(machine, "Install it."))
+        if words.startswith(IMPORT):
+            fix = torch_fix(machine, "Install it anew.")
+            return CHECK.fail("installed, but it cannot be imported", words, fix)
         return CHECK.fail(
-            "installed, but it cannot be imported" if broken else "not installed",
+            "installed, but it did not answer",
             words,
-            torch_fix(machine, "Install it anew." if broken else "Install it."),
+            Fix(
+                text="Try again: a first import from a slow disk, or little memory, can be the reason. If it "
+                "stays so, see where the import ends.",
+                commands=('python -X faulthandler -c "import torch"',),
+            ),
         )
     if version_of(torch.version) < OLDEST:
         return CHECK.fail(
