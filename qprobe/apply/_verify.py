@@ -183,7 +183,7 @@ def _time(
     clock: Callable[[], float] = time.perf_counter if device == "cpu" else EventClock()
     generator = torch.Generator().manual_seed(1)
     size = (objective.batch, objective.prompt)
-    ids = torch.randint(0, vocabulary, size, generator=generator).to(device)
+    ids = torch.randint(0, vocabulary, size, generator=generator, device="cpu").to(device)
 
     def task(variant: nn.Module) -> Task:
         return Task(lambda _: time_request(variant, ids, objective.generate), clock=clock)

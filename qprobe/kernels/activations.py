@@ -71,4 +71,4 @@ def _constant(value: float, device: torch.device) -> Tensor:
 
 @functools.cache
 def _kept_constant(value: float) -> Tensor:
-    return torch.full((), value, dtype=torch.float32)
+    return torch.full((), value, dtype=torch.float32, device="cpu")

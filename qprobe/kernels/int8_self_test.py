@@ -63,10 +63,14 @@ def worst_error(product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], l
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for m, k, n in _SHAPES:
-        random_x = torch.randint(-128, 128, (m, k), dtype=torch.int8, generator=generator)
-        random_w = torch.randint(-limit, limit + 1, (n, k), dtype=torch.int8, generator=generator)
-        extreme_x = torch.full((m, k), 127, dtype=torch.int8)
-        extreme_w = torch.full((n, k), limit, dtype=torch.int8)
+        random_x = torch.randint(
+            -128, 128, (m, k), dtype=torch.int8, generator=generator, device="cpu"
+        )
+        random_w = torch.randint(
+            -limit, limit + 1, (n, k), dtype=torch.int8, generator=generator, device="cpu"
+        )
+        extreme_x = torch.full((m, k), 127, dtype=torch.int8, device="cpu")
+        extreme_w = torch.full((n, k), limit, dtype=torch.int8, device="cpu")
         extreme_w[1::2] = -limit
         for x, w in ((random_x, random_w), (extreme_x, extreme_w)):
             exact = x.long() @ w.long().T
@@ -79,7 +83,8 @@ def _qlinear(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """As the oneDNN kernel runs it: unsigned activations with zero point 128, fp32 out."""
     n = w.shape[0]
     packed = torch.ops.onednn.qlinear_prepack(w, None)
-    ones, zeros = torch.ones(n, dtype=torch.float32), torch.zeros(n, dtype=torch.int64)
+    ones = torch.ones(n, dtype=torch.float32, device="cpu")
+    zeros = torch.zeros(n, dtype=torch.int64, device="cpu")
     codes = (x.short() + 128).to(torch.uint8)
     y: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
         codes, 1.0, 128, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""

@@ -259,7 +259,7 @@ class PlannedLinear(nn.Linear):
         # Where memory runs out here, nothing has changed yet.
         moved = {name: self._moved(tensor, fn) for name, tensor in self.canonical().items()}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.compute_dtype = fn(torch.empty(0, dtype=self.compute_dtype)).dtype
+        self.compute_dtype = fn(torch.empty(0, dtype=self.compute_dtype, device="cpu")).dtype
         self._canonical = moved
         self._pack_or_fall_back()
         return self

@@ -1,12 +1,15 @@
 """Kernels do not depend on torch's default type and device, which programs change."""
 
+import ast
 import contextlib
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+import qprobe
 from qprobe.documents.plan import KernelRange
 from qprobe.documents.scheme import SCHEMES
 from qprobe.kernels import activations
@@ -35,7 +38,14 @@ def default_dtype(dtype):
         torch.set_default_dtype(before)
 
 
-@pytest.fixture(params=[torch.float64, torch.bfloat16], ids=["float64", "bfloat16"])
+DEFAULTS = {
+    "float64": lambda: default_dtype(torch.float64),
+    "bfloat16": lambda: default_dtype(torch.bfloat16),
+    "meta": lambda: torch.device("meta"),
+}
+
+
+@pytest.fixture(params=DEFAULTS)
 def changed(request):
     """Enters another default; what a process finds out once is found out under it."""
 
@@ -44,13 +54,14 @@ def changed(request):
             fact.cache_clear()
 
     forget()
-    yield lambda: default_dtype(request.param)
+    yield DEFAULTS[request.param]
     forget()
 
 
 def found_out():
     limits = fbgemm_dynamic._absent("cpu"), fbgemm_dynamic._max_code()
-    return int8_self_test(), *limits, scaled_mm._one().dtype
+    one = scaled_mm._one()
+    return int8_self_test(), *limits, one.dtype, one.device
 
 
 def test_what_is_found_out_once_is_the_same(changed):
@@ -81,7 +92,7 @@ def use(kernel, name):
         found |= {
             f"{key} copied": value for key, value in copy.deepcopy(layer).state_dict().items()
         }
-        found["y in float16"] = layer.half()(x.half())
+        found["y in float16"] = layer.to("cpu").half()(x.half())
     return found
 
 
@@ -95,3 +106,22 @@ def test_a_layer_is_the_same(changed, kernel, name):
     for key, tensor in expected.items():
         assert (found[key].device, found[key].dtype) == (tensor.device, tensor.dtype), key
         assert torch.equal(found[key], tensor), key
+
+
+MAKERS = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randint", "randn", "randperm", "tensor", "zeros"}  # fmt: skip
+
+
+def test_every_new_tensor_is_told_its_device():
+    package = Path(qprobe.__file__).parent
+    paths = [path for part in ("kernels", "layers", "quantize", "apply") for path in (package / part).rglob("*.py")]  # fmt: skip
+    untold = []
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="torch"), attr=name), keywords=words
+                ):
+                    if name in MAKERS and "device" not in {word.arg for word in words}:
+                        untold.append(f"{path.relative_to(package)}:{node.lineno}: torch.{name}")
+    assert len(paths) > 20
+    assert untold == []

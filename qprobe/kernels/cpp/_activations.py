@@ -40,8 +40,8 @@ def find_quantizer() -> Callable[..., Any] | None:
 def quantize_rows(quantize: Callable[..., Any], x: Tensor, form: str) -> tuple[Tensor, Tensor]:
     """Codes (…, K) of the form and scales (…, 1) float32 of x (…, K) of one of the types."""
     x = x.contiguous()
-    codes = torch.empty(x.shape, dtype=getattr(torch, form))
-    scales = torch.empty((*x.shape[:-1], 1), dtype=torch.float32)
+    codes = torch.empty(x.shape, dtype=getattr(torch, form), device=x.device)
+    scales = torch.empty((*x.shape[:-1], 1), dtype=torch.float32, device=x.device)
     if codes.numel():
         k = x.shape[-1]
         pointers = codes.data_ptr(), scales.data_ptr()

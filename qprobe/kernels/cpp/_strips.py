@@ -57,7 +57,7 @@ def unpack_strips(packed: Sequence[Tensor], spec: LayerSpec) -> dict[str, Tensor
         return dict(zip(names, (weight, scale), strict=True))
     found = [_separate(codes, spec), scale]
     if len(names) > len(found):
-        found.append(torch.tensor([spec.n, spec.k]))
+        found.append(torch.tensor([spec.n, spec.k], device=codes.device))
     if rest:
         points = rest[0].transpose(1, 2).reshape(-1, rest[0].shape[1])
         found.append(points[: -(-spec.n // group.CODES_PER_WORD)].clone())
@@ -68,7 +68,7 @@ def _interleave(codes: Tensor, strips: int) -> Tensor:
     """Canonical 4-bit codes of either kind → (S, K/8, 16) int32, a strip at a time."""
     is_integer = codes.dtype == torch.int32
     words = codes.shape[1] // (1 if is_integer else CODES // 2)
-    packed = torch.empty(strips, words, STRIP, dtype=torch.int32)
+    packed = torch.empty(strips, words, STRIP, dtype=torch.int32, device=codes.device)
     for strip in range(strips):
         rows = codes[strip * STRIP : (strip + 1) * STRIP]
         if is_integer:
@@ -85,8 +85,9 @@ def _separate(packed: Tensor, spec: LayerSpec) -> Tensor:
     """(S, K/8, 16) int32 → the canonical codes (N, …) of the scheme."""
     is_integer = spec.scheme != "NF4"
     width = spec.k // (CODES if is_integer else 2)
-    codes = torch.empty(spec.n, width, dtype=torch.int32 if is_integer else torch.uint8)
-    shifts = torch.tensor(_SHIFTS, dtype=torch.int32)
+    dtype = torch.int32 if is_integer else torch.uint8
+    codes = torch.empty(spec.n, width, dtype=dtype, device=packed.device)
+    shifts = torch.tensor(_SHIFTS, dtype=torch.int32, device=packed.device)
     for strip, lanes in enumerate(packed):
         rows = codes[strip * STRIP : (strip + 1) * STRIP]
         unsigned = (lanes.t()[: len(rows)].unsqueeze(-1) >> shifts) & 0xF
@@ -100,6 +101,6 @@ def _separate(packed: Tensor, spec: LayerSpec) -> Tensor:
 
 def _join(unsigned: Tensor) -> Tensor:
     """Codes (…, 8) in 0 … 15 → lanes (…) int32."""
-    shifted = unsigned << torch.tensor(_SHIFTS, dtype=torch.int32)
+    shifted = unsigned << torch.tensor(_SHIFTS, dtype=torch.int32, device=unsigned.device)
     # The sum of disjoint bits is their union; the highest code may set the sign bit.
     return shifted.sum(dim=-1, dtype=torch.int32)

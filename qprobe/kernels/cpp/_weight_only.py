@@ -98,7 +98,7 @@ def _call(
         x = x.to(dtype).contiguous()
     if bias is not None and (bias.dtype is not dtype or not bias.is_contiguous()):
         bias = bias.to(dtype).contiguous()
-    y = torch.empty((*before, n), dtype=dtype)
+    y = torch.empty((*before, n), dtype=dtype, device=x.device)
     if y.numel():
         call = Call(
             kind,
@@ -116,7 +116,7 @@ def _call(
         )
         run, scratch_bytes = bind(name)
         if wanted := scratch_bytes(call):
-            scratch = torch.empty(wanted, dtype=torch.uint8)
+            scratch = torch.empty(wanted, dtype=torch.uint8, device=x.device)
             call.scratch = scratch.data_ptr()
         run(call)
     return y if dtype is out_dtype else y.to(out_dtype)

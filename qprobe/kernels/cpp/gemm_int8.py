@@ -65,7 +65,7 @@ def _run(
     dtype = out_dtype if out_dtype in TYPES else torch.float32
     if bias is not None and (bias.dtype is not dtype or not bias.is_contiguous()):
         bias = bias.to(dtype).contiguous()
-    y = torch.empty((*before, n), dtype=dtype)
+    y = torch.empty((*before, n), dtype=dtype, device=x.device)
     if y.numel():
         call = Call(
             TYPES[dtype],
@@ -82,7 +82,7 @@ def _run(
         )
         run, scratch_bytes = _bind()
         if wanted := scratch_bytes(call):
-            scratch = torch.empty(wanted, dtype=torch.uint8)
+            scratch = torch.empty(wanted, dtype=torch.uint8, device=x.device)
             call.scratch = scratch.data_ptr()
         run(call)
     return y if dtype is out_dtype else y.to(out_dtype)

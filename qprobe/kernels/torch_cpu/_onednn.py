@@ -43,7 +43,8 @@ def int8_max_code() -> int | None:
 def pack_int8(tensors: dict[str, Tensor], _spec: LayerSpec) -> Sequence[Tensor]:
     """Codes in oneDNN's layout (K, N), scales (N,) float32, and the zero point, which is 0."""
     packed = torch.ops.onednn.qlinear_prepack(tensors["weight"].contiguous(), None)
-    return packed, tensors["weight_scale"].reshape(-1), torch.zeros(1, dtype=torch.int64)
+    zero_point = torch.zeros(1, dtype=torch.int64, device="cpu")
+    return packed, tensors["weight_scale"].reshape(-1), zero_point
 
 
 def unpack_int8(packed: Sequence[Tensor], _spec: LayerSpec) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ def _worst_errors() -> tuple[float, float]:
     """With weights of the full range and of the reduced one: without VNNI, sums are cut to 16 bits."""
 
     def product(x: Tensor, w: Tensor) -> Tensor:
-        return _multiply(x, _prepack(w, torch.ones(len(w), dtype=torch.float32)))
+        return _multiply(x, _prepack(w, torch.ones(len(w), dtype=torch.float32, device="cpu")))
 
     return worst_error(product, FULL_RANGE), worst_error(product, REDUCED_RANGE)
 
@@ -63,7 +63,7 @@ def _engine() -> Iterator[None]:
 
 
 def _prepack(codes: Tensor, scale: Tensor) -> Tensor:
-    zero_points = torch.zeros(len(codes), dtype=torch.int64)
+    zero_points = torch.zeros(len(codes), dtype=torch.int64, device=codes.device)
     with _engine():
         quantized = torch._make_per_channel_quantized_tensor(
             codes.contiguous(), scale.double().reshape(-1), zero_points, 0

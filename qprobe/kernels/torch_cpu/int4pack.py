@@ -50,7 +50,7 @@ def _unpack(packed: Sequence[Tensor], spec: LayerSpec) -> dict[str, Tensor]:
     unit[..., 1] = 0
     columns = []
     for start in range(0, spec.k, CHUNK):
-        rows = torch.zeros(min(CHUNK, spec.k - start), spec.k, dtype=torch.bfloat16)
+        rows = both.new_zeros(min(CHUNK, spec.k - start), spec.k)
         rows.diagonal(start).fill_(1)
         product = torch._weight_int4pack_mm_for_cpu(rows, codes, spec.k // len(both), unit)
         columns.append(product.t())
@@ -58,7 +58,7 @@ def _unpack(packed: Sequence[Tensor], spec: LayerSpec) -> dict[str, Tensor]:
     tensors = {
         "weight_packed": pack_codes(torch.cat(columns, dim=1).to(torch.int8)),
         "weight_scale": scale,
-        "weight_shape": torch.tensor([spec.n, spec.k]),
+        "weight_shape": torch.tensor([spec.n, spec.k], device="cpu"),
     }
     weights = SCHEMES[spec.scheme].weights
     if isinstance(weights, GroupWeights) and not weights.symmetric:

@@ -24,7 +24,7 @@ MANY = 100
 def _absent(_device: str) -> str:
     """By running it: where oneDNN has no float8, it multiplies by reference code."""
     try:
-        codes = torch.ones(SIDE, SIDE, dtype=torch.float32).to(torch.float8_e4m3fn)
+        codes = torch.ones(SIDE, SIDE, dtype=torch.float32, device="cpu").to(torch.float8_e4m3fn)
         one, real = _one(), codes.to(torch.float32)
         slow = _seconds(lambda: torch._scaled_mm(codes, codes.t(), one, one, out_dtype=real.dtype))
         ratio = slow / _seconds(lambda: real @ real.t(), MANY)
@@ -67,7 +67,7 @@ def _run(
 
 @functools.cache
 def _one() -> Tensor:
-    return torch.ones((), dtype=torch.float32)
+    return torch.ones((), dtype=torch.float32, device="cpu")
 
 
 KERNEL = Kernel(
