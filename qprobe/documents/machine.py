@@ -212,6 +212,8 @@ NONE_LISTED = "NVML lists no GPU"
 """In `unanswered`, where the driver answers and has no GPU to offer."""
 
 
+LEFT_OUT = "left out: the device is the CPU"
+"""In `unanswered`, where the question is not about GPUs."""
 IMPORT = "import torch: "
 """What the words of `unanswered` begin with where it is the import of torch that failed."""
 
@@ -250,19 +252,20 @@ class Machine(TopDocument):
         return tuple(gpu for gpu in self.gpus if gpu.device is None)
 
     def limited_to(self, devices: Collection[str]) -> Machine:
-        """The machine without its other GPUs."""
+        """The machine without its other GPUs; where none is left, they count as left out."""
         gpus = tuple(gpu for name, gpu in self.devices.items() if name in devices)
+        unanswered = self.unanswered
+        if not gpus:
+            others = {k: words for k, words in unanswered.items() if k.partition(".")[0] != "gpus"}
+            unanswered = others | {"gpus": LEFT_OUT}
         kept = {name: item for name, item in self.fingerprints.items() if name in ("cpu", *devices)}
-        return self.model_copy(update={"gpus": gpus, "fingerprints": kept})
+        changes = {"gpus": gpus, "fingerprints": kept, "unanswered": unanswered}
+        return self.model_copy(update=changes)
 
     @property
     def gpus_are_left_out(self) -> bool:
-        """Whether the GPUs were taken out of the document, since the question is about the CPU alone.
-
-        A probe that finds none says why; of one that it finds, it says which of its fields did not answer.
-        """
-        of_cards = any(re.match(r"gpus\.\d+\.", field) for field in self.unanswered)
-        return not self.gpus and ("gpus" not in self.unanswered or of_cards)
+        """Whether the GPUs were taken out of the document, since the question is about the CPU alone."""
+        return self.unanswered.get("gpus") == LEFT_OUT
 
     @model_validator(mode="after")
     def _tables_measure_nothing(self) -> Machine:

@@ -124,3 +124,27 @@ def test_a_cuda_that_does_not_start_is_told_in_its_own_words(environment):
     finding = find(machine, "gpu-torch")
     assert (finding.status, finding.summary) == ("fail", "torch sees 0 of 1 GPUs")
     assert words in finding.detail
+
+
+@pytest.mark.parametrize(
+    "name", ["h100_cu13", "container_without_gpu", "gpu_without_driver", "epyc_avx2"]
+)
+def test_who_asks_about_the_processor_is_told_nothing_of_gpus(name):
+    machine = load(name)
+    silent = machine.unanswered | {"gpus": "RM has detected an NVML/RM version mismatch."}
+    for asked in (machine, machine.model_copy(update={"unanswered": silent})):
+        found = {item.id: item for item in run_checks(_narrow(asked, "cpu"))}
+        assert (found["gpu"].status, found["gpu"].summary) == (
+            "skip",
+            "not asked about: the device is the CPU",
+        )
+        assert found["container"].status == "ok"
+        assert "fail" not in {item.status for item in found.values()}
+
+
+def test_a_lost_card_is_no_matter_of_the_processor():
+    machine = load("h100_cu13").model_copy(
+        update={"unanswered": {"gpus.0.processes": "GPU is lost"}}
+    )
+    assert find(machine, "gpu").status == "fail"
+    assert find(_narrow(machine, "cpu"), "gpu").status == "skip"

@@ -38,7 +38,7 @@ def check_gpu(machine: Machine) -> Finding:
     if machine.gpus_are_left_out:
         return CHECK.skip(
             "not asked about: the device is the CPU",
-            "The machine has GPUs; what is told of them, and of CUDA, is left out by --device cpu.",
+            "What is told of GPUs, and of CUDA, is left out by --device cpu.",
         )
     if is_kept_out(machine):
         return CHECK.skip("none is visible to this process: see Container")
