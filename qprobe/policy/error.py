@@ -25,6 +25,7 @@ PRIOR_NOISE: dict[tuple[str, str], float] = {
 """Noise power of a layer where nothing was measured: relative errors of 4096 × 4096 layers on
 normal data, 0.0029 for bf16 and 0.009 for 8-bit weights; one bit less doubles the error. There is
 none for quantized activations: one outlier channel changes it by two orders of magnitude."""
+CASTS = {name for name, scheme in SCHEMES.items() if not scheme.is_quantized}
 PRIOR_CAST_POWER = 1e-2**2
 """Error power of a small transformer under bf16, cosine 0.99995, where no floor was measured."""
 
@@ -63,6 +64,7 @@ class ErrorModel:
             }
             self._noise: dict[tuple[str, str, str], float] = {}
             self._measured: dict[tuple[str, str], float] = {}
+            self._cast: set[str] = set()
         else:
             self.metric = sensitivity.metric
             self._gains = {}
@@ -72,6 +74,7 @@ class ErrorModel:
                 (layer.tensor, layer.scheme, layer.algorithm): layer.noise
                 for layer in sensitivity.layers
             }
+            self._cast = {layer.tensor for layer in sensitivity.layers if layer.scheme in CASTS}
             self._measured = {
                 (uniform.scheme, uniform.algorithm): uniform.power
                 for uniform in sensitivity.uniform
@@ -133,12 +136,18 @@ class ErrorModel:
         return gain * sum(known) / len(known) if len(known) == len(noises) else None
 
     def _layer(self, layer: Linear, scheme: str, algorithm: str) -> float | None:
-        prior = PRIOR_NOISE.get((scheme, algorithm)) if self._may_guess(scheme) else None
+        may_guess = self._may_guess(layer.tensor, scheme)
+        prior = PRIOR_NOISE.get((scheme, algorithm)) if may_guess else None
         return self._noise.get((layer.tensor, scheme, algorithm), prior)
 
-    def _may_guess(self, scheme: str) -> bool:
-        """A cast's rounding depends on nothing else; quantization is guessed only without data."""
-        return self._sensitivity is None or not SCHEMES[scheme].is_quantized
+    def _may_guess(self, tensor: str, scheme: str) -> bool:
+        """A cast's rounding depends on nothing else; quantization is guessed only without data.
+
+        Where a layer's casts were measured, one of which nothing is said cannot hold it.
+        """
+        if self._sensitivity is None:
+            return True
+        return scheme in CASTS and tensor not in self._cast
 
     def _uniform_groups(self, scheme: str, algorithm: str) -> frozenset[str]:
         """The groups that a uniform run quantized: all but heads and those out of reach."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -77,7 +78,11 @@ def measure_sensitivity(
 
 
 class _Measurement:
-    """One measurement: the module, its linears by tensor, and the exact output."""
+    """One measurement: the module, its linears by tensor, and the exact output.
+
+    What a scheme cannot hold, such as activations beyond its range, gives no finite power: nothing
+    is recorded of it, and a plan takes no scheme of which nothing is known.
+    """
 
     def __init__(
         self,
@@ -168,9 +173,11 @@ class _Measurement:
         finally:
             for handle in handles:
                 handle.remove()
+        noises = {key: _together(seen) for key, seen in powers.items()}
         return tuple(
-            LayerNoise(tensor=tensor, scheme=scheme, algorithm=algorithm, noise=_together(seen))
-            for (tensor, scheme, algorithm), seen in powers.items()
+            LayerNoise(tensor=tensor, scheme=scheme, algorithm=algorithm, noise=noise)
+            for (tensor, scheme, algorithm), noise in noises.items()
+            if math.isfinite(noise)
         )
 
     def _measure_gains(self, exact: Tensor, noises: Sequence[LayerNoise]) -> tuple[GroupGain, ...]:
@@ -186,19 +193,21 @@ class _Measurement:
                 if all((tensor, *pair) in table for tensor in tensors)
             }
             for kind, pair in _one_of_each_kind(means).items():
-                gain = self._gain(exact, linears, pair, means[pair])
-                gains.append(GroupGain(group=group, gain=gain, activations=kind))
-            if not means:
+                power = self._power_under(exact, linears, pair)
+                if math.isfinite(power):
+                    gain = power / means[pair] if power > UNREACHED and means[pair] > 0 else None
+                    gains.append(GroupGain(group=group, gain=gain, activations=kind))
+            if not any(self._all_suit(tensors, scheme) for scheme, _ in self.pairs):
                 gains.append(GroupGain(group=group, gain=None))
         return tuple(gains)
 
-    def _gain(
-        self, exact: Tensor, linears: list[nn.Linear], pair: Pair, noise: float
-    ) -> float | None:
-        """Output error power over the noise, with these linears under a scheme; None: it does not reach it."""
+    def _power_under(self, exact: Tensor, linears: list[nn.Linear], pair: Pair) -> float:
+        """Output error power with these linears under a scheme."""
         with simulated(linears, *pair):
-            power = error_power(exact, run_forward(self.module, self.ids))
-        return power / noise if power > UNREACHED and noise > 0 else None
+            return error_power(exact, run_forward(self.module, self.ids))
+
+    def _all_suit(self, tensors: Sequence[str], scheme: str) -> bool:
+        return all(self.suits(tensor, scheme) for tensor in tensors)
 
     def _measure_uniform(self, exact: Tensor) -> tuple[UniformError, ...]:
         """Output error power with every group under one scheme that can store it, but the head."""
@@ -208,26 +217,27 @@ class _Measurement:
             linears = [
                 linear
                 for tensors in self.groups.values()
-                if all(self.suits(tensor, scheme) for tensor in tensors)
+                if self._all_suit(tensors, scheme)
                 for tensor in tensors
                 for linear in self.linears[tensor]
             ]
-            with simulated(linears, scheme, algorithm):
-                power = error_power(exact, run_forward(self.module, self.ids))
-            errors.append(
-                UniformError(
-                    scheme=scheme,
-                    algorithm=algorithm,
-                    compute_dtype=self.model.dtype,
-                    power=power,
+            power = self._power_under(exact, linears, (scheme, algorithm))
+            if math.isfinite(power):
+                errors.append(
+                    UniformError(
+                        scheme=scheme,
+                        algorithm=algorithm,
+                        compute_dtype=self.model.dtype,
+                        power=power,
+                    )
                 )
-            )
         return tuple(errors)
 
-    def _measure_floor(self, exact: Tensor) -> float:
+    def _measure_floor(self, exact: Tensor) -> float | None:
         """Output error power of the whole model in bf16."""
         narrow = cast_module(copy.deepcopy(self.module), torch.bfloat16)
-        return error_power(exact, run_forward(narrow, self.ids))
+        power = error_power(exact, run_forward(narrow, self.ids))
+        return power if math.isfinite(power) else None
 
 
 def _one_of_each_kind(noises: Mapping[Pair, float]) -> dict[ActivationType | None, Pair]:

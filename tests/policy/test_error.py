@@ -54,6 +54,12 @@ def test_the_rounding_of_a_cast_is_known_without_data():
     assert errors.power(GROUPS[0], "BF16", "none") == PRIOR_NOISE["BF16", "none"]
 
 
+def test_a_cast_that_was_measured_and_not_recorded_is_not_guessed():
+    errors = ErrorModel(MODEL, sensitivity(MODEL, {("BF16", "none"): 1e-5}))
+    assert errors.power(GROUPS[0], "BF16", "none") is not None
+    assert errors.power(GROUPS[0], "FP16", "none") is None
+
+
 def test_without_a_sensitivity_priors_share_the_output_and_activations_are_unknown():
     errors = ErrorModel(MODEL, None)
     expected = PRIOR_NOISE["W8A16", "rtn"] / len(GROUPS)
