@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -40,8 +41,8 @@ def quantize_weight(weight: Tensor, scheme: Scheme, algorithm: str) -> dict[str,
             f"cannot quantize a weight with NaN or infinite values ({rows} of {len(weight)} rows)",
             "repair the checkpoint, or pin the layer to NONE",
         )
-    largest = float(weight.abs().max())
-    if largest > LARGEST:
+    largest = peak_of(weight)
+    if exceeds(largest, scheme):
         raise InputError(
             f"cannot quantize a weight that holds {largest:.3g}, above {LARGEST:.3g}",
             "pin the layer to NONE",
@@ -53,6 +54,20 @@ def quantize_weight(weight: Tensor, scheme: Scheme, algorithm: str) -> dict[str,
             return group.quantize(weight, scheme, algorithm)
         case _:
             return codebook.quantize(weight, scheme, algorithm)
+
+
+def peak_of(weight: Tensor) -> float:
+    """The largest magnitude in a weight; NaN where it holds one."""
+    return float(weight.detach().abs().max())
+
+
+def exceeds(peak: float, scheme: Scheme) -> bool:
+    """Whether a weight of this finite peak is beyond what the scheme can store."""
+    if not math.isfinite(peak) or scheme.weights is None:
+        return False
+    if isinstance(scheme.weights, CastWeights):
+        return bool(torch.tensor(peak, dtype=torch.float64).to(_type_of(scheme.weights)).isinf())
+    return peak > LARGEST
 
 
 def dequantize_weight(tensors: dict[str, Tensor], scheme: Scheme, dtype: torch.dtype) -> Tensor:
@@ -86,13 +101,18 @@ def shape_of(tensors: dict[str, Tensor]) -> tuple[int, int]:
     return n, width * _CODES_PER_ELEMENT.get(first.dtype, 1)
 
 
+def _type_of(weights: CastWeights) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, weights.dtype)
+    return dtype
+
+
 def _cast(weight: Tensor, scheme: Scheme) -> Tensor:
     if not isinstance(scheme.weights, CastWeights):
         raise TypeError(f"{scheme.name} is no cast")
-    dtype: torch.dtype = getattr(torch, scheme.weights.dtype)
+    dtype = _type_of(scheme.weights)
     cast = weight.to(dtype)
     if bool((cast.isinf() & weight.isfinite()).any()):
-        largest = float(weight.abs().max())
+        largest = peak_of(weight)
         limit = torch.finfo(dtype).max
         raise InputError(
             f"the weight holds {largest:.3g}, above {scheme.weights.dtype}'s largest, {limit:.6g}",

@@ -20,6 +20,7 @@ from qprobe.documents.scheme import SCHEMES, ActivationType
 from qprobe.documents.sensitivity import GroupGain, LayerNoise, Sensitivity, UniformError
 from qprobe.errors import InputError
 from qprobe.layers._unfold import Unfolded, unfolded
+from qprobe.quantize.scheme import exceeds, peak_of
 from qprobe.sensitivity._simulate import error_power, list_algorithms, simulate, simulated
 from qprobe.timing.progress import Progress, silent
 
@@ -97,6 +98,10 @@ class _Measurement:
         self.linears = {
             tensor: [slot.linear for slot in slots] for tensor, slots in made.slots.items()
         }
+        self.peaks = {
+            tensor: [peak_of(linear.weight) for linear in several]
+            for tensor, several in self.linears.items()
+        }
         self.pairs = [
             (name, algorithm)
             for name in schemes
@@ -110,9 +115,11 @@ class _Measurement:
         }
 
     def suits(self, tensor: str, scheme: str) -> bool:
-        """Whether the scheme can store the weight of that name."""
+        """Whether the scheme can store the weights of that name, by their shape and their peak."""
         linear = self.linears[tensor][0]
-        return not SCHEMES[scheme].objection(linear.out_features, linear.in_features)
+        if SCHEMES[scheme].objection(linear.out_features, linear.in_features):
+            return False
+        return not any(exceeds(peak, SCHEMES[scheme]) for peak in self.peaks[tensor])
 
     def take(self, data_hash: str) -> Sensitivity:
         self.progress("calibrating: noise of every layer", 0.0)

@@ -49,3 +49,16 @@ def test_nothing_finite_is_not_out_of_reach():
     found = measure_sensitivity(module, ("FP16",))
     assert {gain.group for gain in found.gains} == {"first.weight", "last.weight"}
     assert not ErrorModel(read_model(module), found).is_out_of_reach("second.weight")
+
+
+@pytest.mark.parametrize(
+    ("peak", "out"), [(7e4, {"FP16"}), (1e35, {"W8A16", "FP16"})], ids=["fp16", "all but a cast"]
+)
+def test_a_weight_beyond_the_range_rules_out_the_scheme_for_its_layer_alone(peak, out):
+    module = Loud()
+    module.second.weight.data[0, 0] = peak
+    module.last.weight.data /= peak
+    found = measure_sensitivity(module, ("W8A16", "BF16", "FP16"))
+    for scheme in ("W8A16", "BF16", "FP16"):
+        assert ("second.weight" in recorded(found, scheme)) == (scheme not in out)
+        assert "first.weight" in recorded(found, scheme)
