@@ -20,7 +20,7 @@ from qprobe.checkpoint.forward import Metric, output_metric, run_forward
 from qprobe.checkpoint.loading import load_module
 from qprobe.checkpoint.reader import read_model
 from qprobe.checkpoint.request import check_generates, time_request
-from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
+from qprobe.checkpoint.text import read_text, token_batch, token_hash, tokenize
 from qprobe.documents.machine import Fingerprint
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import Plan, Section
@@ -121,7 +121,7 @@ def _verify(
             "kl_divergence_nats": found[APPLIED].kl_divergence_nats,
             "error_limit": plan.objective.error_limit.value,
             "noise_floor": floor.relative_error,
-            "data_hash": text_hash(text),
+            "data_hash": token_hash(ids),
             "batch": plan.objective.batch,
             "prompt": plan.objective.prompt,
             "generate": plan.objective.generate,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -43,11 +45,6 @@ def read_text(source: str | Path | None, held_out: bool = False) -> str:
     return text
 
 
-def text_hash(text: str) -> str:
-    """SHA-256 of the text, 16 hex digits."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def tokenize(text: str, model_path: Path | None, vocab_size: int) -> list[int]:
     """Token ids of the whole text: no special tokens, nothing cut off, nothing padded.
 
@@ -56,12 +53,10 @@ def tokenize(text: str, model_path: Path | None, vocab_size: int) -> list[int]:
     ids that the model does not know.
     """
     path = None if model_path is None else model_path / "tokenizer.json"
-    if path is None or not path.exists():
+    if path is None or why_bytes(model_path):
         return _bytes_as_tokens(text, vocab_size)
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        return _bytes_as_tokens(text, vocab_size)
+    from tokenizers import Tokenizer
+
     tokenizer = Tokenizer.from_str(_tokenizer_json(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -73,6 +68,23 @@ def tokenize(text: str, model_path: Path | None, vocab_size: int) -> list[int]:
             "give the tokenizer.json that belongs to the model",
         )
     return ids
+
+
+def why_bytes(model_path: Path | None) -> str:
+    """Why bytes stand in for the tokens of a model; empty where its tokenizer makes them."""
+    if model_path is None:
+        return "a module has no tokenizer"
+    if not (model_path / "tokenizer.json").exists():
+        return f"{model_path} has no tokenizer.json"
+    if find_spec("tokenizers") is None:
+        return "the tokenizers library is not installed"
+    return ""
+
+
+def token_hash(ids: torch.Tensor) -> str:
+    """SHA-256 of token ids and their shape, 16 hex digits."""
+    content = json.dumps(ids.tolist()).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def token_batch(ids: Sequence[int], batch: int, length: int) -> torch.Tensor:

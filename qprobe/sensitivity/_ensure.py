@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from qprobe._version import __version__
-from qprobe.checkpoint.text import read_text, text_hash
+from qprobe.checkpoint.text import token_hash
 from qprobe.documents.model import Model
 from qprobe.documents.scheme import SCHEMES
 from qprobe.documents.sensitivity import Sensitivity
 from qprobe.errors import UnavailableError
-from qprobe.sensitivity._measure import measure_sensitivity
+from qprobe.sensitivity._measure import calibration_ids, measure_sensitivity
 from qprobe.timing.cache import recall, remember
 from qprobe.timing.progress import Progress, silent
 
@@ -33,10 +33,12 @@ def ensure_sensitivity(
     None where it is not in the cache and may not be measured, or cannot be: without transformers,
     and for models that take more than token ids.
     """
-    text = read_text(None) if text is None else text
-    name = f"{model.model_hash}-{hash_weights(path)}-{text_hash(text)}-{__version__}"
+    if not model.reads_only_text:
+        return None
+    tokens = token_hash(calibration_ids(model, path, text))
+    name = f"{model.model_hash}-{hash_weights(path)}-{tokens}-{__version__}"
     known = recall(Sensitivity, name)
-    if known is not None or measure == "never" or not model.reads_only_text:
+    if known is not None or measure == "never":
         return known
     try:
         found = measure_sensitivity(path, tuple(SCHEMES), text, progress=progress)

@@ -14,7 +14,7 @@ from qprobe.checkpoint import read_model
 from qprobe.checkpoint.casting import cast_module
 from qprobe.checkpoint.forward import output_metric, run_forward
 from qprobe.checkpoint.loading import load_module
-from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
+from qprobe.checkpoint.text import read_text, token_batch, token_hash, tokenize, why_bytes
 from qprobe.documents.model import Model
 from qprobe.documents.scheme import SCHEMES, ActivationType
 from qprobe.documents.sensitivity import GroupGain, LayerNoise, Sensitivity, UniformError
@@ -64,18 +64,25 @@ def measure_sensitivity(
         module, folder = path_or_module, None
     else:
         module, folder = load_module(path_or_module), Path(path_or_module)
-    text = read_text(None) if text is None else text
-    length = min(TOKENS, model.max_tokens or TOKENS)
-    ids = token_batch(tokenize(text, folder, model.vocab_size), SEQUENCES, length)
+    ids = calibration_ids(model, folder, text)
+    if why := why_bytes(folder):
+        progress(f"calibrating on the bytes of the text: {why}", 0.0)
     was_training = module.training
     try:
         with torch.no_grad():
             tensors = (linear.tensor for linear in model.linears)
             with unfolded(module.eval(), tensors) as made:
                 measurement = _Measurement(module, made, model, ids, schemes, progress)
-                return measurement.take(text_hash(text))
+                return measurement.take(token_hash(ids))
     finally:
         module.train(was_training)
+
+
+def calibration_ids(model: Model, folder: Path | None, text: str | None) -> Tensor:
+    """The token ids (sequences, tokens) that a model is calibrated on; None: of the text that ships."""
+    text = read_text(None) if text is None else text
+    length = min(TOKENS, model.max_tokens or TOKENS)
+    return token_batch(tokenize(text, folder, model.vocab_size), SEQUENCES, length)
 
 
 class _Measurement:

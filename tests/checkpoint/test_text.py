@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qprobe.checkpoint.text import read_text, text_hash, token_batch, tokenize
+from qprobe.checkpoint.text import read_text, token_batch, token_hash, tokenize, why_bytes
 from qprobe.errors import InputError
 from tests.checkpoints import minilm
 
@@ -67,9 +67,18 @@ def test_huge_text(tmp_path):
         read_text(tmp_path / "a.txt")
 
 
-def test_hash_is_of_the_text():
-    assert text_hash("a") == "ca978112ca1bbdca"
-    assert text_hash("a") != text_hash("b")
+def test_hash_is_of_the_tokens_and_their_shape():
+    ids = torch.arange(6)
+    assert token_hash(ids) == token_hash(ids.clone())
+    assert len({token_hash(t) for t in (ids, ids + 1, ids.reshape(2, 3), ids.reshape(3, 2))}) == 4
+
+
+def test_why_bytes_stand_in(tmp_path, monkeypatch):
+    assert why_bytes(None) == "a module has no tokenizer"
+    assert why_bytes(tmp_path) == f"{tmp_path} has no tokenizer.json"
+    (tmp_path / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr("qprobe.checkpoint.text.find_spec", lambda name: None)
+    assert why_bytes(tmp_path) == "the tokenizers library is not installed"
 
 
 def test_tokens_of_a_trained_tokenizer_without_extras():

@@ -1,5 +1,6 @@
 """Sensitivity, measured through the model's own forward."""
 
+import json
 import math
 
 import pytest
@@ -141,6 +142,12 @@ def test_a_model_that_takes_no_tokens_is_refused():
         measure_sensitivity(nn.Sequential(nn.Linear(4, 4)), ("W8A16",))
 
 
+def test_it_says_where_bytes_stand_in_for_tokens(path):
+    said = []
+    measure_sensitivity(path, ("W8A16",), progress=lambda message, _: said.append(message))
+    assert said[0] == f"calibrating on the bytes of the text: {path} has no tokenizer.json"
+
+
 class TestCache:
     @pytest.fixture(autouse=True)
     def folder(self, monkeypatch, tmp_path):
@@ -160,6 +167,15 @@ class TestCache:
         assert ensure_sensitivity(path, model) == found
         assert len(calls) == 1
         ensure_sensitivity(path, model, "Another text.")
+        assert len(calls) == 2
+
+    def test_other_tokens_of_the_same_text_are_measured_anew(self, calls, tmp_path):
+        path = tiny_bert(tmp_path / "bert")
+        model = read_model(path)
+        ensure_sensitivity(path, model)
+        words = {"model": {"type": "WordLevel", "vocab": {"[UNK]": 7}, "unk_token": "[UNK]"}}
+        (path / "tokenizer.json").write_text(json.dumps(words))
+        ensure_sensitivity(path, model)
         assert len(calls) == 2
 
     def test_never_gives_what_is_known_or_nothing(self, path, calls, found):
