@@ -15,6 +15,7 @@ from qprobe.errors import InputError
 
 LENGTH_BYTES = 8
 MAX_ELEMENTS = 2**60
+SAMPLE_BYTES = 1024
 
 DTYPES: dict[str, Dtype] = {
     "F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16",
@@ -68,6 +69,22 @@ def read_tensor_file(path: Path) -> dict[str, TensorHeader]:
     tensors = {name: _tensor(name, entry, path, start) for name, entry in entries.items()}
     _check_layout(tensors, path, start, status.st_size)
     return tensors
+
+
+def read_samples(tensor: TensorHeader) -> bytes:
+    """The first, the middle and the last KiB of a tensor's data; raises InputError as reading does."""
+    spare = max(0, tensor.nbytes - SAMPLE_BYTES)
+    try:
+        with tensor.file.open("rb", buffering=0) as file:
+            places = (0, spare // 2, spare)
+            return b"".join(
+                os.pread(file.fileno(), min(SAMPLE_BYTES, tensor.nbytes), tensor.offset + place)
+                for place in places
+            )
+    except OSError as error:
+        raise InputError(
+            f"cannot read {tensor.file}: {error.strerror}", "check the path"
+        ) from error
 
 
 def _read_header(file: BinaryIO, path: Path, size: int) -> bytes:

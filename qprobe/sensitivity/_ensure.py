@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from qprobe._version import __version__
+from qprobe.checkpoint.headers import read_headers
+from qprobe.checkpoint.tensor_file import read_samples
 from qprobe.checkpoint.text import token_hash
 from qprobe.documents.model import Model
 from qprobe.documents.scheme import SCHEMES
@@ -15,9 +17,6 @@ from qprobe.errors import UnavailableError
 from qprobe.sensitivity._measure import calibration_ids, measure_sensitivity
 from qprobe.timing.cache import recall, remember
 from qprobe.timing.progress import Progress, silent
-
-BLOCKS = 64
-BLOCK_BYTES = 4096
 
 
 def ensure_sensitivity(
@@ -49,13 +48,9 @@ def ensure_sensitivity(
 
 
 def hash_weights(path: Path) -> str:
-    """SHA-256, 16 hex digits, of blocks spread over the weight files: tells one training from another."""
+    """SHA-256, 16 hex digits, of samples of every tensor: tells one training from another."""
     digest = hashlib.sha256()
-    for file in sorted(path.glob("*.safetensors")):
-        size = file.stat().st_size
-        digest.update(f"{file.name}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            for block in range(BLOCKS):
-                stream.seek(size * block // BLOCKS)
-                digest.update(stream.read(BLOCK_BYTES))
+    for name, tensor in sorted(read_headers(path).tensors.items()):
+        digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\0".encode())
+        digest.update(read_samples(tensor))
     return digest.hexdigest()[:16]

@@ -5,10 +5,12 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from qprobe.checkpoint import read_model
 from qprobe.checkpoint.forward import run_forward
+from qprobe.checkpoint.headers import WEIGHTS
 from qprobe.checkpoint.loading import load_module
 from qprobe.checkpoint.text import read_text, token_batch, tokenize
 from qprobe.documents.scheme import SCHEMES
@@ -189,6 +191,19 @@ class TestCache:
         other = tiny_bert(tmp_path / "other", seed=1)
         assert read_model(other).model_hash == read_model(path).model_hash
         assert hash_weights(other) != hash_weights(path)
+
+    @pytest.mark.parametrize("part", ["first", "middle", "last"])
+    def test_a_change_of_any_matrix_is_another_training(self, tmp_path, part):
+        path = tiny_bert(tmp_path / "bert")
+        before = hash_weights(path)
+        assert hash_weights(path) == before
+        stored = load_file(path / WEIGHTS)
+        for name, tensor in stored.items():
+            changed = tensor.clone()
+            flat = changed.view(-1)
+            flat[{"first": 0, "middle": len(flat) // 2, "last": -1}[part]] += 1
+            save_file(stored | {name: changed}, path / WEIGHTS)
+            assert hash_weights(path) != before, name
 
 
 def test_a_mix_comes_out_as_estimated_on_another_text():
