@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -16,8 +17,8 @@ SIDE = 64
 SLOW = 20.0
 """So many times slower than float32 means that the product is computed one element at a time."""
 
-MANY = 100
-"""Calls of what takes microseconds: a thread that spins while another waits for a core makes one take milliseconds."""
+CALLS = 20
+"""To take the fastest of."""
 
 
 @functools.cache
@@ -26,8 +27,11 @@ def _absent(_device: str) -> str:
     try:
         codes = torch.ones(SIDE, SIDE, dtype=torch.float32, device="cpu").to(torch.float8_e4m3fn)
         one, real = _one(), codes.to(torch.float32)
-        slow = _seconds(lambda: torch._scaled_mm(codes, codes.t(), one, one, out_dtype=real.dtype))
-        ratio = slow / _seconds(lambda: real @ real.t(), MANY)
+        with _one_thread():
+            slow = _seconds(
+                lambda: torch._scaled_mm(codes, codes.t(), one, one, out_dtype=real.dtype)
+            )
+            ratio = slow / _seconds(lambda: real @ real.t())
     except (RuntimeError, AttributeError, TypeError) as error:
         return f"torch's scaled product does not run here: {' '.join(str(error).split()):.200}"
     if ratio > SLOW:
@@ -37,11 +41,22 @@ def _absent(_device: str) -> str:
     return ""
 
 
-def _seconds(call: Callable[[], object], calls: int = 3) -> float:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """On a busy machine, one that spins while another waits for a core takes milliseconds for microseconds."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _seconds(call: Callable[[], object]) -> float:
     """Processor seconds of the fastest call: whatever else runs does not count."""
     call()
     found = []
-    for _ in range(calls):
+    for _ in range(CALLS):
         start = time.thread_time()
         call()
         found.append(time.thread_time() - start)
