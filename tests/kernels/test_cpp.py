@@ -100,6 +100,23 @@ def test_without_a_compiler_other_kernels_do_and_the_reason_is_said(tmp_path):
     assert kernels["reference"] == ""
 
 
+def test_a_compiler_with_options_is_called_with_them(tmp_path):
+    compiler = tmp_path / "a compiler"
+    compiler.write_text(
+        '#!/bin/sh\n[ "$2" = --version ] && { echo old 1.0; exit 0; }\n'
+        'echo "error: called with $1" >&2\nexit 1\n'
+    )
+    compiler.chmod(0o755)
+    first, _ = use(tmp_path, CXX=f"'{compiler}' -m64")
+    assert "a compiler cannot compile them: error: called with -m64" in first
+
+
+@pytest.mark.parametrize("words", ["'g++", "  "])
+def test_words_that_name_no_compiler_are_none(tmp_path, words):
+    first, _ = use(tmp_path, CXX=words)
+    assert "there is no C++ compiler" in first
+
+
 def test_a_compiler_that_fails_is_quoted_in_a_line(tmp_path):
     compiler = tmp_path / "c++"
     compiler.write_text(

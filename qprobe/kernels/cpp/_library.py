@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -81,7 +82,8 @@ def _find_or_build(sources: list[Path]) -> ctypes.CDLL:
     stem, folder = _name_build(sources, openmp), cache_folder("native")
     try:
         compiler, version = _find_compiler()
-        target = folder / f"{stem}-{hashlib.sha256(version.encode()).hexdigest()[:8]}.so"
+        digest = hashlib.sha256("\0".join((*compiler[1:], version)).encode())
+        target = folder / f"{stem}-{digest.hexdigest()[:8]}.so"
         return _load(target) or _build(compiler, sources, openmp, target)
     except (UnavailableError, OSError, subprocess.SubprocessError):
         # What another compiler built for this processor serves as well: there may be none where programs run.
@@ -100,17 +102,20 @@ def _name_build(sources: list[Path], openmp: list[str]) -> str:
     return f"qprobe-cpu-{digest.hexdigest()[:16]}"
 
 
-def _find_compiler() -> tuple[str, str]:
-    """Where it is, and what it says of its version."""
-    compiler = shutil.which(os.environ.get("CXX") or "g++")
-    if compiler is None:
+def _find_compiler() -> tuple[list[str], str]:
+    """The words that call it, options among them, and what it says of its version."""
+    try:
+        words = shlex.split(os.environ.get("CXX") or "g++")
+    except ValueError:  # a quote that does not end
+        words = []
+    if not words or shutil.which(words[0]) is None:
         raise UnavailableError(
             "there is no C++ compiler (g++, or what CXX names)", "install g++, or set CXX"
         )
     told = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, check=True, timeout=30
+        [*words, "--version"], capture_output=True, text=True, check=True, timeout=30
     )
-    return compiler, told.stdout
+    return words, told.stdout
 
 
 def _load(path: Path) -> ctypes.CDLL | None:
@@ -123,13 +128,15 @@ def _load(path: Path) -> ctypes.CDLL | None:
         return None
 
 
-def _build(compiler: str, sources: list[Path], openmp: list[str], target: Path) -> ctypes.CDLL:
+def _build(
+    compiler: list[str], sources: list[Path], openmp: list[str], target: Path
+) -> ctypes.CDLL:
     """Compile, keep it if the folder can be written, and load it."""
     if os.environ.get("QPROBE_COMPILE") == "never":
         raise UnavailableError("they are not compiled yet: qprobe doctor --full compiles them")
     with tempfile.TemporaryDirectory(prefix="qprobe-") as folder:
         made = Path(folder) / target.name
-        command = [compiler, *FLAGS, *map(str, sources), *openmp, "-o", str(made)]
+        command = [*compiler, *FLAGS, *map(str, sources), *openmp, "-o", str(made)]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=COMPILE_TIMEOUT_S
         )
@@ -137,7 +144,7 @@ def _build(compiler: str, sources: list[Path], openmp: list[str], target: Path) 
             errors = [line for line in done.stderr.splitlines() if "error" in line]
             words = (errors or done.stderr.splitlines() or ["it said nothing"])[0]
             raise UnavailableError(
-                f"{Path(compiler).name} cannot compile them: {words}", "update the compiler"
+                f"{Path(compiler[0]).name} cannot compile them: {words}", "update the compiler"
             )
         with contextlib.suppress(OSError):
             write_sealed(target, made.read_bytes())
