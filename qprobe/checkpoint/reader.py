@@ -1,4 +1,4 @@
-"""Reads a checkpoint directory or a live module as a Model, without touching a weight."""
+"""Reads a checkpoint directory or a live module as a Model, without loading a weight."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from qprobe.checkpoint.assemble import assemble_model, choose_name
 from qprobe.checkpoint.config import Config, read_config
 from qprobe.checkpoint.families._family import Family
 from qprobe.checkpoint.headers import read_headers
+from qprobe.checkpoint.tensor_file import read_samples
 from qprobe.checkpoint.weights import (
     FLOATS,
     QUERIES,
+    Tensors,
     check_against_config,
     describe_weight,
     list_embeddings,
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 def read_model(path_or_module: str | Path | nn.Module) -> Model:
     """Describe a checkpoint directory by its config and headers, or a module by its layers.
 
-    Given a path, neither torch nor a weight is loaded. Raises InputError where the files or the
+    Given a path, torch is not loaded and of the weights at most samples are read: of a head that is
+    to be tied and is in the files all the same. Raises InputError where the files or the
     module do not hold what planning needs.
     """
     if isinstance(path_or_module, (str, Path)):
@@ -54,7 +57,11 @@ def _read_directory(directory: Path) -> Model:
     owned = set(embeddings[1:])
     for weight, matches in entries.items():
         row = matches[0].row
-        if row.kind == "head" and config.tie_word_embeddings:
+        if (
+            row.kind == "head"
+            and config.tie_word_embeddings
+            and not _differs(tensors, embeddings, names[weight])
+        ):
             # The head is the input embedding once more. Some files repeat it.
             owned |= set(names[weight]) if embeddings else set()
             continue
@@ -71,6 +78,15 @@ def _read_directory(directory: Path) -> Model:
     )
     has = config.with_stacks({match.row.stack for match, _ in queries})
     return assemble_model(_name(directory, config), has, linears, others)
+
+
+def _differs(tensors: Tensors, embeddings: list[str], head: list[str]) -> bool:
+    """Whether a head that is to be tied holds other numbers than the embedding: then it stays untied."""
+    if not embeddings:
+        return False
+    own, other = tensors[embeddings[0]], tensors[head[0]]
+    same_kind = (own.dtype, own.shape) == (other.dtype, other.shape)
+    return same_kind and read_samples(own) != read_samples(other)
 
 
 def _bias_of(weight: str) -> str:

@@ -91,6 +91,21 @@ def test_it_can_be_measured(tmp_path, name):
     assert found.model_hash == read_model(tmp_path).model_hash
 
 
+def test_a_head_that_differs_from_the_embedding_is_not_tied(tmp_path):
+    untied = read_model(CASES["llama"].save(tmp_path))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tie_word_embeddings": True}))
+    model, live = read_model(tmp_path), read_model(load_module(tmp_path))
+    assert model.linears == untied.linears
+    assert model.model_hash == live.model_hash
+    tensors = load_file(tmp_path / WEIGHTS)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    save_file(tensors, tmp_path / WEIGHTS, {"format": "pt"})
+    model, live = read_model(tmp_path), read_model(load_module(tmp_path))
+    assert "head" not in {linear.kind for linear in model.linears}
+    assert model.model_hash == live.model_hash
+
+
 def test_a_class_that_transformers_lacks_keeps_all_of_its_linears(tmp_path):
     case = CASES["llama"]
     named = read_model(case.save(tmp_path))
