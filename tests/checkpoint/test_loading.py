@@ -136,6 +136,19 @@ def test_a_value_that_transformers_refuses(tmp_path):
         load_module(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden_dropout_prob": "much"}, {"pad_token_id": 10**12}, {"hidden_act": 7}],
+    ids=str,
+)
+def test_whatever_transformers_raises_ends_in_our_error(tmp_path, changes):
+    edit_config(tiny_bert(tmp_path), **changes)
+    with pytest.raises(InputError, match="transformers cannot load") as caught:
+        load_module(tmp_path)
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
 def test_without_transformers(tmp_path, monkeypatch):
     tiny_bert(tmp_path)
     monkeypatch.setitem(sys.modules, "transformers", None)
