@@ -21,6 +21,7 @@ REPEAT_OFFSET = 37
 """By how many tokens each repetition of a short text is shifted, so that no two rows are equal."""
 
 _HINT = "give a UTF-8 text file"
+_TOKENIZER_HINT = "download the tokenizer again, or remove the file"
 
 
 def read_text(source: str | Path | None, held_out: bool = False) -> str:
@@ -55,12 +56,7 @@ def tokenize(text: str, model_path: Path | None, vocab_size: int) -> list[int]:
     path = None if model_path is None else model_path / "tokenizer.json"
     if path is None or why_bytes(model_path):
         return _bytes_as_tokens(text, vocab_size)
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_str(_tokenizer_json(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    ids = _encode(text, path)
     if not ids or max(ids) >= vocab_size:
         found = f"token {max(ids)}" if ids else "no token"
         raise InputError(
@@ -100,13 +96,28 @@ def token_batch(ids: Sequence[int], batch: int, length: int) -> torch.Tensor:
     return torch.tensor(ids, dtype=torch.int64)[index].reshape(batch, length)
 
 
+def _encode(text: str, path: Path) -> list[int]:
+    from tokenizers import Tokenizer
+
+    content = _tokenizer_json(path)
+    try:
+        tokenizer = Tokenizer.from_str(content)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    except Exception as error:  # The library raises no other type.
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be used: {reason:.200}", _TOKENIZER_HINT) from error
+    return ids
+
+
 def _bytes_as_tokens(text: str, vocab_size: int) -> list[int]:
     return [byte % vocab_size for byte in text.encode()]
 
 
 def _tokenizer_json(path: Path) -> str:
-    """The file's content, checked as far as the library would answer with a bare Exception."""
-    hint = "download the tokenizer again, or remove the file"
+    """The file's content, checked as far as can be said in plainer words than the library's."""
+    hint = _TOKENIZER_HINT
     data = _read(path, MAX_TOKENIZER_BYTES, hint)
     try:
         content = from_json(data)

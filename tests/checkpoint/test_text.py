@@ -114,6 +114,25 @@ def test_bad_tokenizer(tmp_path, content, words):
         tokenize("a", tmp_path, 100)
 
 
+WORDS = {"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "[UNK]",
+         "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}  # fmt: skip
+UNUSABLE = {
+    "no unknown token": {"model": WORDS},
+    "an unknown model": {"model": WORDS | {"type": "Nope"}},
+    "an unknown normalizer": {"model": WORDS, "normalizer": {"type": "FromTheFuture"}},
+    "merges of nothing": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a z"]}},
+}
+
+
+@pytest.mark.parametrize("content", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_tokenizer_that_the_library_refuses(tmp_path, content):
+    pytest.importorskip("tokenizers")
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"tokenizer.json cannot be used: ") as caught:
+        tokenize("b", tmp_path, 100)
+    assert caught.value.hint
+
+
 def test_batch_of_a_long_text_is_consecutive():
     batch = token_batch(range(100), 3, 4)
     assert batch.dtype == torch.int64
