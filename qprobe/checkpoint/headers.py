@@ -40,15 +40,16 @@ def read_headers(directory: Path) -> Headers:
 
 
 def _list(directory: Path) -> list[str]:
-    if not directory.exists():
-        raise InputError(f"{str(directory)!r} does not exist", _LAYOUT)
-    if not directory.is_dir():
-        raise InputError(f"{directory} is a file, not a directory", _LAYOUT)
     try:
+        if not directory.exists():
+            raise InputError(f"{str(directory)!r:.200} does not exist", _LAYOUT)
+        if not directory.is_dir():
+            raise InputError(f"{directory} is a file, not a directory", _LAYOUT)
         return sorted(entry.name for entry in directory.iterdir())
     except OSError as error:
         raise InputError(
-            f"cannot list {directory}: {error.strerror}", "check the permissions"
+            f"cannot list {str(directory)!r:.200}: {error.strerror}",
+            "check the path and its permissions",
         ) from error
 
 
@@ -109,7 +110,11 @@ def _shard_path(directory: Path, shard: str) -> Path:
             "do not trust this checkpoint; give one whose index names plain files",
         )
     path = directory / shard
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise InputError(f"{index} names {shard!r:.120}: {error.strerror}", _INCOMPLETE) from error
+    if not is_there:
         raise InputError(f"{index} names {shard!r:.120}, which is missing", _INCOMPLETE)
     home = directory.resolve()
     allowed = [home]

@@ -17,8 +17,14 @@ def find_model(model: str) -> Path:
     Raises InputError where there is neither such a path nor such a hub id in the local cache.
     """
     path = Path(model)
-    if model and path.exists():
-        return path
+    try:
+        if model and path.exists():
+            return path
+    except OSError as error:
+        raise InputError(
+            f"cannot look for {model!r:.200}: {error.strerror}",
+            "check the path and its permissions",
+        ) from error
     if not _HUB_ID.fullmatch(model):
         raise InputError(
             f"no such directory: {model!r:.200}",

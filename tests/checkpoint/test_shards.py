@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qprobe.checkpoint.headers import INDEX, read_headers
+from qprobe.errors import InputError
 from tests.checkpoint.refusal import refusal
 from tests.checkpoints import write_safetensors, write_sharded
 
@@ -75,6 +76,16 @@ def test_tensor_that_the_shard_lacks(tmp_path):
     write_safetensors(tmp_path / "1.safetensors", {"a": ("F16", [4])})
     index(tmp_path, {"weight_map": {"a": "1.safetensors", "b": "1.safetensors"}})
     assert "promises tensor 'b' in 1.safetensors, which lacks it" in refusal(tmp_path)
+
+
+def test_shard_of_a_name_that_no_file_can_have(tmp_path):
+    found = refusal(index(tmp_path, {"weight_map": {"a": "a" * 300 + ".safetensors"}}))
+    assert "File name too long" in found
+
+
+def test_directory_of_a_name_that_no_directory_can_have():
+    with pytest.raises(InputError, match=r"cannot list 'xxx.*: File name too long"):
+        read_headers(Path("x" * 300))
 
 
 INDEXES = {

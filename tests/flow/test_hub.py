@@ -33,3 +33,8 @@ def test_a_hub_id_without_the_extra_names_the_extra(monkeypatch):
     with pytest.raises(InputError, match="huggingface_hub is not installed") as caught:
         find_model("nobody/model")
     assert "qprobe[hf]" in caught.value.hint
+
+
+def test_a_path_that_no_directory_can_have_is_an_error_of_input():
+    with pytest.raises(InputError, match=r"cannot look for 'xxx.*: File name too long"):
+        find_model("x" * 300)
