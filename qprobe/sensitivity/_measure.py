@@ -65,6 +65,7 @@ def measure_sensitivity(
     else:
         module, folder = load_module(path_or_module), Path(path_or_module)
     ids = calibration_ids(model, folder, text)
+    ids = ids.to(next((p.device for p in module.parameters()), ids.device))
     if why := why_bytes(folder):
         progress(f"calibrating on the bytes of the text: {why}", 0.0)
     was_training = module.training

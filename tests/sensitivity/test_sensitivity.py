@@ -18,6 +18,7 @@ from qprobe.errors import InputError
 from qprobe.layers._unfold import unfolded
 from qprobe.policy.error import ErrorModel
 from qprobe.sensitivity import _ensure as ensuring
+from qprobe.sensitivity import _measure as measuring
 from qprobe.sensitivity import ensure_sensitivity, measure_sensitivity
 from qprobe.sensitivity._ensure import hash_weights
 from qprobe.sensitivity._simulate import error_power, simulated
@@ -118,6 +119,22 @@ def test_the_module_is_left_as_it_was(path):
     assert module.training
     assert all(torch.equal(t, state[name]) for name, t in module.state_dict().items())
     assert not any(child._forward_hooks for child in module.modules())
+
+
+def test_the_tokens_go_to_the_device_of_the_module(path, monkeypatch):
+    devices = []
+
+    class Ids:
+        device = None
+
+        def to(self, device):
+            devices.append(device)
+            return torch.arange(8).reshape(2, 4)
+
+    monkeypatch.setattr(measuring, "calibration_ids", lambda *_: Ids())
+    module = load_module(path)
+    measure_sensitivity(module, ("W8A16",))
+    assert devices == [module.device]
 
 
 def test_the_head_is_left_out_of_the_gains_but_not_of_the_noise(tmp_path):
