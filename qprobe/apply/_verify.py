@@ -16,7 +16,7 @@ from qprobe.apply._difference import Difference, compare_outputs
 from qprobe.apply._fault import on_device
 from qprobe.apply._variants import make_variant
 from qprobe.checkpoint.casting import cast_module
-from qprobe.checkpoint.forward import Metric, output_metric, run_forward
+from qprobe.checkpoint.forward import Metric, evaluating, output_metric, run_forward
 from qprobe.checkpoint.loading import load_module
 from qprobe.checkpoint.reader import read_model
 from qprobe.checkpoint.request import check_generates, time_request
@@ -71,12 +71,8 @@ def verify_plan(
     _refuse_what_reads_no_text(module)
     check_generates(module, plan.objective.generate)
     text = read_text(None, held_out=True) if text is None else text
-    was_training = module.training
-    try:
-        with torch.no_grad():
-            return _verify(module.eval(), plan, folder, text, progress)
-    finally:
-        module.train(was_training)
+    with evaluating(module):
+        return _verify(module, plan, folder, text, progress)
 
 
 def _device_for(planned: Fingerprint) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -13,6 +14,18 @@ from qprobe.errors import InputError
 
 Metric = Literal["logits", "last_hidden_state"]
 METRICS: tuple[Metric, ...] = ("logits", "last_hidden_state")
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[nn.Module]:
+    """The module in eval mode and without gradients; afterwards each of its parts is in its own mode."""
+    modes = [(child, child.training) for child in module.modules()]
+    try:
+        with torch.no_grad():
+            yield module.eval()
+    finally:
+        for child, mode in modes:
+            child.training = mode
 
 
 def run_forward(module: nn.Module, input_ids: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from qprobe.checkpoint import read_model
 from qprobe.checkpoint.casting import cast_module
-from qprobe.checkpoint.forward import output_metric, run_forward
+from qprobe.checkpoint.forward import evaluating, output_metric, run_forward
 from qprobe.checkpoint.loading import load_module
 from qprobe.checkpoint.text import read_text, token_batch, token_hash, tokenize, why_bytes
 from qprobe.documents.model import Model
@@ -68,15 +68,10 @@ def measure_sensitivity(
     ids = ids.to(next((p.device for p in module.parameters()), ids.device))
     if why := why_bytes(folder):
         progress(f"calibrating on the bytes of the text: {why}", 0.0)
-    was_training = module.training
-    try:
-        with torch.no_grad():
-            tensors = (linear.tensor for linear in model.linears)
-            with unfolded(module.eval(), tensors) as made:
-                measurement = _Measurement(module, made, model, ids, schemes, progress)
-                return measurement.take(token_hash(ids))
-    finally:
-        module.train(was_training)
+    tensors = (linear.tensor for linear in model.linears)
+    with evaluating(module), unfolded(module, tensors) as made:
+        measurement = _Measurement(module, made, model, ids, schemes, progress)
+        return measurement.take(token_hash(ids))
 
 
 def calibration_ids(model: Model, folder: Path | None, text: str | None) -> Tensor:

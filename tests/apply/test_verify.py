@@ -68,8 +68,10 @@ def test_a_soft_limit_that_the_plan_gave_up_does_not_fail(bert_path, bert):
 def test_a_live_module_is_left_as_it_was(module, bert):
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     module.train()
+    module.encoder.layer[0].eval()
+    modes = {name: child.training for name, child in module.named_modules()}
     verify(module, plan_for(bert, decide("W8A8")))
-    assert module.training
+    assert {name: child.training for name, child in module.named_modules()} == modes
     assert all(torch.equal(t, before[name]) for name, t in module.state_dict().items())
 
 
