@@ -8,6 +8,7 @@ from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from qprobe.checkpoint.architectures import Match, is_one_of, match_modules, suffix_of
 from qprobe.checkpoint.assemble import assemble_model, choose_name, finish_model
@@ -49,6 +50,11 @@ def describe_module(module: nn.Module) -> Model:
             "give a checkpoint directory or a module",
         )
     architecture = type(module).__name__
+    if any(isinstance(tensor, UninitializedParameter) for tensor in module.parameters()):
+        raise InputError(
+            f"{architecture} has lazy layers, whose sizes are not known yet",
+            "run the module once before",
+        )
     content = _config_of(module)
     config = None
     if family_of(module) is not None:
@@ -74,6 +80,8 @@ def _linears(module: nn.Module, config: Config | None, owned: set[int]) -> Itera
     seen: set[tuple[int, int]] = set()
     for path, child in named_linears(module):
         if config and is_one_of(config.family.left_alone, path):
+            continue
+        if 0 in linear_shape(child):
             continue
         # A quantized layer of ours unpacks its weight when asked: its parameters have none.
         weight, bias = child._parameters.get("weight"), child._parameters.get("bias")
@@ -192,7 +200,7 @@ def _config_of(module: nn.Module) -> Mapping[str, object]:
 
 def _plain_facts(module: nn.Module, linears: list[Linear]) -> dict[str, object]:
     """Sizes of a module that has no config of a known type; what cannot be known is 1."""
-    embeddings = [m.num_embeddings for m in module.modules() if isinstance(m, nn.Embedding)]
+    embeddings = (m.num_embeddings for m in module.modules() if isinstance(m, nn.Embedding))
     return {
         "architecture": type(module).__name__,
         "model_type": "other",
@@ -200,7 +208,8 @@ def _plain_facts(module: nn.Module, linears: list[Linear]) -> dict[str, object]:
         "intermediate_size": max(linear.n for linear in linears),
         "attention_heads": 1,
         "layers": 1,
-        "vocab_size": max(embeddings, default=1),
+        # The first embeds tokens; others, such as that of positions, may be larger.
+        "vocab_size": next(embeddings, 1),
         "max_tokens": None,
         "kv_elements_per_token": 0,
         "quantization_config": None,

@@ -112,7 +112,10 @@ def _encode(text: str, path: Path) -> list[int]:
 
 
 def _bytes_as_tokens(text: str, vocab_size: int) -> list[int]:
-    return [byte % vocab_size for byte in text.encode()]
+    try:
+        return [byte % vocab_size for byte in text.encode()]
+    except UnicodeEncodeError as error:
+        raise InputError(f"the text is not Unicode: {error.reason}", "give another text") from error
 
 
 def _tokenizer_json(path: Path) -> str:

@@ -18,10 +18,18 @@ from qprobe.checkpoint.text import read_text, token_batch, token_hash, tokenize,
 from qprobe.documents.model import Model
 from qprobe.documents.scheme import SCHEMES, ActivationType
 from qprobe.documents.sensitivity import GroupGain, LayerNoise, Sensitivity, UniformError
-from qprobe.errors import InputError
+from qprobe.errors import InputError, QprobeError
 from qprobe.layers._unfold import Unfolded, unfolded
 from qprobe.quantize.scheme import exceeds, peak_of
-from qprobe.sensitivity._simulate import error_power, list_algorithms, simulate, simulated
+from qprobe.sensitivity._simulate import (
+    Inputs,
+    Named,
+    error_power,
+    input_of,
+    list_algorithms,
+    simulate,
+    simulated,
+)
 from qprobe.timing.progress import Progress, silent
 
 Pair = tuple[str, str]
@@ -62,6 +70,7 @@ def measure_sensitivity(
     model = read_model(path_or_module)
     if isinstance(path_or_module, nn.Module):
         module, folder = path_or_module, None
+        _refuse_meta(module)
     else:
         module, folder = load_module(path_or_module), Path(path_or_module)
     ids = calibration_ids(model, folder, text)
@@ -72,6 +81,14 @@ def measure_sensitivity(
     with evaluating(module), unfolded(module, tensors) as made:
         measurement = _Measurement(module, made, model, ids, schemes, progress)
         return measurement.take(token_hash(ids))
+
+
+def _refuse_meta(module: nn.Module) -> None:
+    if any(parameter.is_meta for parameter in module.parameters()):
+        raise InputError(
+            f"{type(module).__name__} has no weights: it is on the meta device",
+            "load its weights before",
+        )
 
 
 def calibration_ids(model: Model, folder: Path | None, text: str | None) -> Tensor:
@@ -145,9 +162,13 @@ class _Measurement:
         """The output as stored; raises InputError where there is none to compare with."""
         try:
             exact = run_forward(self.module, self.ids)
-        except (RuntimeError, TypeError, ValueError) as error:
+        except QprobeError:
+            raise
+        except Exception as error:  # The module is a stranger's.
+            reason = " ".join(str(error).split())
             raise InputError(
-                f"{type(self.module).__name__} does not run on token ids: {error}",
+                f"{type(self.module).__name__} does not run on token ids: "
+                f"{type(error).__name__}: {reason:.200}",
                 "give a model whose forward takes input_ids",
             ) from error
         if not bool(exact.isfinite().all()):
@@ -166,18 +187,18 @@ class _Measurement:
         powers: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
         names = {linear: tensor for tensor, several in self.linears.items() for linear in several}
 
-        def listen(linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def listen(linear: nn.Module, inputs: Inputs, named: Named, output: Tensor) -> None:
             if not isinstance(linear, nn.Linear):
                 return
             for scheme, algorithm in self.pairs:
                 if not self.suits(names[linear], scheme):
                     continue
-                rough = simulate(linear, inputs[0], SCHEMES[scheme], algorithm)
+                rough = simulate(linear, input_of(inputs, named), SCHEMES[scheme], algorithm)
                 signal = float(output.double().square().sum())
                 seen = powers.setdefault((names[linear], scheme, algorithm), [])
                 seen.append((signal, error_power(output, rough)))
 
-        handles = [linear.register_forward_hook(listen) for linear in names]
+        handles = [linear.register_forward_hook(listen, with_kwargs=True) for linear in names]
         try:
             run_forward(self.module, self.ids)
         finally:

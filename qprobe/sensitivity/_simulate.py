@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -11,6 +11,14 @@ from torch.nn import functional
 from qprobe.documents.scheme import SCHEMES, Scheme
 from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
 from qprobe.quantize.scheme import dequantize_weight, quantize_weight
+
+Inputs = tuple[Tensor, ...]
+Named = Mapping[str, Tensor]
+
+
+def input_of(inputs: Inputs, named: Named) -> Tensor:
+    """What a linear is called with, by place or by name."""
+    return inputs[0] if inputs else named["input"]
 
 
 def list_algorithms(scheme: Scheme) -> tuple[str, ...]:
@@ -37,12 +45,12 @@ def simulated(linears: list[nn.Linear], scheme_name: str, algorithm: str) -> Ite
     """Within, these linears compute as under the scheme. The module itself is not changed."""
     scheme = SCHEMES[scheme_name]
 
-    def replace(linear: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+    def replace(linear: nn.Module, inputs: Inputs, named: Named, _output: Tensor) -> Tensor:
         if not isinstance(linear, nn.Linear):
             raise TypeError(f"{type(linear).__name__} is not a linear")
-        return simulate(linear, inputs[0], scheme, algorithm)
+        return simulate(linear, input_of(inputs, named), scheme, algorithm)
 
-    handles = [linear.register_forward_hook(replace) for linear in linears]
+    handles = [linear.register_forward_hook(replace, with_kwargs=True) for linear in linears]
     try:
         yield
     finally:

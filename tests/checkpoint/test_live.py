@@ -101,3 +101,14 @@ def test_module_of_integers():
     module.weight = nn.Parameter(torch.zeros(4, 4, dtype=torch.int8), requires_grad=False)
     with pytest.raises(InputError, match="stored as int8: quantized already"):
         read_model(module)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_linear_of_no_inputs_is_left_out():
+    model = read_model(nn.Sequential(nn.Linear(0, 4), nn.Linear(4, 4)))
+    assert [linear.tensor for linear in model.linears] == ["1.weight"]
+
+
+def test_lazy_layers_are_refused_in_words():
+    with pytest.raises(InputError, match="lazy layers"):
+        read_model(nn.Sequential(nn.Linear(4, 4), nn.LazyLinear(4)))
