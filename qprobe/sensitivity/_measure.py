@@ -265,9 +265,12 @@ class _Measurement:
         return tuple(errors)
 
     def _measure_floor(self, exact: Tensor) -> float | None:
-        """Output error power of the whole model in bf16."""
-        narrow = cast_module(copy.deepcopy(self.module), torch.bfloat16)
-        power = error_power(exact, run_forward(narrow, self.ids))
+        """Output error power of the whole model in bf16; None where it does not run in it."""
+        try:
+            narrow = cast_module(copy.deepcopy(self.module), torch.bfloat16)
+            power = error_power(exact, run_forward(narrow, self.ids))
+        except Exception:  # The module is a stranger's, and may hold constants of its own type.
+            return None
         return power if math.isfinite(power) else None
 
 

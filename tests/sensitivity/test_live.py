@@ -68,3 +68,25 @@ def test_a_module_without_weights():
 def test_a_text_that_is_not_unicode():
     with pytest.raises(InputError, match="not Unicode: surrogates not allowed"):
         measure_sensitivity(Small(), ("W8A16",), "\ud800abc")
+
+
+class Exact(Small):
+    """Computes with a constant that stays in fp32."""
+
+    def embed(self, input_ids):
+        return super().embed(input_ids) * torch.ones(32)
+
+
+class Uncopied(Small):
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = (number for number in range(3))
+
+
+@pytest.mark.parametrize("kind", [Exact, Uncopied])
+def test_a_module_that_does_not_run_in_bf16_has_no_floor(kind):
+    found = measure_sensitivity(kind(), ("W8A16",))
+    assert found.noise_floor is None
+    assert found.layers == measure_sensitivity(Small(), ("W8A16",)).layers
