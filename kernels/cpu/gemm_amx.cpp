@@ -318,7 +318,7 @@ extern "C" int64_t qprobe_gemm_amx_scratch_bytes(const WeightOnlyCall* call) {
              static_cast<int64_t>(sizeof(bfloat16)) + 64;
 }
 
-extern "C" void qprobe_gemm_amx(const WeightOnlyCall* given) {
+extern "C" int qprobe_gemm_amx(const WeightOnlyCall* given) {
   const WeightOnlyCall& call = *given;
   const int64_t steps = steps_of(call), tile_row = steps * kTile;
   const int64_t x_tiles = (call.m + kRows - 1) / kRows;
@@ -328,12 +328,14 @@ extern "C" void qprobe_gemm_amx(const WeightOnlyCall* given) {
   const int64_t block = std::max<int64_t>(1, std::min<int64_t>(fitting, (pairs + 15) / 16));
   auto* x = reinterpret_cast<uint32_t*>((reinterpret_cast<uintptr_t>(call.scratch) + 63) & ~63ull);
   const bool few = x_tiles <= 2;
-#pragma omp parallel
+  int failed = 0;
+#pragma omp parallel reduction(| : failed)
   {
     static thread_local Buffer buffer;
     auto* w = few ? nullptr
                   : static_cast<bfloat16*>(buffer.reserve(static_cast<size_t>(block * 2 * tile_row) *
                                                           sizeof(bfloat16)));
+    failed = !few && !w;
     const Decoder decoder(call);
     configure_tiles();
 #pragma omp for schedule(static)
@@ -346,11 +348,13 @@ extern "C" void qprobe_gemm_amx(const WeightOnlyCall* given) {
     } else {
 #pragma omp for schedule(dynamic)
       for (int64_t first = 0; first < pairs; first += block)
-        multiply_many(call, decoder, x, x_tiles, first * 2 * kRows,
-                      std::min(block, pairs - first), w);
+        if (w)
+          multiply_many(call, decoder, x, x_tiles, first * 2 * kRows,
+                        std::min(block, pairs - first), w);
     }
     _tile_release();
   }
+  return failed;
 }
 
 #endif

@@ -268,15 +268,19 @@ void multiply_many(const WeightOnlyCall& call, const Weight& w, const Rows& x, i
     for (int v = 0; v < V; ++v) write(call, m, strip + v, totals[(m - begin) * V + v]);
 }
 
-void many(const WeightOnlyCall& call, const Weight& w, const Rows& x) {
+// Returns whether there was no memory for it.
+int many(const WeightOnlyCall& call, const Weight& w, const Rows& x) {
   const int64_t strips = strips_of(w.n), blocks = (strips + kWide - 1) / kWide;
   const int64_t size = sizeof(bfloat16);
   const Division division(call.m, blocks, kRows, w.n * w.k * size, (w.k + w.n) * size);
-#pragma omp parallel
+  int failed = 0;
+#pragma omp parallel reduction(| : failed)
   {
     auto* totals = static_cast<__m512*>(
         std::aligned_alloc(64, static_cast<size_t>(division.rows) * kWide * sizeof(__m512)));
+    failed = !totals;
     for_each_task(division, call.m, [&](int64_t block, int64_t begin, int64_t end) {
+      if (!totals) return;
       const int64_t strip = block * kWide;
       if (strip + kWide <= strips)
         multiply_many<kWide>(call, w, x, begin, end, strip, totals);
@@ -286,6 +290,7 @@ void many(const WeightOnlyCall& call, const Weight& w, const Rows& x) {
     });
     std::free(totals);
   }
+  return failed;
 }
 
 bool pads(const WeightOnlyCall& call) { return call.kind == kInt8 && call.k % 4; }
@@ -323,7 +328,7 @@ extern "C" int64_t qprobe_gemm_bf16_scratch_bytes(const WeightOnlyCall* call) {
   return call->m * (call->k / call->group) * static_cast<int64_t>(sizeof(float));
 }
 
-extern "C" void qprobe_gemm_bf16(const WeightOnlyCall* given) {
+extern "C" int qprobe_gemm_bf16(const WeightOnlyCall* given) {
   const WeightOnlyCall& call = *given;
   const Weight w(call);
   Rows x = {static_cast<const bfloat16*>(call.x), stride_of(call), nullptr};
@@ -335,12 +340,12 @@ extern "C" void qprobe_gemm_bf16(const WeightOnlyCall* given) {
     sum_groups(call, static_cast<float*>(call.scratch));
     x.sums = static_cast<const float*>(call.scratch);
   }
-  if (call.m > kFew)
-    many(call, w, x);
-  else if (call.kind == kInt8)
+  if (call.m > kFew) return many(call, w, x);
+  if (call.kind == kInt8)
     few<true>(call, w, x);
   else
     few<false>(call, w, x);
+  return 0;
 }
 
 #endif

@@ -137,7 +137,7 @@ extern "C" int64_t qprobe_gemm_int8_scratch_bytes(const Int8Call* call) {
   return pads(*call) ? call->m * words_of(*call) * kPerWord : 0;
 }
 
-extern "C" void qprobe_gemm_int8(const Int8Call* given) {
+extern "C" int qprobe_gemm_int8(const Int8Call* given) {
   const Int8Call& call = *given;
   const int64_t words = words_of(call), stride = words * kPerWord;
   const uint8_t* x = call.x;
@@ -150,12 +150,15 @@ extern "C" void qprobe_gemm_int8(const Int8Call* given) {
   const int64_t strips = strips_of(call.n), blocks = (strips + kWide - 1) / kWide;
   const Division division(call.m, blocks, kRows, call.n * call.k,
                           call.k + call.n * static_cast<int64_t>(sizeof(float)));
-#pragma omp parallel if (call.m * call.n * call.k > kSerialElements)
+  int failed = 0;
+#pragma omp parallel reduction(| : failed) if (call.m * call.n * call.k > kSerialElements)
   {
     const bool keeps = words > kDepth;  // the sums of all rows, else of one block at a time
     auto* partial = static_cast<__m512i*>(std::aligned_alloc(
         64, static_cast<size_t>(keeps ? division.rows : kRows) * kWide * sizeof(__m512i)));
+    failed = !partial;
     for_each_task(division, call.m, [&](int64_t block, int64_t begin, int64_t end) {
+      if (!partial) return;
       const int64_t strip = block * kWide;
       if (strip + kWide <= strips)
         multiply_block<kWide>(call, x, stride, begin, end, strip, partial);
@@ -165,6 +168,7 @@ extern "C" void qprobe_gemm_int8(const Int8Call* given) {
     });
     std::free(partial);
   }
+  return failed;
 }
 
 #endif

@@ -171,7 +171,7 @@ extern "C" int64_t qprobe_gemv_scratch_bytes(const WeightOnlyCall* call) {
   return call->m * chunks_of(call->k) * (kChunk + kLanes) * static_cast<int64_t>(sizeof(float));
 }
 
-extern "C" void qprobe_gemv(const WeightOnlyCall* given) {
+extern "C" int qprobe_gemv(const WeightOnlyCall* given) {
   const WeightOnlyCall& call = *given;
   auto* x = static_cast<float*>(call.scratch);
   float* sums = x + call.m * chunks_of(call.k) * kChunk;
@@ -183,6 +183,7 @@ extern "C" void qprobe_gemv(const WeightOnlyCall* given) {
   for (; m + 4 <= call.m; m += 4) sweep<2, 4>(call, x, sums, m);
   for (; m + 2 <= call.m; m += 2) sweep<4, 2>(call, x, sums, m);
   for (; m < call.m; ++m) sweep<4, 1>(call, x, sums, m);
+  return 0;
 }
 
 #endif

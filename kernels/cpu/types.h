@@ -35,7 +35,7 @@ inline float to_float(bfloat16 x) {
   return value;
 }
 
-// What a call works on. Offsets count elements; `bias` may be null and has the type of x and y.
+// What a call works on; it returns 0, or 1 where it got no memory. Offsets count elements; `bias` may be null and has the type of x and y.
 struct WeightOnlyCall {
   int32_t kind, type;
   int64_t m, n, k, group;

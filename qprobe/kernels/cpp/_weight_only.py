@@ -33,14 +33,14 @@ class Call(ctypes.Structure):
 
 
 @functools.cache
-def bind(name: str) -> tuple[Callable[[Any], Any], Callable[[Any], int]]:
+def bind(name: str) -> tuple[Callable[[Any], int], Callable[[Any], int]]:
     """The function of that name and the one that tells its scratch bytes."""
     handle = load_library().handle
     if handle is None:
         raise RuntimeError(load_library().reason)
     run, scratch_bytes = handle[name], handle[f"{name}_scratch_bytes"]
     run.argtypes = scratch_bytes.argtypes = [ctypes.POINTER(Call)]
-    run.restype, scratch_bytes.restype = None, ctypes.c_int64
+    run.restype, scratch_bytes.restype = ctypes.c_int, ctypes.c_int64
     return run, scratch_bytes
 
 
@@ -118,5 +118,6 @@ def _call(
         if wanted := scratch_bytes(call):
             scratch = torch.empty(wanted, dtype=torch.uint8, device=x.device)
             call.scratch = scratch.data_ptr()
-        run(call)
+        if run(call):
+            raise MemoryError(f"{name} got no memory for {call.m} rows")
     return y if dtype is out_dtype else y.to(out_dtype)

@@ -33,13 +33,13 @@ class Call(ctypes.Structure):
 
 
 @functools.cache
-def _bind() -> tuple[Callable[[Any], Any], Callable[[Any], int]]:
+def _bind() -> tuple[Callable[[Any], int], Callable[[Any], int]]:
     handle = load_library().handle
     if handle is None:
         raise RuntimeError(load_library().reason)
     run, scratch_bytes = handle[NAME], handle[f"{NAME}_scratch_bytes"]
     run.argtypes = scratch_bytes.argtypes = [ctypes.POINTER(Call)]
-    run.restype, scratch_bytes.restype = None, ctypes.c_int64
+    run.restype, scratch_bytes.restype = ctypes.c_int, ctypes.c_int64
     return run, scratch_bytes
 
 
@@ -84,7 +84,8 @@ def _run(
         if wanted := scratch_bytes(call):
             scratch = torch.empty(wanted, dtype=torch.uint8, device=x.device)
             call.scratch = scratch.data_ptr()
-        run(call)
+        if run(call):
+            raise MemoryError(f"{NAME} got no memory for {call.m} rows")
     return y if dtype is out_dtype else y.to(out_dtype)
 
 
