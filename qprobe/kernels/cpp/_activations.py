@@ -45,5 +45,7 @@ def quantize_rows(quantize: Callable[..., Any], x: Tensor, form: str) -> tuple[T
     if codes.numel():
         k = x.shape[-1]
         pointers = codes.data_ptr(), scales.data_ptr()
+        # A thread of Python takes over the number of threads that was set only where it asks torch for it.
+        torch.get_num_threads()
         quantize(x.data_ptr(), TYPES[x.dtype], x.numel() // k, k, FORMS[form], *pointers)
     return codes, scales

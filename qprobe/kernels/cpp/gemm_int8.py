@@ -84,6 +84,8 @@ def _run(
         if wanted := scratch_bytes(call):
             scratch = torch.empty(wanted, dtype=torch.uint8, device=x.device)
             call.scratch = scratch.data_ptr()
+        # A thread of Python takes over the number of threads that was set only where it asks torch for it.
+        torch.get_num_threads()
         if run(call):
             raise MemoryError(f"{NAME} got no memory for {call.m} rows")
     return y if dtype is out_dtype else y.to(out_dtype)
