@@ -11,7 +11,7 @@ from qprobe.documents.profile import Peak
 from qprobe.timing.interleave import Task, time_interleaved
 
 SIDE = 1024
-BUDGET_S = 0.2
+BUDGET_S = 0.1
 
 
 def measure_peaks() -> dict[str, Peak]:

@@ -53,7 +53,7 @@ class Option:
 
 def judge(candidate: Candidate, context: Context, rules: Sequence[Rule]) -> Option:
     """Ask every rule about a candidate."""
-    said = [(rule, rule.objections(candidate, context)) for rule in rules]
+    said = [(rule, found) for rule in rules if (found := rule.objections(candidate, context))]
     return Option(
         candidate,
         forbidden=tuple(r for rule, reasons in said if not rule.yields_to_memory for r in reasons),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from qprobe.documents.base import Document
 from qprobe.probe.isolated import run_apart
-from qprobe.probe.nvml import NvmlAnswer, without_nvml
+from qprobe.probe.nvml import NvmlAnswer, has_library, probe_gpus, without_nvml
 from qprobe.probe.torch_facts import TorchFacts, TorchGpu
 
 COMMAND = (sys.executable, "-m", "qprobe.probe.ask_nvml")
@@ -26,12 +26,17 @@ class Told(Document):
 def ask_gpus(
     seen: Sequence[TorchGpu],
     unanswered: dict[str, str],
-    command: Sequence[str] = COMMAND,
+    command: Sequence[str] | None = None,
     limit_s: float = LIMIT_S,
 ) -> NvmlAnswer:
-    """Every NVIDIA GPU; where NVML does not answer, what torch sees and why in `unanswered`."""
+    """Every NVIDIA GPU; where NVML does not answer, what torch sees and why in `unanswered`.
+
+    No process is started where NVML's library is not there.
+    """
+    if command is None and not has_library():
+        return probe_gpus(seen, unanswered)
     facts = TorchFacts(build=None, gpus=tuple(seen), unanswered={})
-    text, words = run_apart(command, limit_s, facts.model_dump_json())
+    text, words = run_apart(command or COMMAND, limit_s, facts.model_dump_json())
     try:
         told = Told.model_validate_json(text.strip().rpartition("\n")[2])
     except ValidationError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -28,6 +30,17 @@ class NvmlAnswer(Document):
     gpus: tuple[Gpu, ...]
     driver: str | None
     cuda_driver: str | None
+
+
+def has_library() -> bool:
+    """Whether there is a driver's library to ask; looked for on Linux only, elsewhere True."""
+    if sys.platform != "linux":
+        return True
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def probe_gpus(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:

@@ -66,7 +66,11 @@ def exceeds(peak: float, scheme: Scheme) -> bool:
     if not math.isfinite(peak) or scheme.weights is None:
         return False
     if isinstance(scheme.weights, CastWeights):
-        return bool(torch.tensor(peak, dtype=torch.float64).to(_type_of(scheme.weights)).isinf())
+        return bool(
+            torch.tensor(peak, dtype=torch.float64, device="cpu")
+            .to(_type_of(scheme.weights))
+            .isinf()
+        )
     return peak > LARGEST
 
 

@@ -57,9 +57,10 @@ LARGE = {
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory) -> dict[str, str]:
-    """A cache in which the kernels that are compiled once a machine are there, and no measurement."""
+    """A cache in which what is compiled once a machine is there, kernels and bytecode, and no measurement."""
     folder = tmp_path_factory.mktemp("first")
     environment = os.environ | {"QPROBE_CACHE": str(folder / "cache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     write_safetensors(folder / WEIGHTS, llama_shapes(LLAMA_CONFIG))
     model = str(write_config(folder, LLAMA_CONFIG))
     command = [sys.executable, "-m", "qprobe", "plan", "--model", model, "--measure", "never"]

@@ -70,6 +70,18 @@ def test_the_probe_goes_on_without_it(monkeypatch):
     assert "SIGABRT" in finding.detail
 
 
+def test_a_process_is_started_only_where_there_is_a_library_to_ask(monkeypatch):
+    started = []
+    monkeypatch.setattr(gpus, "run_apart", lambda *call: (started.append(call[0]) or "", "hung"))
+    for is_there in (False, True):
+        monkeypatch.setattr(gpus, "has_library", lambda is_there=is_there: is_there)
+        unanswered = {}
+        answer = ask_gpus((SEEN,), unanswered)
+        assert [gpu.name for gpu in answer.gpus] == ["Orin"]
+        assert unanswered["gpus"]
+        assert started == [gpus.COMMAND] * is_there
+
+
 def test_the_process_does_not_import_torch():
     code = "import sys, qprobe.probe.ask_nvml; print(json.dumps('torch' in sys.modules))"
     text, words = gpus.run_apart(python(f"import json; {code}"), 30)

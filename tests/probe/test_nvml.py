@@ -119,6 +119,17 @@ def test_an_old_pynvml_tells_what_it_can(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_the_library_is_found_where_the_loader_finds_it(tmp_path):
+    script = "from qprobe.probe.nvml import has_library; print(str(has_library()).lower())"
+    assert ask(tmp_path, script) is False
+    (tmp_path / "libnvidia-ml.so.1").write_bytes(
+        b""
+    )  # as images hold it that were made on a host with a driver
+    assert ask(tmp_path, script) is False
+    assert ask(build(tmp_path), script) is True
+
+
 def test_driver_versions(answer):
     assert answer[1:3] == ["535.183.01", "12.2"]
 

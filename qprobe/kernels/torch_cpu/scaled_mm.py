@@ -13,7 +13,7 @@ from torch import Tensor
 from qprobe.kernels._kernel import Kernel, accept, any_code
 from qprobe.kernels.reference import pack_canonical, unpack_canonical
 
-SIDE = 64
+SIDE = 32
 SLOW = 20.0
 """So many times slower than float32 means that the product is computed one element at a time."""
 
