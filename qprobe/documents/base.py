@@ -12,8 +12,9 @@ from qprobe._version import __version__
 
 Flag = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(ge=0, strict=True)]
-Count = Annotated[int, Field(ge=0, strict=True)]
-Positive = Annotated[int, Field(ge=1, strict=True)]
+# Nothing here is counted further, and what counts further cannot be divided.
+Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
+Positive = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 FloatDtype = Literal["float64", "float32", "bfloat16", "float16"]
 Dtype = Literal["float64", "float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2", "int8",
                 "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]  # fmt: skip

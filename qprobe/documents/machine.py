@@ -9,12 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from qprobe.documents.base import Document, Flag, TopDocument
+from qprobe.documents.base import Count, Document, Flag, Positive, TopDocument
 
 Rate = Annotated[float, Field(gt=0, strict=True)]
-# No machine counts further, and what counts further cannot be divided.
-Count = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
-Positive = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 Capability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
 
 

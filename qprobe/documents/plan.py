@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from qprobe.documents.base import Count, Document, Flag, FloatDtype, Positive, Quantity, TopDocument
 from qprobe.documents.machine import Fingerprint
 from qprobe.documents.objective import Objective
-from qprobe.documents.scheme import Scheme
+from qprobe.documents.scheme import Scheme, check_name
 from qprobe.documents.sensitivity import Method
 
 
@@ -28,6 +28,23 @@ class KernelRange(Document):
     kernel: str
     m_min: Positive
     m_max: Positive | None
+
+
+def _check_ranges(kernels: tuple[KernelRange, ...]) -> tuple[KernelRange, ...]:
+    expected = 1
+    for index, item in enumerate(kernels):
+        last = index == len(kernels) - 1
+        if item.m_min != expected or (item.m_max is None) != last:
+            raise ValueError("the ranges of M must follow one another from 1 to open")
+        if item.m_max is not None:
+            if item.m_max < item.m_min:
+                raise ValueError(f"m_max {item.m_max} is below m_min {item.m_min}")
+            expected = item.m_max + 1
+    return kernels
+
+
+Kernels = Annotated[tuple[KernelRange, ...], Field(min_length=1), AfterValidator(_check_ranges)]
+"""The kernel of every M."""
 
 
 class Rejected(Document):
@@ -54,23 +71,10 @@ class GroupPlan(Document):
     scheme: Scheme
     algorithm: str
     """How weights are quantized; "none" where they are not."""
-    kernels: Annotated[tuple[KernelRange, ...], Field(min_length=1)]
+    kernels: Kernels
     reasons: tuple[str, ...]
     rejected: tuple[Rejected, ...]
     predicted: GroupPredicted | None = None
-
-    @model_validator(mode="after")
-    def _ranges_cover_every_m(self) -> GroupPlan:
-        expected = 1
-        for index, item in enumerate(self.kernels):
-            last = index == len(self.kernels) - 1
-            if item.m_min != expected or (item.m_max is None) != last:
-                raise ValueError("kernels: the ranges of M must follow one another from 1 to open")
-            if item.m_max is not None:
-                if item.m_max < item.m_min:
-                    raise ValueError(f"kernels: m_max {item.m_max} is below m_min {item.m_min}")
-                expected = item.m_max + 1
-        return self
 
 
 class ErrorEstimate(Document):
@@ -105,9 +109,9 @@ class Predicted(Document):
 class Choice(Document):
     """One decision for many groups, without the reasons."""
 
-    scheme: str
+    scheme: Annotated[str, AfterValidator(check_name)]
     algorithm: str
-    kernels: Annotated[tuple[KernelRange, ...], Field(min_length=1)]
+    kernels: Kernels
     groups: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -183,6 +187,16 @@ class Plan(TopDocument):
                 raise ValueError(
                     f"targets.{slug}.groups: not among assignments: {', '.join(unknown)}"
                 )
+            for index, alternative in enumerate(section.alternatives):
+                chosen = [group for choice in alternative.choices for group in choice.groups]
+                if chosen and sorted(chosen) != sorted(groups):
+                    differing = sorted(
+                        {g for g in {*chosen, *groups} if chosen.count(g) != (g in groups)}
+                    )
+                    raise ValueError(
+                        f"targets.{slug}.alternatives.{index}.choices: not one decision for each group: "
+                        f"{', '.join(differing)}"
+                    )
         return self
 
     def section(self, fingerprint: Fingerprint) -> Section:

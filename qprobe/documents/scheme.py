@@ -79,6 +79,13 @@ Weights = Annotated[
 ]
 
 
+def check_name(name: str) -> str:
+    """The name of a preset; raises ValueError for another, as validators do."""
+    if name not in SCHEMES:
+        raise ValueError(f"unknown scheme {name!r}; known are {', '.join(SCHEMES)}")
+    return name
+
+
 class Scheme(Document):
     """What a layer stores, and how imprecise its activations may become."""
 
@@ -88,10 +95,7 @@ class Scheme(Document):
 
     @model_validator(mode="after")
     def _preset_means_what_it_says(self) -> Scheme:
-        preset = SCHEMES.get(self.name)
-        if preset is None:
-            known = ", ".join(SCHEMES)
-            raise ValueError(f"unknown scheme {self.name!r}; known are {known}")
+        preset = SCHEMES[check_name(self.name)]
         if (self.weights, self.input_activations) != (preset.weights, preset.input_activations):
             raise ValueError(f"scheme {self.name!r} is not written as the preset of that name")
         return self

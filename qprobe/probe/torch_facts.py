@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field
 
-from qprobe.documents.base import Document, escape_bytes
-from qprobe.documents.machine import IMPORT, Capability, Fingerprint, Positive, TorchBuild
+from qprobe.documents.base import Document, Positive, escape_bytes
+from qprobe.documents.machine import IMPORT, Capability, Fingerprint, TorchBuild
 from qprobe.errors import QprobeError
 from qprobe.kernels.device import cuda_count, fingerprint
 

@@ -22,7 +22,9 @@ from qprobe.documents.machine import MEASURED, Cpu, Fingerprint, Machine
 from qprobe.documents.model import KvWindow, Linear, Model
 from qprobe.documents.objective import Objective
 from qprobe.documents.plan import (
+    Alternative,
     Assignment,
+    Choice,
     GroupPlan,
     KernelRange,
     Plan,
@@ -135,16 +137,38 @@ def scalars(kind: object, constraints: list[object]) -> st.SearchStrategy[object
 
 
 @st.composite
-def group_plans(draw: st.DrawFn) -> GroupPlan:
+def kernels(draw: st.DrawFn) -> tuple[KernelRange, ...]:
     """Ranges of M that follow one another."""
     ends = sorted(draw(st.sets(st.integers(min_value=1, max_value=4096), max_size=2)))
     starts = [1, *(end + 1 for end in ends)]
-    kernels = tuple(
+    return tuple(
         KernelRange(kernel=draw(WORDS), m_min=start, m_max=end)
         for start, end in zip(starts, [*ends, None], strict=True)
     )
-    rest = {name: draw(s) for name, s in fields(GroupPlan).items() if name != "kernels"}
-    return GroupPlan(kernels=kernels, **rest)
+
+
+def group_plans() -> st.SearchStrategy[GroupPlan]:
+    return st.builds(GroupPlan, **fields(GroupPlan) | {"kernels": kernels()})
+
+
+def choices(groups: st.SearchStrategy[tuple[str, ...]]) -> st.SearchStrategy[Choice]:
+    return st.builds(
+        Choice,
+        scheme=st.sampled_from(list(SCHEMES)),
+        algorithm=WORDS,
+        kernels=kernels(),
+        groups=groups,
+    )
+
+
+@st.composite
+def alternatives(draw: st.DrawFn, groups: list[str]) -> Alternative:
+    """No choice, or one for each group."""
+    found = draw(documents(Alternative))
+    middle = draw(st.integers(0, len(groups)))
+    parts = [tuple(part) for part in (groups[:middle], groups[middle:]) if part]
+    chosen = tuple(draw(choices(st.just(part))) for part in parts) if draw(st.booleans()) else ()
+    return found.model_copy(update={"choices": chosen})
 
 
 @st.composite
@@ -163,7 +187,12 @@ def plans(draw: st.DrawFn) -> Plan:
     for device in devices:
         decided = {group: draw(group_plans()) for group in groups}
         section = draw(st.builds(Section, **fields(Section)))
-        targets[device.slug] = section.model_copy(update={"fingerprint": device, "groups": decided})
+        parts = {
+            "fingerprint": device,
+            "groups": decided,
+            "alternatives": tuple(draw(st.lists(alternatives(groups), max_size=2))),
+        }
+        targets[device.slug] = section.model_copy(update=parts)
     return Plan(
         model=draw(documents(PlannedModel)),
         objective=draw(documents(Objective)),
@@ -221,6 +250,7 @@ def fixes(draw: st.DrawFn) -> Fix:
 SPECIAL: dict[type[Document], typing.Callable[[], st.SearchStrategy[Document]]] = {
     Scheme: lambda: st.sampled_from(list(SCHEMES.values())),
     GroupPlan: group_plans,
+    Choice: lambda: choices(st.lists(WORDS, min_size=1, max_size=3).map(tuple)),
     Plan: plans,
     Linear: linears,
     Model: models,

@@ -52,6 +52,17 @@ def kernels(*ranges: tuple[int, int | None]) -> list[dict[str, Any]]:
     return [{"kernel": "reference", "m_min": first, "m_max": last} for first, last in ranges]
 
 
+def choose(content: dict[str, Any], *scheme_groups: tuple[str, list[str]]) -> None:
+    """Add an alternative that treats groups so."""
+    chosen = [
+        {"scheme": scheme, "algorithm": "rtn", "kernels": kernels((1, None)), "groups": groups}
+        for scheme, groups in scheme_groups
+    ]
+    section(content)["alternatives"] = [
+        {"name": "W8A16", "feasible": False, "why": "", "predicted": None, "choices": chosen}
+    ]
+
+
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a tensor twice": (
         lambda plan: plan["assignments"].append(plan["assignments"][0]),
@@ -89,6 +100,26 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a range upside down": (
         lambda plan: group(plan).update(kernels=kernels((1, 4), (5, 4), (5, None))),
         "m_max 4 is below m_min 5",
+    ),
+    "an alternative of an unknown scheme": (
+        lambda plan: choose(plan, ("W3A3", [*section(plan)["groups"]])),
+        "alternatives.0.choices.0.scheme: unknown scheme 'W3A3'; known are NONE,",
+    ),
+    "an alternative that decides of another group": (
+        lambda plan: choose(plan, ("W8A16", [*section(plan)["groups"]]), ("NONE", ["stray"])),
+        "alternatives.0.choices: not one decision for each group: stray",
+    ),
+    "an alternative that decides twice": (
+        lambda plan: choose(plan, *[("NONE", [*section(plan)["groups"]])] * 2),
+        "alternatives.0.choices: not one decision for each group:",
+    ),
+    "an alternative that leaves a group out": (
+        lambda plan: (
+            plan["assignments"].append({"tensor": "t", "group": "g", "n": 1, "k": 1}),
+            section(plan)["groups"].update(g=group(plan)),
+            choose(plan, ("W8A16", [name for name in section(plan)["groups"] if name != "g"])),
+        ),
+        "alternatives.0.choices: not one decision for each group: g",
     ),
     "an unknown scheme": (
         lambda plan: group(plan)["scheme"].update(name="W3A3"),
