@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -87,6 +88,21 @@ def test_help_into_a_closed_pipe_is_quiet(start):
     process = start(["--help"], stdout=writer)
     os.close(writer)
     assert finish(process)[2] == ""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "command", [["explain"], ["explain", "--json"], ["doctor", "cpu-isa"]], ids=" ".join
+)
+def test_streams_that_are_closed_are_nobody(plan_file, tmp_path, command, closed):
+    target = tmp_path / "out.json"
+    arguments = [*command, *[plan_file] * (command[0] == "explain"), "-o", target]
+    line = [sys.executable, "-m", "qprobe", *map(str, arguments)]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *line]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(target.read_text())["schema_version"] == 1
+    assert bool(done.stdout) == (">&-" not in closed.split())
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
