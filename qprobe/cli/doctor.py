@@ -51,7 +51,7 @@ def doctor(
     if as_json and markdown:
         raise click.UsageError("--json and --markdown were both given: choose one.")
     if list_only:
-        return _list(as_json)
+        return _list(as_json, output)
     from qprobe.documents.files import write_text
     from qprobe.flow.diagnose import diagnose
     from qprobe.render.diagnosis import diagnosis_text
@@ -98,24 +98,27 @@ def _is_bad(diagnosis: Diagnosis, names: tuple[str, ...], strict: bool) -> bool:
     )
 
 
-def _list(as_json: bool) -> int:
+def _list(as_json: bool, output: Path | None) -> int:
+    import json
+
     from qprobe.doctor import list_checks, list_methods
+    from qprobe.documents.files import write_text
+    from qprobe.render.page import render, table
 
     checks, methods = list_checks(), list_methods()
+    rows = [{"id": item.id, "title": item.title, "why": item.why} for item in checks]
+    ways = [
+        {"id": m.id, "title": m.title, "family": m.family, "bits": m.bits, "level": m.level,
+         "devices": m.devices, "needs": m.needs}
+        for m in methods
+    ]  # fmt: skip
+    listed = {"schema_version": 1, "document": "checks", "checks": rows, "methods": ways}
+    text = json.dumps(listed, indent=2) + "\n"
+    if output is not None:
+        write_text(text, output)
     if as_json:
-        import json
-
-        rows = [{"id": item.id, "title": item.title, "why": item.why} for item in checks]
-        ways = [
-            {"id": m.id, "title": m.title, "family": m.family, "bits": m.bits, "level": m.level,
-             "devices": m.devices, "needs": m.needs}
-            for m in methods
-        ]  # fmt: skip
-        listed = {"schema_version": 1, "document": "checks", "checks": rows, "methods": ways}
-        put(json.dumps(listed, indent=2) + "\n")
+        put(text)
     else:
-        from qprobe.render.page import render, table
-
         what = ((item.id, f"{item.title}: {item.family}") for item in methods)
         put(render([table(("check", "why"), ((item.id, item.why) for item in checks))]))
         put("\n" + render([table(("method", "what it is"), what)]))

@@ -93,8 +93,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_of_both_kinds(run, name, ne
     assert near in result.stderr.partition("?")[0]
 
 
-def test_both_kinds_are_listed(run):
-    rows = json.loads(run("doctor", "--list", "--json").stdout)
+def test_both_kinds_are_listed(run, tmp_path):
+    rows = json.loads(run("doctor", "--list", "--json", "-o", tmp_path / "list.json").stdout)
+    assert rows == json.loads((tmp_path / "list.json").read_text())
     assert len(rows["checks"]) >= 10
     assert len(rows["methods"]) >= 30
     text = run("doctor", "--list").stdout
