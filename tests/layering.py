@@ -18,7 +18,7 @@ ROWS = (  # top first: a module imports only from rows below its own, or from it
     {"kernels"},
     {"quantize", "checkpoint", "timing"},
     {"documents"},
-    {"errors", "_discover", "_version"},
+    {"errors", "_discover", "_lifetime", "_version"},
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
 
@@ -52,6 +52,7 @@ OUTSIDE = {  # what is closed to the world may import the standard library and t
     "qprobe.documents": {"pydantic", "pydantic_core"},
     "qprobe.errors": set(),
     "qprobe._discover": set(),
+    "qprobe._lifetime": set(),
     "qprobe._version": set(),
 }
 

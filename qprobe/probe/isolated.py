@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -19,6 +20,7 @@ QUESTIONS = ("facts", "bandwidth", "int8", "bf16", "compilers")
 COMMAND = (sys.executable, "-m", "qprobe.probe.self_test")
 AT_MOST = "at-most="
 LIMIT_S = 60.0  # importing torch from a cold disk alone can take half of it
+DEATH_LIMIT_S = 5.0
 
 
 def limit_memory(most_bytes: int) -> tuple[str, ...]:
@@ -75,26 +77,40 @@ def run_apart(command: Sequence[str], limit_s: float, given: str = "") -> tuple[
         "PYTHONSAFEPATH": "1",
     }
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             env=environment,
-            input=given,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=limit_s,
-            check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        said = error.stdout or b""
-        text = said.decode(errors="replace") if isinstance(said, bytes) else said
-        return text, f"no answer within {limit_s:g} s"
     except OSError as error:
         return "", f"{Path(command[0]).name}: {error.strerror}"
-    if done.returncode < 0:
-        return done.stdout, f"ended by {_name(-done.returncode)}"
-    words = _last_line(done.stderr) or f"ended with status {done.returncode}"
-    return done.stdout, words if done.returncode else ""
+    try:
+        said, complaints = process.communicate(given, limit_s)
+    except subprocess.TimeoutExpired as error:
+        text = error.stdout or b""
+        said = text.decode(errors="replace") if isinstance(text, bytes) else text
+        return said, f"no answer within {limit_s:g} s"
+    finally:
+        _end(process)
+    if process.returncode < 0:
+        return said, f"ended by {_name(-process.returncode)}"
+    words = _last_line(complaints) or f"ended with status {process.returncode}"
+    return said, words if process.returncode else ""
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill it if it still runs, and leave it where that does not end it: a driver may hold it."""
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(DEATH_LIMIT_S)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
 
 
 def _read(text: str) -> dict[str, object]:

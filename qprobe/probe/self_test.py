@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 
+from qprobe._lifetime import die_with_parent
 from qprobe.documents.machine import Nvrtc
 from qprobe.kernels.resources import available_memory_bytes, last_level_cache_bytes
 from qprobe.probe.isolated import AT_MOST, QUESTIONS, SelfTestAnswer
@@ -67,6 +68,7 @@ def answer(question: str, facts: TorchFacts, most_bytes: int | None = None) -> S
 
 def main(words: list[str]) -> None:
     """Print one line of JSON for each question, or for all; "at-most=N" limits the memory, in bytes."""
+    die_with_parent()
     limits = [int(word.removeprefix(AT_MOST)) for word in words if word.startswith(AT_MOST)]
     questions = [word for word in words if not word.startswith(AT_MOST)]
     facts = ask_torch()

@@ -54,6 +54,19 @@ def test_all_four_that_do_their_worst_are_verdicts_and_the_run_is_complete(start
     assert "Traceback" not in err
 
 
+FEW_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+"""
+
+
+def test_few_open_files_suffice(start):
+    command = start(["doctor", "--full", "--json"], planted("corrupts-stdout", "right") + FEW_FILES)
+    status, out, _ = finish(command, 60)
+    assert [v.verdict for v in parse_document(Diagnosis, out, "stdout").verdicts] == ["works"] * 2
+    assert status == 0
+
+
 def test_ctrl_c_prints_what_it_has_and_leaves_nothing_behind(start):
     process = start(["doctor", "--full", "--json"], planted("right", "hangs-deaf", "wrong"))
     assert process.stderr.readline() == "trying right\n"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 
 import pytest
 
+from qprobe.probe import isolated
 from qprobe.probe.isolated import QUESTIONS, run_self_test
 
 HALF = "print('{\"bandwidth\": [1e9, 2e9]}', flush=True); "
@@ -73,6 +76,21 @@ def test_endless_loop_is_ended_and_keeps_what_was_said():
     answer = run_self_test(QUESTIONS, python(HALF + "\nwhile True: pass"), limit_s=1)
     assert answer.broke["facts"].endswith("no answer within 1 s")
     assert answer.bandwidth == (1e9, 2e9)
+
+
+def test_a_process_that_does_not_die_is_left(monkeypatch):
+    started = []
+    # As one that a driver holds.
+    monkeypatch.setattr(subprocess.Popen, "kill", lambda self: started.append(self))
+    monkeypatch.setattr(isolated, "DEATH_LIMIT_S", 0.1)
+    code = HALF + "import time; time.sleep(600)"
+    text, words = isolated.run_apart(python(code), limit_s=3)
+    monkeypatch.undo()
+    (process,) = started
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert (json.loads(text), words) == ({"bandwidth": [1e9, 2e9]}, "no answer within 3 s")
 
 
 def test_missing_interpreter_is_told(tmp_path):

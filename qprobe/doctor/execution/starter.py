@@ -8,7 +8,6 @@ runs nothing itself, so that it outlives what the methods do to their processes.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import gc
 import os
@@ -21,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from qprobe._discover import discover_in
+from qprobe._lifetime import die_with_parent
 from qprobe.doctor.execution.messages import Ended, Request
 from qprobe.doctor.execution.report import Report
 
@@ -37,7 +37,7 @@ what grows between two of its looks."""
 def main() -> None:
     """Fork for each request until the doctor closes the connection."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    _die_with_parent()
+    die_with_parent()
     if BARE not in sys.argv[2:]:
         with suppress(Exception):  # each method will find out by itself, and say so
             from qprobe.kernels.registry import all_kernels
@@ -71,12 +71,12 @@ def _run(request: Request, results: int, output: int) -> None:
     status = 1
     try:
         os.setsid()
-        _die_with_parent()
+        die_with_parent()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
-        channel = fcntl.fcntl(results, fcntl.F_DUPFD_CLOEXEC, OUT_OF_REACH)
+        channel = fcntl.fcntl(results, fcntl.F_DUPFD_CLOEXEC, _out_of_reach())
         os.close(results)
         _limit(request)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -95,6 +95,11 @@ def _run(request: Request, results: int, output: int) -> None:
         os._exit(status)  # what libraries do at exit is not what was asked
 
 
+def _out_of_reach() -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return OUT_OF_REACH if limit == resource.RLIM_INFINITY else min(OUT_OF_REACH, limit - 1)
+
+
 def _limit(request: Request) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if request.device == "cpu":  # a driver maps far more than it uses
@@ -105,13 +110,6 @@ def _limit(request: Request) -> None:
         OSError
     ):  # if the system runs out of memory after all, it shall take this process
         Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def _die_with_parent() -> None:
-    """Have Linux kill this process when the one that started it is gone."""
-    with suppress(OSError, AttributeError):
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 if __name__ == "__main__":

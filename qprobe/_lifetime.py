@@ -1,0 +1,14 @@
+"""Ends the processes that qprobe starts together with it."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+from contextlib import suppress
+
+
+def die_with_parent() -> None:
+    """Have Linux kill this process when the one that started it is gone."""
+    with suppress(OSError, AttributeError):
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
