@@ -266,6 +266,9 @@ class _Measurement:
 
     def _measure_floor(self, exact: Tensor) -> float | None:
         """Output error power of the whole model in bf16; None where it does not run in it."""
+        tensors = self.module.state_dict().values()
+        if all(t.dtype == torch.bfloat16 for t in tensors if t.is_floating_point()):
+            return 0.0
         try:
             narrow = cast_module(copy.deepcopy(self.module), torch.bfloat16)
             power = error_power(exact, run_forward(narrow, self.ids))

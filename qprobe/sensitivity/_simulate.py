@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,6 +13,7 @@ from qprobe.documents.scheme import SCHEMES, Scheme
 from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
 from qprobe.quantize.scheme import dequantize_weight, quantize_weight
 
+CHUNK = 2**20
 Inputs = tuple[Tensor, ...]
 Named = Mapping[str, Tensor]
 
@@ -60,7 +62,13 @@ def simulated(linears: list[nn.Linear], scheme_name: str, algorithm: str) -> Ite
 
 def error_power(exact: Tensor, y: Tensor) -> float:
     """‖exact − y‖² / ‖exact‖²; where exact is 0, 0 for an exact y and 1 for another."""
-    exact = exact.double()
-    noise = float((exact - y.double()).square().sum())
-    signal = float(exact.square().sum())
+    noise = signal = 0.0
+    for one, other in zip(_in_double(exact), _in_double(y), strict=True):
+        noise += float((one - other).square_().sum())
+        signal += float(one.square_().sum())
     return noise / signal if signal > 0 else float(noise > 0)
+
+
+def _in_double(y: Tensor) -> Iterator[Tensor]:
+    """In parts: the logits of a large vocabulary are not held in double as well."""
+    return (part.to(torch.float64, copy=True) for part in y.reshape(-1).split(CHUNK))

@@ -90,3 +90,8 @@ def test_a_module_that_does_not_run_in_bf16_has_no_floor(kind):
     found = measure_sensitivity(kind(), ("W8A16",))
     assert found.noise_floor is None
     assert found.layers == measure_sensitivity(Small(), ("W8A16",)).layers
+
+
+def test_the_floor_of_bf16_takes_no_copy():
+    found = measure_sensitivity(Uncopied().to(torch.bfloat16), ("W8A16",))
+    assert found.noise_floor == 0
