@@ -11,6 +11,8 @@ from qprobe.documents.model import KvWindow
 from qprobe.errors import InputError
 
 MAX_SIZE = 2**31 - 1
+MAX_LAYERS = 100_000
+"""They are gone through one by one."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,21 @@ class Fields:
             "give the config.json that came with the checkpoint",
         )
 
-    def size(self, name: str) -> int:
+    def size(self, name: str, most: int = MAX_SIZE) -> int:
         """A positive integer that has to be there."""
-        value = self.optional_size(name)
+        value = self.optional_size(name, most)
         if value is None:
             raise self.wrong(self.key(name), "a positive integer")
         return value
 
-    def optional_size(self, name: str) -> int | None:
+    def optional_size(self, name: str, most: int = MAX_SIZE) -> int | None:
         """A positive integer, or None where it is left out."""
         key = self.key(name)
         value = self.content.get(key)
         if value is None:
             return None
-        if type(value) is not int or not 1 <= value <= MAX_SIZE:
-            raise self.wrong(key, f"an integer from 1 to {MAX_SIZE}")
+        if type(value) is not int or not 1 <= value <= most:
+            raise self.wrong(key, f"an integer from 1 to {most}")
         return value
 
     def require_multiple(self, name: str, value: int, of_name: str, of: int) -> None:
@@ -87,7 +89,7 @@ def read_sizes(fields: Fields, stack: Stack, mlp_ratio: int) -> Sizes:
     kv_heads = fields.optional_size("num_key_value_heads") or heads
     head_dim = _head_dim(fields, stack, hidden, heads)
     fields.require_multiple("num_attention_heads", heads, "num_key_value_heads", kv_heads)
-    layers = fields.size("num_hidden_layers")
+    layers = fields.size("num_hidden_layers", MAX_LAYERS)
     intermediate = fields.optional_size("intermediate_size")
     if intermediate is None:
         intermediate = mlp_ratio * hidden or fields.size("intermediate_size")

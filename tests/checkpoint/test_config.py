@@ -213,6 +213,7 @@ FIELDS = {
     "a string": ({"vocab_size": "96"}, "vocab_size is '96'"),
     "a float": ({"intermediate_size": 160.0}, "intermediate_size is 160.0"),
     "a boolean": ({"num_hidden_layers": True}, "num_hidden_layers is True"),
+    "so many layers": ({"num_hidden_layers": 10**9}, "expected an integer from 1 to 100000"),
     "absurd": ({"max_position_embeddings": 2**40}, "max_position_embeddings is 1099511627776"),
     "heads do not divide": ({"num_attention_heads": 6}, "hidden_size is 64, expected a multiple of num_attention_heads = 6"),
     "kv heads do not divide": ({"num_key_value_heads": 3}, "num_attention_heads is 4, expected a multiple of num_key_value_heads = 3"),
