@@ -13,7 +13,7 @@ def state_reader(device: str) -> Callable[[], GpuState | None] | None:
         return None
     import torch
 
-    from qprobe.probe.nvml import read_state
+    from qprobe.probe.state import read_state
 
     uuid = str(torch.cuda.get_device_properties(device).uuid)
     return lambda: read_state(uuid)

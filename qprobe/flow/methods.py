@@ -105,7 +105,7 @@ def _read_state(gpu: Gpu | None) -> GpuState | None:
     """What the driver says of a GPU; None of a processor, or where it says nothing."""
     if gpu is None:
         return None
-    from qprobe.probe.nvml import read_state
+    from qprobe.probe.state import read_state
 
     state = read_state(gpu.index)
     answers = () if state is None else (value for _, value in state)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from qprobe.documents.base import Document
-from qprobe.documents.machine import NONE_LISTED, Gpu, GpuState, ThrottleReason
+from qprobe.documents.machine import NONE_LISTED, Gpu, ThrottleReason
 from qprobe.probe.host import list_pci_gpus
 from qprobe.probe.torch_facts import TorchGpu
 
-T = TypeVar("T")
-
-_OTHER_VERSION = (AttributeError, TypeError)
+OTHER_VERSION = (AttributeError, TypeError)
 """What a version of `pynvml` raises where another has the function, or its arguments."""
 _MOST_MIG_DEVICES = 64  # a bound for a driver that answers nonsense; seven is the most there is
 # Bit n of NVML's mask, in NVML's order.
@@ -43,24 +41,36 @@ def has_library() -> bool:
     return True
 
 
-def probe_gpus(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
-    """Every NVIDIA GPU; where NVML does not answer, what torch sees and why in `unanswered`."""
+@contextmanager
+def open_nvml() -> Iterator[tuple[Any, str]]:
+    """`pynvml`, started, or None and why not; within, what is asked of it may raise its errors."""
+    nvml, words = None, ""
     try:
         import pynvml
     except ImportError as error:
-        unanswered["gpus"] = str(error)
-        return without_nvml(seen, unanswered)
+        words = str(error)
+    else:
+        try:
+            pynvml.nvmlInit()
+            nvml = pynvml
+        except pynvml.NVMLError as error:
+            words = str(error)
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        unanswered["gpus"] = str(error)
-        return without_nvml(seen, unanswered)
-    try:
-        return _ask_nvml(pynvml, {gpu.uuid: gpu for gpu in seen}, unanswered)
+        yield nvml, words
     finally:
-        # A driver that went away while it was asked has nothing left to close.
-        with suppress(pynvml.NVMLError):
-            pynvml.nvmlShutdown()
+        if nvml is not None:
+            # A driver that went away while it was asked has nothing left to close.
+            with suppress(nvml.NVMLError):
+                nvml.nvmlShutdown()
+
+
+def probe_gpus(seen: Sequence[TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
+    """Every NVIDIA GPU; where NVML does not answer, what torch sees and why in `unanswered`."""
+    with open_nvml() as (nvml, words):
+        if nvml is None:
+            unanswered["gpus"] = words
+            return without_nvml(seen, unanswered)
+        return _ask_nvml(nvml, {gpu.uuid: gpu for gpu in seen}, unanswered)
 
 
 def _ask_nvml(nvml: Any, seen: Mapping[str, TorchGpu], unanswered: dict[str, str]) -> NvmlAnswer:
@@ -69,7 +79,7 @@ def _ask_nvml(nvml: Any, seen: Mapping[str, TorchGpu], unanswered: dict[str, str
             value = call()
             if isinstance(value, bytes):  # so do old versions of `pynvml`
                 value = value.decode()
-        except (nvml.NVMLError, *_OTHER_VERSION) as error:
+        except (nvml.NVMLError, *OTHER_VERSION) as error:
             unanswered[field] = str(error)
             return None
         except UnicodeDecodeError as error:  # a driver that answers bytes of no text
@@ -183,11 +193,11 @@ def _performance_state(nvml: Any, handle: Any) -> int:
 
 
 def _throttle_reasons(nvml: Any, handle: Any) -> tuple[ThrottleReason, ...]:
-    mask = _clock_reasons(nvml, handle)
+    mask = clock_reasons(nvml, handle)
     return tuple(reason for bit, reason in enumerate(_REASONS) if mask >> bit & 1)
 
 
-def _clock_reasons(nvml: Any, handle: Any) -> int:
+def clock_reasons(nvml: Any, handle: Any) -> int:
     """NVML's mask of why the clocks are below their maximum."""
     try:
         return int(nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
@@ -249,75 +259,3 @@ _ONLY_NVML = (
     "free_memory_bytes", "sm_clock_hz", "sm_clock_max_hz", "memory_clock_hz", "power_limit_w",
     "ecc", "mig", "processes",
 )  # fmt: skip
-
-
-THROTTLING = {
-    0x04: "software power cap",
-    0x08: "hardware slowdown",
-    0x10: "sync boost",
-    0x20: "software thermal slowdown",
-    0x40: "hardware thermal slowdown",
-    0x80: "hardware power brake",
-}
-"""NVML's bits for reasons that clocks are held down, but for those of an idle GPU or of settings."""
-
-
-def read_state(gpu: str | int) -> GpuState | None:
-    """What a GPU is doing now; None where NVML does not answer, or the GPU is gone.
-
-    By its UUID, as torch tells it, for a process that computes on it; by NVML's own number for one that
-    does not.
-    """
-    try:
-        import pynvml as nvml
-    except ImportError:
-        return None
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        return None
-    try:
-        if isinstance(gpu, int):
-            return _read_state(nvml, nvml.nvmlDeviceGetHandleByIndex(gpu), is_ours=False)
-        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{gpu.removeprefix('GPU-')}")
-        return _read_state(nvml, handle, is_ours=True)
-    except nvml.NVMLError:
-        return None
-    finally:
-        with suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
-
-
-def _read_state(nvml: Any, handle: Any, *, is_ours: bool) -> GpuState:
-    def ask(call: Callable[[], T]) -> T | None:
-        try:
-            return call()
-        except (nvml.NVMLError, *_OTHER_VERSION):
-            return None
-
-    def clock(domain: int) -> float | None:
-        value = ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, domain) * 1e6)
-        return value or None
-
-    celsius = ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
-    bits = ask(lambda: _clock_reasons(nvml, handle))
-    processes = ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
-    return GpuState(
-        sm_clock_hz=clock(nvml.NVML_CLOCK_SM),
-        memory_clock_hz=clock(nvml.NVML_CLOCK_MEM),
-        temperature_c=celsius,
-        power_w=ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3) or None,
-        throttled=None
-        if bits is None
-        else tuple(words for bit, words in THROTTLING.items() if bits & bit),
-        other_processes=None
-        if processes is None
-        else _count_others([p.pid for p in processes], is_ours=is_ours),
-    )
-
-
-def _count_others(pids: list[int], is_ours: bool = True) -> int:
-    """Processes but this one, which within a container may be listed under another number."""
-    others = [pid for pid in pids if pid != os.getpid()]
-    is_unlisted = is_ours and len(others) == len(pids)
-    return max(0, len(others) - 1) if is_unlisted else len(others)

@@ -30,7 +30,7 @@ from qprobe.kernels.cuda.portfolio import all_sources
 from qprobe.kernels.cuda.probes import absent_peaks
 from qprobe.kernels.device import fingerprint
 from qprobe.kernels.gpus import no_gpu
-from qprobe.probe.nvml import read_state
+from qprobe.probe.state import read_state
 from qprobe.timing.graphs import host_seconds
 from tests.bench.gpu_page import gpu_page
 from tests.bench.gpu_peers import PACKAGES, version_of

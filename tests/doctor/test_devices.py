@@ -52,7 +52,7 @@ def test_only_what_torch_has_is_tried():
 
 def test_the_driver_is_asked_about_the_card_that_torch_means(monkeypatch):
     asked = []
-    monkeypatch.setattr("qprobe.probe.nvml.read_state", asked.append)
+    monkeypatch.setattr("qprobe.probe.state.read_state", asked.append)
 
     class Given:
         def __init__(self, *_, **__):

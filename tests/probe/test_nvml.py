@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qprobe.probe import nvml
+from qprobe.probe import nvml, state
 from qprobe.probe.torch_facts import TorchGpu
 
 ASK = """
@@ -24,7 +24,7 @@ print(json.dumps([[gpu.model_dump() for gpu in answer.gpus], answer.driver, answ
 """
 STATE = """
 import json
-from qprobe.probe.nvml import read_state
+from qprobe.probe.state import read_state
 states = [read_state(uuid) for uuid in ("100", "GPU-beef", "no-such", 0)]
 print(json.dumps([None if state is None else state.model_dump() for state in states]))
 """
@@ -277,9 +277,9 @@ def test_without_nvml_there_is_no_state(tmp_path, options):
 )
 def test_this_process_is_not_another(pids, others):
     """Within a container it may be listed under the number that it has outside."""
-    assert nvml._count_others(pids) == others
+    assert state._count_others(pids) == others
 
 
 def test_a_process_that_does_not_compute_counts_all_the_others():
-    assert nvml._count_others([7], is_ours=False) == 1
-    assert nvml._count_others([os.getpid(), 7], is_ours=False) == 1
+    assert state._count_others([7], is_ours=False) == 1
+    assert state._count_others([os.getpid(), 7], is_ours=False) == 1
