@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from qprobe.documents.scheme import SCHEMES, GroupWeights
+from qprobe.kernels import _int4pack
 from qprobe.kernels._kernel import Kernel, LayerSpec, any_code
 from qprobe.kernels.torch_cuda import _operators
 from qprobe.kernels.torch_cuda._capability import absent_before
-from qprobe.quantize.group import HIGH, LOW, pack_codes, unpack_codes
+from qprobe.quantize.group import LOW, unpack_codes
 
 OLDEST = (8, 0)
 WORDS = "torch's 4-bit product runs"
@@ -19,8 +19,6 @@ COLUMNS = 8
 """N of a tile."""
 DEPTH = 16
 """K of a tile; 2, 4 or 8 of them are stored together, the more the wider the loads."""
-CHUNK = 256
-"""Rows of the identity that are multiplied at once to unpack."""
 
 
 def _refuse(spec: LayerSpec) -> str:
@@ -40,36 +38,12 @@ def _pack(tensors: dict[str, Tensor], spec: LayerSpec) -> Sequence[Tensor]:
     """Codes in torch's layout, and scale and offset (K/G, N, 2) of w = (q − 8) · s + offset."""
     codes = (unpack_codes(tensors["weight_packed"]) - LOW).to(torch.uint8)
     pairs = (codes[:, ::2] << 4) | codes[:, 1::2]
-    scale = tensors["weight_scale"]
-    offset = torch.zeros_like(scale)
-    if "weight_zero_point" in tensors:
-        offset = -scale * unpack_codes(tensors["weight_zero_point"].t())[:, : spec.n].t()
-    both = torch.stack([scale.t(), offset.t()], dim=-1).contiguous()
+    both = _int4pack.scale_and_offset(tensors, spec.n)
     return _operators.convert_int4(pairs.contiguous(), _inner_tiles(spec.k)), both
 
 
 def _unpack(packed: Sequence[Tensor], spec: LayerSpec) -> dict[str, Tensor]:
-    """The canonical tensors: the codes are the product with the identity, whatever the layout."""
-    codes, both = packed
-    unit = torch.ones_like(both)
-    unit[..., 1] = 0
-    columns = []
-    for start in range(0, spec.k, CHUNK):
-        size = min(CHUNK, spec.k - start)
-        rows = torch.zeros(size, spec.k, dtype=torch.bfloat16, device=codes.device)
-        rows.diagonal(start).fill_(1)
-        columns.append(_operators.int4_mm(rows, codes, spec.k // len(both), unit).t())
-    scale = both[..., 0].t().contiguous()
-    tensors = {
-        "weight_packed": pack_codes(torch.cat(columns, dim=1).to(torch.int8)),
-        "weight_scale": scale,
-        "weight_shape": torch.tensor([spec.n, spec.k], device=codes.device),
-    }
-    weights = SCHEMES[spec.scheme].weights
-    if isinstance(weights, GroupWeights) and not weights.symmetric:
-        point = (-both[..., 1].t().float() / scale.float()).round_().clamp_(LOW, HIGH)
-        tensors["weight_zero_point"] = pack_codes(point.to(torch.int8).t()).t().contiguous()
-    return tensors
+    return _int4pack.unpack(_operators.int4_mm, packed, spec)
 
 
 def _run(
@@ -79,19 +53,12 @@ def _run(
     bias: Tensor | None,
     out_dtype: torch.dtype,
 ) -> Tensor:
-    codes, both = packed
-    n, k = both.shape[1], x.shape[-1]
-    rows = x.reshape(-1, k).to(torch.bfloat16).contiguous()
-    if not len(rows):
-        return x.new_empty(*x.shape[:-1], n, dtype=out_dtype)
-    y = _operators.int4_mm(rows, codes, k // len(both), both)
-    y = y if bias is None else y + bias.to(y.dtype)
-    return y.reshape(*x.shape[:-1], n).to(out_dtype)
+    return _int4pack.run(_operators.int4_mm, x, packed, bias, out_dtype)
 
 
 KERNEL = Kernel(
     id="cuda.int4pack",
-    schemes=frozenset({"W4A16", "W4A16_G64", "W4A16_G32", "W4A16_ASYM"}),
+    schemes=_int4pack.COMPUTED,
     device="cuda",
     packing="torch_int4_tiles",
     input="float",
