@@ -127,6 +127,11 @@ def plan(
         say("interrupted: this plan models what was not measured; run again to measure the rest")
         made, status = interruption.plan, INTERRUPTED
     _show(made, profiles, html, as_json, output)
+    if device is None and not profiles:
+        from qprobe.kernels.device import cuda_fault
+
+        if words := cuda_fault():
+            say(f"this plan is not for the GPUs, which torch cannot use: {words}")
     return status
 
 

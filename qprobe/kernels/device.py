@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import platform
@@ -102,11 +103,30 @@ def _whole_gib(count: int) -> int:
     return math.ceil(count / 2**30) * 2**30
 
 
-def cuda_count() -> int:
-    """How many NVIDIA GPUs torch can use; `torch.cuda` may also stand for ROCm."""
+def cuda_listed() -> int:
+    """How many NVIDIA GPUs torch counts, whether or not it can use them; `torch.cuda` may also stand for ROCm."""
     import torch
 
     return torch.cuda.device_count() if torch.version.cuda else 0
+
+
+@functools.cache
+def cuda_fault() -> str:
+    """Why torch cannot use any GPU that it counts, as where the driver is older than its CUDA; "" if it can."""
+    import torch
+
+    if not cuda_listed():
+        return ""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return f"{' '.join(str(error).split()):.200}"
+    return ""
+
+
+def cuda_count() -> int:
+    """How many NVIDIA GPUs torch can use."""
+    return 0 if cuda_fault() else cuda_listed()
 
 
 def default_device() -> str:
@@ -133,7 +153,8 @@ def _torch_words(count: int) -> str:
     import torch
 
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
-    return f"torch {torch.__version__} with {built} finds {count} NVIDIA GPUs"
+    found = f"torch {torch.__version__} with {built} finds {count} NVIDIA GPUs"
+    return f"{found}: {cuda_fault()}" if cuda_fault() else found
 
 
 def speed_environment(environment: Mapping[str, str]) -> dict[str, str]:

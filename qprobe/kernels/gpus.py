@@ -9,7 +9,7 @@ import functools
 
 import torch
 
-from qprobe.kernels.device import cuda_count
+from qprobe.kernels.device import cuda_count, cuda_fault
 
 Capability = tuple[int, int]
 
@@ -21,6 +21,8 @@ def no_gpu() -> str:
         return f"torch {torch.__version__} is built for AMD's ROCm; these kernels are for NVIDIA's GPUs"
     if not torch.version.cuda:
         return f"torch {torch.__version__} is built without CUDA"
+    if words := cuda_fault():
+        return f"torch {torch.__version__} cannot use the GPUs: {words}"
     if not cuda_count():
         return f"torch {torch.__version__} finds no NVIDIA GPU: there is none, or no driver for it"
     return ""

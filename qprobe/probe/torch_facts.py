@@ -15,7 +15,7 @@ from pydantic import Field
 from qprobe.documents.base import Document, Positive, escape_bytes
 from qprobe.documents.machine import IMPORT, Capability, Fingerprint, TorchBuild
 from qprobe.errors import QprobeError
-from qprobe.kernels.device import cuda_count, fingerprint
+from qprobe.kernels.device import cuda_listed, fingerprint
 
 
 class TorchGpu(Document):
@@ -90,7 +90,7 @@ def _list_gpus(unanswered: dict[str, str]) -> tuple[TorchGpu, ...]:
     import torch
 
     seen = []
-    for index in range(cuda_count()):
+    for index in range(cuda_listed()):
         try:
             seen.append(_describe_gpu(index, torch.cuda.get_device_properties(index)))
         except (RuntimeError, AttributeError) as error:
@@ -110,7 +110,7 @@ def _describe_gpu(index: int, facts: Any) -> TorchGpu:
 
 
 def _take_fingerprints(unanswered: dict[str, str]) -> dict[str, Fingerprint]:
-    devices = ("cpu", *(f"cuda:{index}" for index in range(cuda_count())))
+    devices = ("cpu", *(f"cuda:{index}" for index in range(cuda_listed())))
     found: dict[str, Fingerprint] = {}
     for device in devices:
         try:

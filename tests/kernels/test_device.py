@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qprobe.errors import InputError
-from qprobe.kernels import device
+from qprobe.kernels import device, gpus
 
 GIB = 2**30
 X86 = "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu sse2 {}\n\nprocessor\t: 1\n"
@@ -99,6 +99,22 @@ def test_gpu_that_is_not_there_is_refused_with_what_torch_finds(text, monkeypatc
     with pytest.raises(InputError, match="finds 0 NVIDIA GPUs") as caught:
         device.parse_device(text)
     assert caught.value.hint == "on this machine: cpu"
+
+
+def test_gpus_that_torch_counts_and_cannot_use_are_not_there(monkeypatch):
+    def refuse():
+        raise RuntimeError("The NVIDIA driver on your system is too old\n(found version 11040).")
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "init", refuse)
+    monkeypatch.setattr(device, "cuda_fault", device.cuda_fault.__wrapped__)
+    monkeypatch.setattr(gpus, "cuda_fault", device.cuda_fault)
+    words = "The NVIDIA driver on your system is too old (found version 11040)."
+    assert (device.cuda_listed(), device.cuda_count(), device.default_device()) == (1, 0, "cpu")
+    with pytest.raises(InputError, match="finds 0 NVIDIA GPUs: The NVIDIA driver"):
+        device.parse_device("cuda:0")
+    assert gpus.no_gpu.__wrapped__() == f"torch {torch.__version__} cannot use the GPUs: {words}"
 
 
 def test_cuda_means_the_first_gpu(monkeypatch):

@@ -108,7 +108,7 @@ def test_an_old_torch_with_a_gpu_tells_the_rest(monkeypatch):
         name="Tesla V100", major=7, minor=0, multi_processor_count=80, total_memory=2**34
     )
     properties = iter((card, SimpleNamespace(name="in parts")))
-    monkeypatch.setattr(torch_facts, "cuda_count", lambda: 2)
+    monkeypatch.setattr(torch_facts, "cuda_listed", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _index: next(properties))
     monkeypatch.setattr(torch_facts, "_take_fingerprints", lambda _unanswered: {})
     facts = ask_torch()
