@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from qprobe.kernels.ops import QUANTIZE_TOKENS, STORED_PRODUCT
 from qprobe.kernels.reference import KERNEL as REFERENCE
 from qprobe.kernels.registry import get_kernel
 from qprobe.layers._bound import Bound
+from qprobe.layers._refusals import refuse_bias, refuse_input
 from qprobe.layers._watched import carries_tangents, is_exported, is_traced, unwatched
 from qprobe.quantize.scheme import canonical_names, dequantize_weight, shape_of
 
@@ -167,21 +168,20 @@ class PlannedLinear(nn.Linear):
 
     def _check(self, x: Tensor) -> None:
         shape = x.shape
-        if (
-            not shape
-            or shape[-1] != self.in_features
-            or x.device != self._device
-            or not x.is_floating_point()
-        ):
-            raise self._refuse(x)
+        is_right = shape and shape[-1] == self.in_features and x.device == self._device
+        if not (is_right and x.is_floating_point()):
+            raise refuse_input(x, self.in_features, self._device)
+        bias = self._parameters["bias"]
+        # Kernels get its address.
+        if bias is not None and (bias.numel() != self.out_features or bias.device != x.device):
+            raise refuse_bias(bias, self.out_features, x.device)
 
-    def _refuse(self, x: Tensor) -> Exception:
-        features = x.shape[-1] if x.dim() else 0
-        if features != self.in_features:
-            return ValueError(f"x has {features} features, the layer takes {self.in_features}")
-        if x.device != self._device:
-            return ValueError(f"x is on {x.device}, the weight of the layer on {self._device}")
-        return TypeError(f"x is {x.dtype}; the layer takes floating-point activations")
+    def _replicate_for_data_parallel(self) -> NoReturn:
+        """What `nn.DataParallel` calls: its replicas would share what is packed for one device."""
+        raise UnavailableError(
+            f"nn.DataParallel cannot copy {type(self).__name__} to other devices at each call",
+            "run one process a GPU, or show the process one: CUDA_VISIBLE_DEVICES=0",
+        )
 
     def _traced(self, x: Tensor) -> Tensor:
         """The same by `operator`, which is what torch sees when it traces or differentiates."""

@@ -178,3 +178,35 @@ class TestActivations:
         y, others = layer(x), [0, 2, 3, 4, 5]
         assert error(y, x, linear) < tolerance(way.scheme)
         assert error(y[others], x[others], linear) < tolerance(way.scheme)
+
+
+PLANNED = pytest.mark.parametrize(
+    "way", [way for way in ways(N, K) if way.id != "NONE-reference"], ids=lambda way: way.id
+)
+"""All but the linear that stays as it is."""
+
+
+@PLANNED
+@pytest.mark.parametrize("size", [1, N - 1, N + 1])
+def test_a_bias_of_another_length_is_never_read(linear, way, x, size):
+    layer = way.make(linear)
+    layer.bias = nn.Parameter(torch.ones(size, dtype=way.dtype), requires_grad=False)
+    with pytest.raises(
+        ValueError, match=f"the bias has {size} elements on cpu, the layer takes {N}"
+    ):
+        layer(x)
+
+
+@PLANNED
+def test_a_bias_on_another_device_is_never_read(linear, way, x):
+    layer = way.make(linear)
+    layer.bias = nn.Parameter(torch.ones(N, device="meta"), requires_grad=False)
+    with pytest.raises(ValueError, match="elements on meta, the layer takes 48 on cpu"):
+        layer(x)
+
+
+@PLANNED
+def test_data_parallel_is_refused_in_words(linear, way):
+    with pytest.raises(QprobeError, match="DataParallel") as caught:
+        way.make(linear)._replicate_for_data_parallel()
+    assert "one process a GPU" in caught.value.hint
