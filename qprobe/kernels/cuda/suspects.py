@@ -26,6 +26,10 @@ from qprobe.timing.cache import cache_folder, list_kept
 
 FOLDER = "crashed"
 """Under QPROBE_CACHE, or the user's cache folder."""
+UNTOLD = "did not come back"
+STRIKES = 2
+"""Processes that did not come back before the kernel is blamed: the first may have been ended by a closed terminal, a
+scheduler or want of memory."""
 LONGEST = 300
 """Characters of what the driver says."""
 
@@ -33,14 +37,15 @@ LONGEST = 300
 def find_crash(source: Source, card: Card) -> str:
     """How the kernel failed on this card before, and what to do to try it again; "" if it did not. Reads the disk."""
     notes = f"{_stem(source, card)}*.txt"
-    for path in list_kept(FOLDER, notes):
-        if words := _read(path):
-            # The words become part of documents, which tell no paths.
-            return (
-                f"it brought down {card.name} before ({words}); to try it again, delete "
-                f"{FOLDER}/{notes} in qprobe's cache"
-            )
-    return ""
+    found = [words for path in list_kept(FOLDER, notes) if (words := _read(path))]
+    told = [words for words in found if not words.endswith(UNTOLD)]
+    if not told and len(found) < STRIKES:
+        return ""
+    # The words become part of documents, which tell no paths.
+    return (
+        f"it brought down {card.name} before ({(told or found)[0]}); to try it again, delete "
+        f"{FOLDER}/{notes} in qprobe's cache"
+    )
 
 
 @contextlib.contextmanager
@@ -52,7 +57,7 @@ def trial(source: Source, index: int) -> Iterator[None]:
     card = driver.find_card(index)
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     note = _Note(_stem(source, card))
-    note.write(f"a process began it at {now} UTC and did not come back", locked=True)
+    note.write(f"a process began it at {now} UTC and {UNTOLD}", locked=True)
     with contextlib.closing(note):
         try:
             try:

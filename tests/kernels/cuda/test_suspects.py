@@ -103,8 +103,12 @@ with suspects.trial(all_sources()["gemm_s8_mma"], 0):
 """
 
 
-def test_a_process_that_did_not_come_back_is_known_by_what_it_left(card, tmp_path):
-    assert subprocess.run([sys.executable, "-c", DIE], check=False).returncode == 9
+def test_the_second_process_that_did_not_come_back_is_known_by_what_it_left(card, tmp_path):
+    """The first may have been ended by somebody whom the kernel did nothing."""
+    for objection in ("", f"it brought down {card.cards()[0].name} before (a process began it at "):
+        assert subprocess.run([sys.executable, "-c", DIE], check=False).returncode == 9
+        assert objection in kernel().objection(SPEC)
+        assert bool(objection) == bool(kernel().objection(SPEC))
     assert "did not come back" in kernel().objection(SPEC)
 
 
@@ -121,6 +125,8 @@ def test_what_another_process_tries_is_not_blamed_until_that_is_killed(card, tmp
             pass
         assert notes(tmp_path) == ["gemm_s8_mma"], "that of the other is not ours to strike out"
         other.kill()
+    assert kernel().objection(SPEC) == ""
+    subprocess.run([sys.executable, "-c", DIE], check=False)
     assert "did not come back" in kernel().objection(SPEC)
 
 
