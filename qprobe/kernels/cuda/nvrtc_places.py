@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from qprobe.kernels.resources import find_files
+
 TOOLKITS = Path("/usr/local")
 SYSTEM = (Path("/usr/lib"), Path("/usr/lib64"))
 
@@ -18,10 +20,10 @@ def find_libraries() -> dict[Path, Kind]:
     """Every NVRTC library, each once, with the kind of place that it is in. Reads the disk."""
     found: dict[Path, Kind] = {}
     for folder, pattern, kind in _places():
-        for path in sorted(folder.glob(pattern)):
+        for path in find_files(folder, pattern):
             # `.alt.` is another build of the same for hosts with little memory; `builtins` its header.
-            if ".alt." not in path.name and "builtins" not in path.name and path.is_file():
-                found.setdefault(path.resolve(), kind)
+            if ".alt." not in path.name and "builtins" not in path.name and os.path.isfile(path):
+                found.setdefault(Path(os.path.realpath(path)), kind)
     return found
 
 
@@ -47,4 +49,4 @@ def _toolkits() -> Iterator[Path]:
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         if value := os.environ.get(variable):
             yield Path(value)
-    yield from sorted(TOOLKITS.glob("cuda*"))
+    yield from find_files(TOOLKITS, "cuda*")

@@ -170,3 +170,11 @@ def test_a_library_of_another_kind_is_passed_over(places):
     shutil.copy(libc, folder / "libnvrtc.so.13")
     assert find_compilers() == ()
     assert "nvrtc" in str(nvrtc.find_broken())
+
+
+def test_folders_that_may_not_be_read_hold_nothing(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", refuse)
+    assert nvrtc_places.find_libraries() == {}
