@@ -1,5 +1,7 @@
 """Who may share counters: kernels that come one after another, and nobody else."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -68,3 +70,11 @@ def test_what_a_graph_has_stays_when_nobody_here_holds_it(emulated, monkeypatch)
     counters.lend(1, CPU)
     assert not torch.UntypedStorage._expired(weak)
     torch.UntypedStorage._free_weak_ref(weak)
+
+
+def test_of_the_stream_that_is_another_in_each_thread_each_has_its_own(emulated):
+    emulated.stream = counters.PER_THREAD
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(counters.lend, 10, CPU).result()
+    assert not overlap(counters.lend(10, CPU), other)
+    assert counters.lend(10, CPU).data_ptr() == counters.lend(10, CPU).data_ptr()
