@@ -26,6 +26,7 @@ from qprobe.kernels.cuda.portfolio import Source
 from qprobe.kernels.cuda.tensor_maps import Boxes
 
 OLDEST_CUPY = 14
+OLDEST_CUDA = 12
 MAPS = 8192
 """Tensor maps that are kept: those of the weights of a large model, and of as many activations."""
 MAX_DYNAMIC_SHARED = 8
@@ -93,12 +94,16 @@ CUPY = CupyDriver()
 
 
 def installed_cupys() -> dict[str, str]:
-    """Distribution → version of every CuPy; asks the metadata, imports nothing."""
-    found = {}
+    """Distribution → version of every CuPy in the folder that it is imported from; asks the metadata, imports nothing."""
+    found: dict[str, str] = {}
+    first = None
     for distribution in metadata.distributions():
         name = str(distribution.metadata["Name"] or "").lower().replace("_", "-")
         if re.fullmatch(r"cupy(-cuda\d+x)?", name):
-            found[name] = distribution.version
+            folder = str(distribution.locate_file(""))
+            first = first or folder
+            if folder == first:  # Those of folders that Python looks through later are never seen.
+                found.setdefault(name, distribution.version)
     return found
 
 
@@ -117,8 +122,9 @@ def cupy_obstacle(found: dict[str, str]) -> str:
 
 
 def _cuda_major() -> str:
-    """Of the CUDA that torch was built for: CuPy should be for the same."""
-    return str(torch.version.cuda or "13").partition(".")[0]
+    """Of the CUDA that torch was built for: CuPy should be for the same, but there is no new one for 11."""
+    major = int(str(torch.version.cuda or "13").partition(".")[0])
+    return str(max(OLDEST_CUDA, major))
 
 
 def _try_cupy() -> str:
@@ -182,11 +188,16 @@ def _load(source: Source, build_name: str, index: int) -> Launch:
     try:
         with torch.cuda.device(index), cupy.cuda.Device(index):
             _have_context(cupy)
-            function = driver.moduleGetFunction(driver.moduleLoadData(image), source.manifest.entry)
+            module = _load_module(driver, image)
+            function = driver.moduleGetFunction(module, source.manifest.entry)
             if build.shared_bytes:
                 # Without asking there are 48 KiB, static shared memory included, which only the machine code tells.
                 driver.funcSetAttribute(function, MAX_DYNAMIC_SHARED, build.shared_bytes)
             return _bind(driver, function, f"{name} on {card.name}", build, index)
+    except torch.OutOfMemoryError as error:
+        raise UnavailableError(
+            f"{name} cannot be loaded on {card.name}: {error}", "free memory of the GPU"
+        ) from error
     except RuntimeError as error:  # The errors of CuPy's driver and runtime are such.
         forget_cubin(source.path, build, choice)
         raise UnavailableError(
@@ -194,6 +205,20 @@ def _load(source: Source, build_name: str, index: int) -> Launch:
             f"{choice.compiler.words}, cannot be loaded on {card.name}: {_one_line(error)}",
             "try again: it will be compiled anew; if it stays so, update the driver",
         ) from error
+
+
+def _load_module(driver: Any, image: bytes) -> int:
+    """Raises torch's error where there is no memory for it, even when torch keeps none that it does not use."""
+    for is_last in (False, True):
+        try:
+            return int(driver.moduleLoadData(image))
+        except RuntimeError as error:
+            if "OUT_OF_MEMORY" not in str(error):
+                raise
+            if is_last:
+                raise torch.OutOfMemoryError(_one_line(error)) from error
+            torch.cuda.empty_cache()
+    raise AssertionError
 
 
 def _bind(driver: Any, function: int, name: str, build: Build, index: int) -> Launch:

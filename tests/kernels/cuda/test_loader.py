@@ -29,6 +29,26 @@ def test_the_installed_cupy_is_judged_by_its_name_and_version(monkeypatch, found
     assert bool(words) == bool(answer)
 
 
+def test_for_the_oldest_cuda_the_oldest_cupy_that_serves_is_named(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "11.8")
+    assert loader.cupy_obstacle({}) == "CuPy is not installed: pip install cupy-cuda12x"
+
+
+def test_the_cupy_that_counts_is_the_one_that_is_imported(monkeypatch, tmp_path):
+    for folder, name, version in (
+        ("venv", "cupy_cuda13x", "14.2.0"),
+        ("system", "cupy_cuda13x", "12.3.0"),
+        ("system", "cupy_cuda12x", "12.3.0"),
+    ):
+        info = tmp_path / folder / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "venv"), str(tmp_path / "system")])
+    assert loader.installed_cupys() == {"cupy-cuda13x": "14.2.0"}
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "system")])
+    assert len(loader.installed_cupys()) == 2
+
+
 def test_without_a_gpu_cupy_is_not_even_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)  # An import would raise.
     assert loader.CupyDriver().find_obstacle() == gpus.no_gpu() != ""

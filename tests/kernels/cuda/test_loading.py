@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+import torch
 
 from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda import loader
@@ -122,6 +123,30 @@ def test_a_module_that_does_not_load_is_named_and_compiled_anew(cupy, tmp_path, 
     monkeypatch.setattr(cupy.cuda.driver, "moduleLoadData", load_module)
     load("copy", "")((1, 1, 1), 64)
     assert len(list_kept()) == 1
+
+
+def test_a_card_without_memory_for_a_module_is_no_fault_of_it(cupy, tmp_path, monkeypatch):
+    emptied = []
+
+    def refuse(_image):
+        raise CUDADriverError("CUDA_ERROR_OUT_OF_MEMORY: out of memory")
+
+    load_module = cupy.cuda.driver.moduleLoadData
+    monkeypatch.setattr(cupy.cuda.driver, "moduleLoadData", refuse)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    with pytest.raises(
+        UnavailableError, match="cannot be loaded on Planted: CUDA_ERROR_OUT"
+    ) as seen:
+        load("copy", "")
+    assert isinstance(seen.value.__cause__, torch.OutOfMemoryError)
+    assert len(list((tmp_path / "cubins").glob("*.cubin"))) == 1, "what was compiled stays"
+    assert emptied == [1], "of what torch keeps and does not use there is none left"
+
+    def free():
+        monkeypatch.setattr(cupy.cuda.driver, "moduleLoadData", load_module)
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", free)
+    load("copy", "")((1, 1, 1), 64)
 
 
 def test_a_launch_that_fails_says_which_and_how(cupy):
