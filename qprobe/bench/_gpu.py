@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -97,12 +98,15 @@ def _measure_products(bed: Gpu) -> dict[str, Peak]:
     is_large = torch.cuda.get_device_properties(bed.device).multi_processor_count >= LARGE_SMS
     side = LARGE_SIDE if is_large and float(capability) >= 8 else SIDE
     tasks = {}
-    for name, product in _products(side, bed.device):
+    for name, make in _products(side, bed.device):
         try:
+            product = make()
             product()
         except RuntimeError:
-            continue  # Not on this card, or not by this torch: there is no peak to know.
+            continue  # Not on this card, not by this torch, or not in this memory: there is no peak to know.
         tasks[name] = Task(lambda _, product=product: product(), clock=bed.clock)  # type: ignore[misc]
+    if not tasks:
+        return {}
     timed = time_interleaved(tasks, budget_s=BUDGET_S, min_samples=3, prune=False)
     card = torch.cuda.get_device_name(bed.device)
     return {
@@ -113,19 +117,28 @@ def _measure_products(bed: Gpu) -> dict[str, Peak]:
     }
 
 
-def _products(side: int, device: torch.device) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """Name of a type → a product of random matrices of it."""
-    real = torch.randn(side, side, device=device)
+def _products(
+    side: int, device: torch.device
+) -> Iterator[tuple[str, Callable[[], Callable[[], Tensor]]]]:
+    """Name of a type → what makes a random matrix of it and gives its product."""
+
+    def real(dtype: torch.dtype) -> Callable[[], Tensor]:
+        x = torch.randn(side, side, device=device).to(dtype)
+        return lambda: functional.linear(x, x)
+
+    def integer() -> Callable[[], Tensor]:
+        codes = torch.randint(-127, 128, (side, side), dtype=torch.int8, device=device)
+        return lambda: torch._int_mm(codes, codes.t())
+
+    def narrow() -> Callable[[], Tensor]:
+        x = torch.randn(side, side, device=device).to(torch.float8_e4m3fn)
+        one = torch.ones((), device=device)
+        return lambda: torch._scaled_mm(x, x.t(), one, one, out_dtype=torch.bfloat16)
+
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        x = real.to(dtype)
-        yield str(dtype)[6:], lambda x=x: functional.linear(x, x)  # type: ignore[misc]
-    codes = torch.randint(-127, 128, (side, side), dtype=torch.int8, device=device)
-    yield "int8", lambda: torch._int_mm(codes, codes.t())
-    narrow, one = real.to(torch.float8_e4m3fn), torch.ones((), device=device)
-    yield (
-        "float8_e4m3fn",
-        lambda: torch._scaled_mm(narrow, narrow.t(), one, one, out_dtype=torch.bfloat16),
-    )
+        yield str(dtype)[6:], partial(real, dtype)
+    yield "int8", integer
+    yield "float8_e4m3fn", narrow
 
 
 def support_of(unit: str, capability: str, card: str) -> Support:

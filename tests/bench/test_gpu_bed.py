@@ -46,6 +46,19 @@ KERNELS = ("cuda.gemv_w4a16", "cuda.gemm_s8_mma", "cuda.gemm_s8_wgmma", "cuda.in
            "reference")  # fmt: skip
 
 
+def test_a_card_without_memory_has_no_peaks(monkeypatch):
+    def refuse(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(gpus, "capability_of", lambda _: (9, 0))
+    for name in ("randn", "randint"):
+        monkeypatch.setattr(torch, name, refuse)
+    properties = SimpleNamespace(multi_processor_count=132)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    bed = SimpleNamespace(name=DEVICE, device=torch.device("cpu"), clock=time.perf_counter)
+    assert _gpu._measure_products(bed) == {}
+
+
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """A machine whose GPU computes in the emulator, at once by its own clock but for the copy."""

@@ -281,7 +281,7 @@ def test_a_second_device(layer, device):
         assert there.device == other
         assert close(moved, x.to(other), there)
         assert torch.allclose(here.cpu(), there.cpu(), atol=1e-2)
-        with pytest.raises(ValueError, match="needs both on one"):
+        with pytest.raises(ValueError, match="the weight of the layer on"):
             moved(x)
 
 

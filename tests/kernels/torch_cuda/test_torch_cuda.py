@@ -10,6 +10,7 @@ from qprobe.kernels._kernel import LayerSpec
 from qprobe.kernels.activations import dequantize_tokens, quantize_tokens
 from qprobe.kernels.registry import choose_algorithm, get_kernel
 from qprobe.kernels.torch_cuda import _operators
+from qprobe.kernels.torch_cuda._padding import pad_matrix
 from qprobe.quantize.scheme import dequantize_weight, quantize_weight
 from tests.kernels.torch_cuda.stand_ins import ALL
 
@@ -193,3 +194,14 @@ def test_absence_is_said_in_words(monkeypatch, cuda, hip, count, words):
     found = gpus.no_gpu.__wrapped__()
     assert words in found
     assert bool(words) == bool(found)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 8, 16])
+def test_what_is_filled_up_is_aligned_for_the_operators(offset):
+    memory = torch.arange(16 * 16 + offset, dtype=torch.uint8)[offset:].view(torch.int8)
+    matrix = memory.reshape(16, 16)
+    for rows, columns in ((16, 16), (17, 32)):
+        padded = pad_matrix(matrix, rows, columns)
+        assert padded.data_ptr() % 16 == 0
+        assert padded.is_contiguous()
+        assert torch.equal(padded[:16, :16], matrix)
