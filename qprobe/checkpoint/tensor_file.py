@@ -74,13 +74,13 @@ def read_tensor_file(path: Path) -> dict[str, TensorHeader]:
 def read_samples(tensor: TensorHeader) -> bytes:
     """The first, the middle and the last KiB of a tensor's data; raises InputError as reading does."""
     spare = max(0, tensor.nbytes - SAMPLE_BYTES)
+    samples = []
     try:
         with tensor.file.open("rb", buffering=0) as file:
-            places = (0, spare // 2, spare)
-            return b"".join(
-                os.pread(file.fileno(), min(SAMPLE_BYTES, tensor.nbytes), tensor.offset + place)
-                for place in places
-            )
+            for place in (0, spare // 2, spare):
+                file.seek(tensor.offset + place)
+                samples.append(file.read(min(SAMPLE_BYTES, tensor.nbytes)))
+            return b"".join(samples)
     except OSError as error:
         raise InputError(
             f"cannot read {tensor.file}: {error.strerror}", "check the path"
