@@ -8,6 +8,7 @@
 //: architectures = ["7.5", "8.0", "8.6", "9.0", "10.0", "12.0"]
 //: max_rows = 128
 //: min_rows = 2
+//: overlaps = true
 //: tile = { m = 16, n = 128, k = 128 }
 //: grid = ["m", "n", "split"]
 //: threads = 256

@@ -9,7 +9,7 @@
 //: requires = ["hmma_16816", "cp_async_bulk"]
 //: architectures = ["9.0", "10.0", "12.0"]
 //: max_rows = 8
-//: unproven = true
+//: overlaps = true
 //: tile = { m = 1, n = 32, k = 1024 }
 //: grid = ["m", "n", "split"]
 //: threads = 320

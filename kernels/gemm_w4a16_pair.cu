@@ -8,7 +8,8 @@
 //: requires = ["hmma_16816", "bulk_multicast"]
 //: architectures = ["9.0a"]
 //: max_rows = 16
-//: unproven = true
+//: min_rows = 9
+//: overlaps = true
 //: tile = { m = 16, n = 64, k = 512 }
 //: grid = ["n", "m", "split"]
 //: cluster = 2

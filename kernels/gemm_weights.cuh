@@ -21,7 +21,6 @@
 #pragma once
 
 #include "gemm_weights_layout.cuh"
-#include "parts.cuh"
 
 // ---- Products ----
 

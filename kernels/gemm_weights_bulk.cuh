@@ -57,6 +57,8 @@ QP_DEVICE void qp_copy_rows(const qp_ring& ring, const qp_problem& of, qp_share 
   const int first = qp_first_row(), rows = min(QP_TILE_M, of.m - first), padded = of.tiles * kTile;
   const int rank = kIsCluster ? blockIdx.x % QP_CLUSTER : 0;
   const qp_act* x = of.x + static_cast<size_t>(first + rank) * of.k;
+  qp_wait_for_kernel_before();
+  if (qp_lets_next_begin_at_once(share)) qp_let_next_kernel_begin();
   qp_turn turn = {0, 0};
   for (int stage = share.first; stage < share.last; stage++) {
     qp_wait_until_emptied(ring, turn);
@@ -77,6 +79,7 @@ QP_DEVICE void qp_copy_rows(const qp_ring& ring, const qp_problem& of, qp_share 
     }
     qp_advance(turn);
   }
+  qp_let_next_kernel_begin();
 }
 
 QP_DEVICE void qp_multiply(const qp_ring& ring, const qp_problem& of, qp_share share, const qp_act* bias, qp_act* y,
@@ -88,6 +91,7 @@ QP_DEVICE void qp_multiply(const qp_ring& ring, const qp_problem& of, qp_share s
   qp_fill_pairs<kWarps * 32>(memory + kTableAt);
   qp_sync_warps();
 #endif
+  qp_wait_for_kernel_before();
   const qp_ends ends = qp_bring_ends(memory, of, bias);
   const unsigned char* table = qp_find_table(memory);
   qp_totals totals = {};

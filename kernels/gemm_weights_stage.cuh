@@ -26,7 +26,6 @@ struct qp_rows {
 struct qp_writer {
   qp_rows x;
   qp_stream scales, zeros, words;
-  int slot_at;
 };
 
 constexpr int kStripThreads = QP_THREADS / kStrips;
@@ -56,8 +55,7 @@ QP_DEVICE qp_writer qp_open(unsigned char* memory, const qp_problem& of, int fir
   return {{of.x + static_cast<size_t>(row) * of.k + column, left, of.m - row, memory + qp_x_at(own, along * 2)},
           qp_open_stream<kStripScaleBytes, kGroupStages>(memory + kXBytes, of.scales, of, first, last),
           qp_open_stream<kStripZeroBytes, kGroupStages>(memory + kZerosAt, of.zeros, of, first, last),
-          qp_open_stream<kStripWordBytes>(memory + kWordsAt, of.words, of, first, last),
-          0};
+          qp_open_stream<kStripWordBytes>(memory + kWordsAt, of.words, of, first, last)};
 }
 
 // Zeros beyond the weight.
@@ -91,20 +89,22 @@ QP_DEVICE void qp_copy_unaligned_x(unsigned char* to, const qp_problem& of, int 
   }
 }
 
-// Copies a stage to a slot, a group of copies to wait for, and moves on to the next.
-QP_DEVICE void qp_copy_stage(unsigned char* memory, qp_writer& next, const qp_problem& of, int stage, int slot) {
-  of.is_aligned ? qp_copy_x(next.x, of.k, next.slot_at) : qp_copy_unaligned_x(memory + next.slot_at, of, stage);
-  if constexpr (kHasGroups) qp_copy_stream<kStripScaleBytes>(next.scales, next.slot_at);
-  if constexpr (QP_ASYMMETRIC) qp_copy_stream<kStripZeroBytes>(next.zeros, next.slot_at);
-  qp_copy_stream<kStripWordBytes>(next.words, next.slot_at);
-  qp_copy_commit();
+// Copies the weights of a stage to the slot that is there, and moves on to the next.
+QP_DEVICE void qp_copy_weights(qp_writer& next, int stage, int slot_at) {
+  if constexpr (kHasGroups) qp_copy_stream<kStripScaleBytes>(next.scales, slot_at);
+  if constexpr (QP_ASYMMETRIC) qp_copy_stream<kStripZeroBytes>(next.zeros, slot_at);
+  qp_copy_stream<kStripWordBytes>(next.words, slot_at);
   const auto move = [](qp_stream& stream, int bytes) { stream.from += bytes, stream.left -= bytes; };
   const bool is_new = (stage + 1) % kGroupStages == 0;
   move(next.words, kStripWordBytes);
   move(next.scales, is_new ? kStripScaleBytes : 0);
   move(next.zeros, is_new ? kStripZeroBytes : 0);
+}
+
+// The same of x.
+QP_DEVICE void qp_copy_rows(unsigned char* memory, qp_writer& next, const qp_problem& of, int stage, int slot_at) {
+  of.is_aligned ? qp_copy_x(next.x, of.k, slot_at) : qp_copy_unaligned_x(memory + slot_at, of, stage);
   next.x.from += kStage, next.x.left -= kStage;
-  next.slot_at += qp_step(slot);
 }
 
 QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales, const void* zeros, const qp_act* bias,
@@ -116,20 +116,31 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
 
   qp_writer next = qp_open(memory, of, share.first, share.last);
 #pragma unroll
-  for (int i = 0; i < kStages - 1; i++) qp_copy_stage(memory, next, of, share.first + i, i);
+  for (int i = 0; i < kStages - 1; i++) qp_copy_weights(next, share.first + i, i * kStageBytes);
 #if QP_WEIGHTS == QP_NF4
   qp_fill_pairs<QP_THREADS>(memory + kTableAt);
 #endif
+  qp_wait_for_kernel_before();
+  if (qp_lets_next_begin_at_once(share)) qp_let_next_kernel_begin();
+#pragma unroll
+  for (int i = 0; i < kStages - 1; i++) {
+    qp_copy_rows(memory, next, of, share.first + i, i * kStageBytes);
+    qp_copy_commit();  // The first time with all weights so far.
+  }
   const qp_ends ends = qp_bring_ends(memory, of, bias);
   qp_totals totals = {};
   qp_reader from = qp_read_first(at);
   const unsigned char* table = qp_find_table(memory);
-  int slot = 0;
+  int slot = 0, free_at = (kStages - 1) * kStageBytes;
 #pragma unroll 1
   for (int stage = share.first; stage < share.last; stage++) {
     qp_copy_wait<kStages - 2>();
     qp_sync();
-    qp_copy_stage(memory, next, of, stage + kStages - 1, slot == 0 ? kStages - 1 : slot - 1);
+    qp_copy_rows(memory, next, of, stage + kStages - 1, free_at);
+    qp_copy_weights(next, stage + kStages - 1, free_at);
+    qp_copy_commit();
+    if (stage + kStages >= share.last) qp_let_next_kernel_begin();
+    free_at += qp_step(slot == 0 ? kStages - 1 : slot - 1);
     qp_multiply_stage(totals, memory, from, table);
     qp_read_next(from, qp_step(slot));
     slot = slot + 1 == kStages ? 0 : slot + 1;

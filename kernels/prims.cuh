@@ -441,6 +441,32 @@ QP_DEVICE void qp_copy_bulk_to_both(void* shared, const void* global, int bytes,
 }
 #endif
 
+// ---- Programmatic dependent launch: the next kernel of a stream begins before this one has ended ----
+//
+// Only where its launch asks for it, and from 9.0 on; else both are nothing. What was in memory before the kernel before this
+// one began may be read at once. What that one may have written, and all that it may read, waits.
+
+// Behind it, the kernel before has ended, and what it wrote is there. At least one thread of each block says so.
+QP_DEVICE void qp_wait_for_kernel_before() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// When all blocks have said so, or have ended, those of the next kernel take what room there is. By one thread or more.
+QP_DEVICE void qp_let_next_kernel_begin() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// As many as the card has, or a few more.
+QP_DEVICE int qp_count_multiprocessors() {
+  int count;
+  asm("mov.u32 %0, %%nsmid;" : "=r"(count));
+  return count;
+}
+
 // ---- 8×8 matrices of 16-bit elements from shared memory, one row of 16 bytes by each lane's address ----
 //
 // Lane l receives of matrix i the elements (l/4, 2·(l%4)) and the next one in r[i]; lanes 8·i … 8·i+7 give the rows

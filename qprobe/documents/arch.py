@@ -75,7 +75,9 @@ def _kib(*sizes: int) -> dict[str, int]:
 SHARED_BYTES = _kib(48, 48, 96, 96, 64, 163, 99, 163, 99, 227, 227, 227, 227, 99, 99)
 """The most shared memory that one block may ask for."""
 SHARED_BYTES_PER_SM = _kib(64, 96, 96, 96, 64, 164, 100, 164, 100, 228, 228, 228, 228, 100, 100)
-"""What the blocks of a multiprocessor share. From 8.0 on, KiB of it are the system's, one for each block."""
+"""What the blocks of a multiprocessor share."""
+RESERVED_SHARED_BYTES = 1024
+"""Of it, what is the system's for each block, from 8.0 on."""
 
 REGISTERS_PER_THREAD = 255
 REGISTERS_PER_BLOCK = 65536

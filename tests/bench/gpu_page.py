@@ -32,7 +32,8 @@ def _head(report: GpuReport) -> Iterator[str]:
     yield (
         f"Copy: {report.copy_bandwidth_bytes_per_s / 1e9:.0f} GB/s, read and written bytes both. "
         f"L2: {report.cache_bytes / 2**20:.0f} MiB; weights are rotated over copies beyond it. "
-        "Seconds are of calls back to back in a CUDA graph, by the GPU's clock."
+        "Seconds are of calls back to back in a CUDA graph, by the GPU's clock; kernels of ours for few rows "
+        "begin while the one before ends (`overlaps` in kernels/README.md)."
     )
     yield ""
     yield "| measured peak | TFLOP/s or TOP/s | |"

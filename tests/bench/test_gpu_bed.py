@@ -3,6 +3,7 @@
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -129,14 +130,14 @@ def test_a_kernel_that_brings_the_card_down_is_named_and_the_next_run_goes_witho
     emulated, load = driver.current(), EmulatedDriver.load
 
     def load_one_that_faults(self, source, build, index):
-        run = load(self, source, build, index)
+        prepare = load(self, source, build, index)
 
-        def launch(blocks, arguments):
-            run(blocks, arguments)
+        def start(run, overlaps):
+            run(overlaps)
             if source.name == "gemv_w4a16":
                 self.fault = "CUDA error: an illegal memory access was encountered"
 
-        return launch
+        return lambda blocks, arguments: partial(start, prepare(blocks, arguments))
 
     monkeypatch.setattr(EmulatedDriver, "load", load_one_that_faults)
     with pytest.raises(CrashError) as caught:

@@ -40,7 +40,8 @@ void settle(const void* address, Barrier& barrier, bool somebody_waits) {
   if (barrier.pending || barrier.announced != barrier.under_way) return;
   if (barrier.under_way && !somebody_waits && !schedule->boxes_land_early) return;
   for (const Box& box : barrier.boxes) land(box);
-  for (const Bulk& bulk : barrier.bulks) std::memcpy(bulk.shared, bulk.global, bulk.bytes);
+  for (const Bulk& bulk : barrier.bulks)
+    std::memcpy(bulk.shared, bulk.as_they_were.empty() ? bulk.global : bulk.as_they_were.data(), bulk.bytes);
   barrier.boxes.clear();
   barrier.bulks.clear();
   barrier.announced = barrier.under_way = 0;
@@ -142,6 +143,7 @@ void copy_box(void* shared, const void* map, int byte, int row, void* address) {
   if (to < block->dynamic.start || to + bytes > block->dynamic.start + block->dynamic.bytes)
     fail("a box that goes beyond dynamic shared memory");
   check_swizzled("a box");
+  if (is_before_late()) fail("a box before qp_wait_for_kernel_before, of which the emulator does not know what it may read");
   std::memset(shared, kGarbage, bytes);
   barrier.boxes.push_back({read.address, read.rows, read.row_bytes, uint64_t(byte), uint64_t(row), read.box_rows,
                            uint64_t(to - block->dynamic.start)});
@@ -161,7 +163,9 @@ void copy_bulk(void* shared, const void* global, int bytes, void* address) {
   if (bytes < 16 || bytes % 16) fail("a bulk copy of what is no multiple of 16 bytes");
   if (!is_shared(shared, bytes)) fail("a bulk copy to where there is no shared memory");
   std::memset(shared, kGarbage, bytes);
-  barrier.bulks.push_back({static_cast<unsigned char*>(shared), global, bytes});
+  barrier.bulks.push_back({static_cast<unsigned char*>(shared), global, bytes, {}});
+  const auto* from = static_cast<const unsigned char*>(global);
+  if (is_before_late()) barrier.bulks.back().as_they_were.assign(from, from + bytes);
   barrier.under_way += bytes;
   settle(address, barrier, barrier.waiting);
 }

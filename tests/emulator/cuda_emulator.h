@@ -71,6 +71,7 @@ unsigned char* shared_dynamic(bool is_swizzled = false);
 void sync_block();
 void sync_first(unsigned threads);
 void sync_cluster();
+void wait_for_kernel_before();
 void pause();
 
 // Operations of a whole warp. `out` is the caller's own part of the result.

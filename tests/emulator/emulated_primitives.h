@@ -25,6 +25,9 @@ template <int kThreads>
 QP_DEVICE void qp_sync_first() { qp_emulator::sync_first(kThreads); }
 QP_DEVICE void qp_sync_warp() { qp_emulator::sync_warp(); }
 QP_DEVICE void qp_fence_device() { qp_emulator::pause(); }
+QP_DEVICE void qp_wait_for_kernel_before() { qp_emulator::wait_for_kernel_before(); }
+QP_DEVICE void qp_let_next_kernel_begin() {}
+QP_DEVICE int qp_count_multiprocessors() { return 3; }
 QP_DEVICE void __syncthreads() { qp_emulator::sync_block(); }
 QP_DEVICE void __syncwarp() { qp_emulator::sync_warp(); }
 

@@ -8,6 +8,7 @@
 namespace qp_emulator {
 
 Launch* launch;
+std::vector<Late> late;
 const Schedule* schedule;
 unsigned bank_conflicts;
 
@@ -31,7 +32,7 @@ void start(Block& started, size_t number, size_t slot, const std::vector<Block*>
   started.cluster = cluster;
   started.arrived = started.arrived_first = started.arrived_cluster = 0;
   started.alive = launch->threads;
-  started.has_unfenced_writes = false;
+  started.has_unfenced_writes = started.has_waited = false;
   started.barriers.clear();
   started.fibers.resize(launch->threads);
   started.warps.resize((launch->threads + kWarp - 1) / kWarp);
@@ -165,6 +166,12 @@ void run_blocks() {
 
 }  // namespace qp_emulator
 
+// The kernel before reads this memory, or writes it, until this one waits for it; for the next launch alone.
+extern "C" void qp_emulator_late(void* start, size_t bytes, int is_written) {
+  auto* first = static_cast<unsigned char*>(start);
+  qp_emulator::late.push_back({first, {first, first + bytes}, is_written != 0});
+}
+
 // How often rows of ldmatrix had to wait for one another in the last launch.
 extern "C" unsigned qp_emulator_bank_conflicts() { return qp_emulator::bank_conflicts; }
 
@@ -197,7 +204,10 @@ extern "C" int qp_emulator_launch(void (*call)(void**), const unsigned* grid, co
   grid_extents = {grid[0], grid[1], grid[2]};
   block_extents = {threads[0], threads[1], threads[2]};
   fiber = nullptr;
+  hide_late();
   run_guarded(run_blocks, seconds);
+  show_late(true);
+  late.clear();
   launch = nullptr;
   std::snprintf(words, words_bytes, "%s", launched.failure.c_str());
   return launched.failure.empty() ? 0 : 1;

@@ -43,11 +43,12 @@ struct Box {
   uint64_t address, rows, row_bytes, byte, row, box_rows, offset;
 };
 
-// And bytes that lie one behind another.
+// And bytes that lie one behind another; as they were, if they were asked for before the wait for the kernel before.
 struct Bulk {
   unsigned char* shared;
   const void* global;
   int bytes;
+  std::vector<unsigned char> as_they_were;
 };
 
 // The current phase of a barrier: arrivals that it still needs, and bytes that were announced and are under way.
@@ -115,11 +116,20 @@ struct Block {
   std::vector<Warpgroup> warpgroups;
   unsigned arrived, arrived_first, alive;
   bool has_unfenced_writes;
+  bool has_waited;  // For the kernel before.
 
   Shared dynamic;
   bool is_swizzled;  // Declared to begin where swizzles do.
   std::map<const void*, Shared> objects;
   std::map<const void*, Barrier> barriers;
+};
+
+// Memory of which the kernel before may not be through: what it writes is not there before the wait, and what this one writes
+// before then is lost.
+struct Late {
+  unsigned char* start;
+  std::vector<unsigned char> content;
+  bool is_written;
 };
 
 struct Schedule {
@@ -145,6 +155,8 @@ struct Launch {
 };
 
 extern Launch* launch;
+// Of the launch; none where the kernel before has ended.
+extern std::vector<Late> late;
 extern Block* block;
 extern Fiber* fiber;
 extern const Schedule* schedule;
@@ -169,6 +181,12 @@ void* find_in(Block& other, const void* address);
 
 void start_memory(Block& started, size_t dynamic_bytes);
 void check_borders();
+
+// Before a block goes on: what is late is there for those alone that have waited.
+void show_late(bool has_waited);
+// Before the first does.
+void hide_late();
+bool is_before_late();
 
 // Runs it, and turns faults of memory and a time of processor that runs out into the launch's failure.
 void run_guarded(void (*run)(), unsigned seconds);

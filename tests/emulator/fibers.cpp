@@ -74,6 +74,7 @@ void resume(Block& its_block, Fiber& resumed) {
   block = &its_block;
   fiber = &resumed;
   block_index = its_block.index;
+  show_late(its_block.has_waited);
   const unsigned t = resumed.thread;
   thread_index = {t % block_extents.x, t / block_extents.x % block_extents.y, t / block_extents.x / block_extents.y};
   lane_index = t % kWarp;
@@ -90,6 +91,7 @@ void begin() {
   end_copies();
   if (!fiber->product_groups.empty() || !fiber->products.empty()) fail("it ends before a wgmma that it issued");
   if (block->alive == 1) end_boxes(), check_borders();
+  if (block->alive == 1 && !late.empty() && !block->has_waited) fail("its block ends without qp_wait_for_kernel_before");
   fiber->waits = Waits::kForever;
   block->alive--;
   leave(true);

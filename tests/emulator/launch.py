@@ -24,6 +24,9 @@ BORDER = b"\xcb" * 2**18
 LIMIT_S = 60
 AT_ONCE = 3
 """So few that a block takes several tiles."""
+SETTLED = ("packed", "scales", "zeros")
+"""What is there when a launch begins that overlaps the kernel before."""
+WRITTEN = ("y", "scratch", "counters")
 
 _libc = ctypes.CDLL(None)
 _libc.free.argtypes = [ctypes.c_void_p]
@@ -131,6 +134,14 @@ def run(
         values.pop(matrix, None)
     packed = pack_arguments(manifest.arguments, values)
     words = ctypes.create_string_buffer(600)
+    if manifest.overlaps:
+        for name, each in memory.items():
+            if name not in SETTLED:
+                load_engine().qp_emulator_late(
+                    ctypes.c_void_p(each.address),
+                    ctypes.c_size_t(each.array.nbytes),
+                    name in WRITTEN,
+                )
     failed = load_engine().qp_emulator_launch(
         call,
         (ctypes.c_uint * 3)(*grid),

@@ -96,6 +96,36 @@ void* find_in(Block& other, const void* address) {
 
 namespace {
 
+bool is_late_shown;
+bool is_any_through;  // A block that has waited may have written.
+
+}  // namespace
+
+void hide_late() {
+  is_late_shown = is_any_through = false;
+  for (const Late& each : late) std::memset(each.start, kGarbage, each.content.size());
+}
+
+void show_late(bool has_waited) {
+  if (late.empty() || has_waited == is_late_shown) return;
+  is_late_shown = has_waited;
+  for (Late& each : late) {
+    if (each.is_written && is_any_through) continue;
+    if (has_waited) std::memcpy(each.start, each.content.data(), each.content.size());
+    else std::memset(each.start, kGarbage, each.content.size());
+  }
+  is_any_through = is_any_through || has_waited;
+}
+
+bool is_before_late() { return !late.empty() && !block->has_waited; }
+
+void wait_for_kernel_before() {
+  block->has_waited = true;
+  show_late(true);
+}
+
+namespace {
+
 void land(const Copy& copy) {
   std::memcpy(copy.shared, copy.bytes, copy.size);
   fiber->has_unfenced_writes = true;

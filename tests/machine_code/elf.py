@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from qprobe.documents import arch
+
 HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 SECTION = struct.Struct("<IIQQQQIIQQ")
 
@@ -12,9 +14,6 @@ SECTION = struct.Struct("<IIQQQQIIQQ")
 MAX_THREADS, FRAME_SIZE, PARAMETER, REGISTERS = 0x05, 0x11, 0x17, 0x2F
 WITH_SIZE = 4
 """The format of an attribute that is followed by its size and so many bytes."""
-
-RESERVED_SHARED_BYTES = 1024
-"""What the system keeps for itself in each block of architectures that have a section for it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def read_cubin(cubin: bytes) -> Code:
     common = _read_attributes(sections[".nv.info"])
     own = _read_attributes(sections[f".nv.info.{entry}"])
     shared = len(sections.get(f".nv.shared.{entry}", b""))
-    reserved = RESERVED_SHARED_BYTES if ".nv.shared.reserved.0" in sections and shared else 0
+    reserved = arch.RESERVED_SHARED_BYTES if ".nv.shared.reserved.0" in sections and shared else 0
     parameters = sorted(_read_parameter(value) for value in own.get(PARAMETER, []))
     return Code(
         entry=entry,

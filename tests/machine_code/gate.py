@@ -12,11 +12,12 @@ from pathlib import Path
 
 from qprobe.documents import arch
 from qprobe.errors import UnavailableError
+from qprobe.kernels.cuda import overlap
 from qprobe.kernels.cuda.arguments import ARGUMENTS
 from qprobe.kernels.cuda.cubins import load_cubin, name_build
 from qprobe.kernels.cuda.nvrtc import Choice, Compiler, compile_with_log, find_compilers
 from tests.machine_code.disassembly import ROOT, Instruction, ToolMissingError, list_instructions
-from tests.machine_code.elf import RESERVED_SHARED_BYTES, Code, read_cubin
+from tests.machine_code.elf import Code, read_cubin
 from tests.machine_code.pairs import Pair, asked_of
 
 CACHE = ROOT / "build" / "machine_code"
@@ -25,6 +26,8 @@ COMPILERS = {12: (12, 9), 13: (13, 0)}
 STATIC_SHARED_BYTES = 48 * 1024
 SIZES = {"pointer": 8, "int32": 4, "tensor_map": 128}
 SPILLS = ("STL", "LDL")
+OVERLAPS = ("ACQBULK", "PREEXIT")
+"""What a kernel says that may begin before the one before it has ended: that it waits, and that the next may begin."""
 LOGGED = "wgmma"
 """The feature of kernels whose log is read: what it tells of them is not seen in what they are made of."""
 SLOW = re.compile(r"serialized|wait(_group)? is injected")
@@ -136,6 +139,10 @@ def _judge_instructions(pair: Pair, made: Compiled) -> Iterable[str]:
     for opcode in asked.forbids:
         if count := made.count(opcode):
             yield f"{opcode} is there {count} times, and is forbidden"
+    waits = pair.manifest.overlaps and overlap.can_overlap(arch.plain(pair.target))
+    for opcode in OVERLAPS:
+        if bool(count := made.count(opcode)) != waits:
+            yield f"{opcode} is there {count} times, and the manifest says overlaps = {str(waits).lower()}"
     for opcode in SPILLS:
         if count := made.count(opcode):
             yield f"it spills: {opcode} is there {count} times"
@@ -169,7 +176,7 @@ def _judge_resources(pair: Pair, code: Code) -> Iterable[str]:
 def _judge_room(pair: Pair, code: Code) -> Iterable[str]:
     """Whether what a kernel declares takes the place of a block that the manifest counts on."""
     capability = arch.plain(pair.target)
-    reserved = RESERVED_SHARED_BYTES if int(capability.partition(".")[0]) >= 8 else 0
+    reserved = arch.RESERVED_SHARED_BYTES if int(capability.partition(".")[0]) >= 8 else 0
     own = pair.build.shared_bytes
 
     def count_blocks(shared: int) -> int:

@@ -13,6 +13,7 @@ from qprobe.kernels._kernel import Run
 from qprobe.kernels.cuda import counters
 from qprobe.kernels.cuda._allocation import Allocate
 from qprobe.kernels.cuda._ready import Prepared, Ready, elsewhere, make_ready, prepare
+from qprobe.kernels.cuda._settled import Settled
 from qprobe.kernels.cuda.launch import ALIGNMENT, align
 from qprobe.kernels.cuda.manifest import Role
 from qprobe.kernels.cuda.portfolio import Source
@@ -135,6 +136,7 @@ def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multipl
     call, _, _, sums, tiles = ready
     words, scales, *rest = packed[:-1]
     zeros = rest[0] if rest else None
+    settled = Settled(words, (scales, *rest))
 
     def multiply(
         x: Tensor, x_scale: Tensor | None, bias: Tensor | None, y: Tensor | None = None
@@ -147,7 +149,7 @@ def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multipl
             y = allocate(x)
         given = [
             x_at,
-            words.data_ptr(),
+            words_at := words.data_ptr(),
             scales.data_ptr(),
             0 if zeros is None else zeros.data_ptr(),
             y.data_ptr(),
@@ -160,7 +162,7 @@ def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multipl
             scratch = x.new_empty(sums, dtype=torch.float32)
             lent = counters.lend(tiles, x.device)
             given += scratch.data_ptr(), lent.data_ptr()
-        call.start(given)
+        call.start(given, call.overlaps and settled.ask(words_at))
         return y
 
     return multiply

@@ -29,7 +29,7 @@ class Call:
     Running it neither allocates on the card nor synchronizes. One thread at a time may run it.
     """
 
-    __slots__ = ("_kept", "start")
+    __slots__ = ("_kept", "overlaps", "start")
 
     def __init__(
         self,
@@ -77,26 +77,27 @@ class Call:
         blocks = count_blocks(
             build.tile, manifest.grid, **sizes, at_once=at_once, cluster=build.cluster
         )
-        launch = driver.current().load(source, build_name, index)
         table = addresses(packed)
-        arguments = ctypes.addressof(table)
+        launch = driver.current().load(source, build_name, index)(blocks, ctypes.addressof(table))
 
         # Functions of their own: what they need is nearer to them than attributes are.
-        def start(given: Sequence[int]) -> None:
+        def start(given: Sequence[int], overlaps: bool = False) -> None:
             places[:] = given
-            launch(blocks, arguments)
+            launch(overlaps)
 
-        def start_with_maps(given: Sequence[int]) -> None:
+        def start_with_maps(given: Sequence[int], overlaps: bool = False) -> None:
             places[:] = given
             kept = [driver.current().encode(boxes, given[place], index) for _, place, boxes in maps]
             for (slot, *_), made in zip(maps, kept, strict=True):
                 table[slot] = ctypes.addressof(made)
-            launch(blocks, arguments)
+            launch(overlaps)
             del kept  # The launch has copied them.
 
         self._kept = packed, table
         self.start = start_with_maps if maps else start
-        """Launch on these addresses, at which tensors stay until it returns."""
+        """Launch on these addresses, at which tensors stay until it returns; perhaps before the kernel before has ended."""
+        self.overlaps = manifest.overlaps
+        """Whether it may be: of weights that were there before that kernel began."""
 
     def run(self, *tensors: Tensor) -> None:
         """Launch on these tensors, on the current stream of their device."""

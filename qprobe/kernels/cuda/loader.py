@@ -6,6 +6,7 @@ launch allocates nothing and waits for nothing, so that it can be captured in a 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import re
 from collections.abc import Callable
@@ -16,11 +17,10 @@ import torch
 
 from qprobe.errors import UnavailableError
 from qprobe.kernels import gpus
-from qprobe.kernels.cuda import tensor_maps
+from qprobe.kernels.cuda import overlap, tensor_maps
 from qprobe.kernels.cuda.arguments import TensorMap
-from qprobe.kernels.cuda.builds import Build
 from qprobe.kernels.cuda.cubins import forget_cubin, load_cubin, name_build
-from qprobe.kernels.cuda.driver import Blocks, Card, Launch
+from qprobe.kernels.cuda.driver import Blocks, Card, Launch, Start
 from qprobe.kernels.cuda.nvrtc import choose_compiler
 from qprobe.kernels.cuda.portfolio import Source
 from qprobe.kernels.cuda.tensor_maps import Boxes
@@ -190,10 +190,17 @@ def _load(source: Source, build_name: str, index: int) -> Launch:
             _have_context(cupy)
             module = _load_module(driver, image)
             function = driver.moduleGetFunction(module, source.manifest.entry)
-            if build.shared_bytes:
+            launch_ex = None
+            if source.manifest.overlaps:
+                launch_ex = overlap.find_launcher(card.capability, _driver_cuda())
+            shared = build.shared_bytes
+            if launch_ex:
+                shared = overlap.take_room(shared, card.capability)
+            if shared:
                 # Without asking there are 48 KiB, static shared memory included, which only the machine code tells.
-                driver.funcSetAttribute(function, MAX_DYNAMIC_SHARED, build.shared_bytes)
-            return _bind(driver, function, f"{name} on {card.name}", build, index)
+                driver.funcSetAttribute(function, MAX_DYNAMIC_SHARED, shared)
+            where = f"{name} on {card.name}"
+            return _bind(driver, function, where, build.threads, shared, index, launch_ex)
     except torch.OutOfMemoryError as error:
         raise UnavailableError(
             f"{name} cannot be loaded on {card.name}: {error}", "free memory of the GPU"
@@ -221,38 +228,65 @@ def _load_module(driver: Any, image: bytes) -> int:
     raise AssertionError
 
 
-def _bind(driver: Any, function: int, name: str, build: Build, index: int) -> Launch:
-    """A launch on torch's current stream of the card, whichever card is current, in any thread.
+def _bind(
+    driver: Any,
+    function: int,
+    name: str,
+    threads: int,
+    shared: int,
+    index: int,
+    launch_ex: overlap.LaunchEx | None = None,
+) -> Launch:
+    """Launches on torch's current stream of the card, whichever card is current, in any thread.
 
     The context that is current now is the one that the function belongs to. A thread that has
     called nothing of CUDA's runtime, as one of autograd or of a server may, has none of its own.
+    With `launch_ex` a launch may overlap the kernel before it.
     """
-    context, threads, shared = driver.ctxGetCurrent(), build.threads, build.shared_bytes
+    context = driver.ctxGetCurrent()
     launch_kernel, context_of_thread = driver.launchKernel, driver.ctxGetCurrent
     stream_of: Callable[[int], int] = torch._C._cuda_getCurrentRawStream
     current = torch.cuda.current_device
 
-    def start(blocks: Blocks, arguments: int) -> None:
+    def prepare(blocks: Blocks, arguments: int) -> Start:
         x, y, z = blocks
-        try:
-            if context_of_thread() != context:
-                driver.ctxSetCurrent(context)
-            launch_kernel(function, x, y, z, threads, 1, 1, shared, stream_of(index), arguments, 0)
-        except driver.CUDADriverError as error:
-            raise UnavailableError(
-                f"{name} cannot be launched with {x} × {y} × {z} blocks of {threads} threads and "
-                f"{shared} bytes of shared memory: {_one_line(error)}",
-                "an error of an earlier kernel is told at the next launch: CUDA_LAUNCH_BLOCKING=1 shows whose it is",
-            ) from error
+        configuration = overlap.configure(blocks, threads, shared)
+        # Made once: at each launch they would take as long as the launch itself.
+        asked = (
+            ctypes.byref(configuration),
+            ctypes.c_void_p(function),
+            ctypes.c_void_p(arguments),
+            None,
+        )
 
-    def launch(blocks: Blocks, arguments: int) -> None:
-        if current() == index:
-            start(blocks, arguments)
-            return
-        with torch.cuda.device(index):
-            start(blocks, arguments)
+        def start(overlaps: bool) -> None:
+            try:
+                if context_of_thread() != context:
+                    driver.ctxSetCurrent(context)
+                stream = stream_of(index)
+                if launch_ex is None or not overlaps:
+                    launch_kernel(function, x, y, z, threads, 1, 1, shared, stream, arguments, 0)
+                    return
+                configuration.stream = stream
+                if status := launch_ex(*asked):
+                    driver.check_status(status)
+            except driver.CUDADriverError as error:
+                raise UnavailableError(
+                    f"{name} cannot be launched with {x} × {y} × {z} blocks of {threads} threads and "
+                    f"{shared} bytes of shared memory: {_one_line(error)}",
+                    "an error of an earlier kernel is told at the next launch: CUDA_LAUNCH_BLOCKING=1 shows whose it is",
+                ) from error
 
-    return launch
+        def start_there(overlaps: bool) -> None:
+            if current() == index:
+                start(overlaps)
+                return
+            with torch.cuda.device(index):
+                start(overlaps)
+
+        return start_there
+
+    return prepare
 
 
 def _one_line(error: Exception) -> str:

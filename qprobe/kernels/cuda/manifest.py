@@ -105,6 +105,8 @@ class Manifest(Document):
     """The least M from which on it was measured to be faster than kernels for older cards with the same packing."""
     unproven: bool = False
     """Whether no card has measured it yet: it is measured and planned, but stands in for nothing."""
+    overlaps: bool = False
+    """Whether a launch may begin before the kernel before it has ended: it waits by itself for all but the weights."""
     tile: Tile
     grid: Annotated[tuple[Axis, ...], Field(min_length=1, max_length=3)] = ("n", "m", "split")
     """What the axes x, y and z of the grid count; "tile": those of M × N, but no more than fit on the card at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -30,6 +31,8 @@ class EmulatedDriver:
     fault: str = ""
     """What a card that has failed says."""
     launched: list[tuple[str, str, Blocks]] = field(default_factory=list)
+    overlapping: list[bool] = field(default_factory=list)
+    """Of each, whether it might have begun before the one before had ended."""
 
     def find_obstacle(self) -> str:
         return ""
@@ -61,8 +64,10 @@ class EmulatedDriver:
         target = arch.target_for(self.card.capability, source.manifest.requires)
         call = load_kernel(source.path, build, target)
 
-        def launch(blocks: Blocks, arguments: int) -> None:
+        def start(blocks: Blocks, arguments: int, overlaps: bool) -> None:
+            assert source.manifest.overlaps or not overlaps
             self.launched.append((source.name, build_name, blocks))
+            self.overlapping.append(overlaps)
             words = ctypes.create_string_buffer(600)
             failed = load_engine().qp_emulator_launch(
                 call,
@@ -80,4 +85,4 @@ class EmulatedDriver:
             if failed:
                 raise EmulatorError(f"{source.name}: {words.value.decode()}")
 
-        return launch
+        return lambda blocks, arguments: partial(start, blocks, arguments)

@@ -109,7 +109,7 @@ def test_every_element_is_written_whatever_the_memory_held(emulated, kernel):
 def test_what_is_not_written_is_seen(emulated, monkeypatch):
     kernel = next(k for k in KERNELS if k.id == "cuda.gemv_w8a16")
     product = make_product(kernel, "W8A16", torch.float16, 2, 8, 128, torch.device("cpu"))
-    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: None)
+    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: lambda _: None)
     assert product.run_poisoned().isnan().all()
 
 

@@ -20,6 +20,8 @@ ELSEWHERE = (
 ON_8_0 = [("gemv_w4a16", 1), ("gemm_w4a16", 128), ("dequantize_w4", None)]
 ON_9_0 = [
     ("gemv_w4a16", 1),
+    ("gemm_w4a16_bulk", 8),
+    ("gemm_w4a16_pair", 16),
     ("gemm_w4a16", 32),
     ("gemm_w4a16_wgmma", None),
 ]
@@ -50,9 +52,9 @@ def tried(emulated):
     return {name for name, _, _ in emulated.launched}
 
 
-def plant(monkeypatch, kernel_id, run):
+def plant(monkeypatch, kernel_id, run, **changes):
     found = dict(registry.all_kernels())
-    found[kernel_id] = replace(found[kernel_id], run=run(found[kernel_id].run))
+    found[kernel_id] = replace(found[kernel_id], run=run(found[kernel_id].run), **changes)
     monkeypatch.setattr(registry, "all_kernels", lambda: found)
 
 
@@ -110,19 +112,19 @@ def test_what_fails_when_tried_is_left_out_and_named(alone, monkeypatch, run, wo
     alone.card = replace(alone.card, capability="9.0")
     plant(monkeypatch, "cuda.gemm_w4a16", run)
     found = fit()
-    assert spell(found) == [("gemv_w4a16", 8), ON_9_0[-1]]
+    assert spell(found) == [*ON_9_0[1:3], ON_9_0[-1]]
     assert words in found.change
 
 
-def test_what_no_card_has_measured_stands_in_for_nothing_but_runs_where_it_was_planned(alone):
+def test_what_no_card_has_measured_stands_in_for_nothing_but_runs_where_it_was_planned(
+    alone, monkeypatch
+):
     """Its trial is the first time that it runs on any card, and might not end."""
     alone.card = replace(alone.card, capability="9.0")
-    unproven = [k for k in registry.all_kernels().values() if k.unproven]
-    assert not {k.id for k in unproven} & {item.kernel for item in fit().kernels}
-    for kernel in unproven:
-        planned = (KernelRange(kernel=kernel.id, m_min=1, m_max=None),)
-        found = fit(planned, sorted(kernel.schemes)[0], is_measured=False)
-        assert found.kernels == planned
+    plant(monkeypatch, "cuda.gemm_w4a16_pair", lambda run: run, unproven=True)
+    assert spell(fit()) == [item for item in ON_9_0 if item[0] != "gemm_w4a16_pair"]
+    planned = (KernelRange(kernel="cuda.gemm_w4a16_pair", m_min=1, m_max=None),)
+    assert fit(planned, is_measured=False).kernels == planned
 
 
 def test_the_reference_is_left_where_all_fail(alone, monkeypatch):

@@ -240,7 +240,7 @@ def test_what_the_sanitizer_watches_is_cut_along_k_on_every_card(
     from tests.gpu.sanitized import IN_PARTS, can_split, count_parts, list_cases
 
     emulated.card = Card(0, "Emulated", capability, sm_count)
-    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: None)
+    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: lambda _: None)
     seen = set()
     for kernel, scheme, shape in list_cases():
         source = all_sources()[kernel.id.removeprefix("cuda.")]

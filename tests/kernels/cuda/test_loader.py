@@ -9,7 +9,6 @@ import torch
 from qprobe.kernels import gpus
 from qprobe.kernels.cuda import loader
 from qprobe.kernels.cuda.driver import Card
-from qprobe.kernels.cuda.portfolio import all_sources
 
 
 @pytest.mark.parametrize(
@@ -110,27 +109,26 @@ def planted(monkeypatch):
     )
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.setattr(torch.cuda, "device", Guard)
-    build = all_sources()["copy"].builds[""]
 
     def launch_on(index):
         driver = SimpleNamespace(
             launchKernel=lambda *arguments: told.append(arguments), ctxGetCurrent=lambda: 9
         )
-        return loader._bind(driver, 77, "copy.cu", build, index)
+        return loader._bind(driver, 77, "copy.cu", 256, 0, index)
 
     return launch_on, told, entered
 
 
 def test_a_launch_goes_to_the_current_stream_of_its_card(planted):
     launch_on, told, entered = planted
-    launch_on(1)((5, 2, 1), 4096)
+    launch_on(1)((5, 2, 1), 4096)(False)
     assert told == [(77, 5, 2, 1, 256, 1, 1, 0, 1001, 4096, 0)]
     assert entered == []
 
 
 def test_another_current_card_is_left_for_the_launch_alone(planted):
     launch_on, told, entered = planted
-    launch_on(0)((1, 1, 1), 64)
+    launch_on(0)((1, 1, 1), 64)(False)
     assert told == [(77, 1, 1, 1, 256, 1, 1, 0, 1000, 64, 0)]
     assert entered == [0, "out"]
 

@@ -36,7 +36,7 @@ def test_the_copy_copies(emulated):
 )  # fmt: skip
 def test_each_card_has_the_probes_of_its_units(emulated, monkeypatch, capability, units):
     emulated.card = Card(0, "Emulated", capability, 1)
-    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: None)
+    monkeypatch.setattr(type(emulated), "load", lambda *_: lambda *_: lambda _: None)
     found = probes.list_peaks(CPU)
     assert {probe.name: probe.support for probe in found} == units
     absent = probes.absent_peaks(CPU)
@@ -73,13 +73,16 @@ def test_every_answer_is_compared_with_what_is_known(emulated, monkeypatch, capa
 
 def test_a_unit_that_computes_something_else_is_found_out(emulated, monkeypatch):
     def load(_self, source, _name, _index):
-        def launch(_blocks, arguments):
+        def spoil(arguments):
             place = ctypes.cast(arguments, ctypes.POINTER(ctypes.c_void_p))[0]
             where = ctypes.cast(place, ctypes.POINTER(ctypes.c_void_p))[0]
             ctypes.cast(where, ctypes.POINTER(ctypes.c_int32))[7] += 5
 
-        launch_right = kept(emulated, source, "", 0)
-        return lambda *given: (launch_right(*given), launch(*given))
+        def prepare(blocks, arguments):
+            start = kept(emulated, source, "", 0)(blocks, arguments)
+            return lambda overlaps: (start(overlaps), spoil(arguments))
+
+        return prepare
 
     kept = type(emulated).load
     monkeypatch.setattr(probes, "BLOCKS_PER_SM", 1)
