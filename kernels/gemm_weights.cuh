@@ -21,6 +21,7 @@
 #pragma once
 
 #include "gemm_weights_layout.cuh"
+#include "parts.cuh"
 
 // ---- Products ----
 

@@ -58,7 +58,7 @@ QP_DEVICE void qp_copy_rows(const qp_ring& ring, const qp_problem& of, qp_share 
   const int rank = kIsCluster ? blockIdx.x % QP_CLUSTER : 0;
   const qp_act* x = of.x + static_cast<size_t>(first + rank) * of.k;
   qp_wait_for_kernel_before();
-  if (qp_lets_next_begin_at_once(share)) qp_let_next_kernel_begin();
+  qp_let_next_kernel_begin();
   qp_turn turn = {0, 0};
   for (int stage = share.first; stage < share.last; stage++) {
     qp_wait_until_emptied(ring, turn);
@@ -79,7 +79,6 @@ QP_DEVICE void qp_copy_rows(const qp_ring& ring, const qp_problem& of, qp_share 
     }
     qp_advance(turn);
   }
-  qp_let_next_kernel_begin();
 }
 
 QP_DEVICE void qp_multiply(const qp_ring& ring, const qp_problem& of, qp_share share, const qp_act* bias, qp_act* y,

@@ -2,7 +2,6 @@
 
 #pragma once
 
-#include "parts.cuh"
 #include "weights_pairs.cuh"
 
 #ifndef QP_ASYMMETRIC
@@ -94,13 +93,6 @@ QP_DEVICE qp_problem qp_describe(const qp_act* x, const uint4* packed, const voi
   return {x, static_cast<const unsigned char*>(scales), static_cast<const unsigned char*>(zeros),
           reinterpret_cast<const unsigned char*>(packed), m, n, k, qp_tiles(k), (n + kStrip - 1) / kStrip,
           (reinterpret_cast<size_t>(x) | k * sizeof(qp_act)) % 16 == 0};
-}
-
-// Whether the next kernel may begin before all copies of this one are asked for, which its own would hold up: where blocks are
-// two on each multiprocessor, it finds room only when they end, and where the ring holds all, nothing is left to ask for.
-QP_DEVICE bool qp_lets_next_begin_at_once(qp_share share) {
-  const int blocks = gridDim.x * gridDim.y * gridDim.z, at_once = QP_COPIERS > 0 ? kStages : kStages - 1;
-  return share.last - share.first <= at_once || blocks > qp_count_multiprocessors();
 }
 
 // The bytes that lead from a slot of the ring to the next.

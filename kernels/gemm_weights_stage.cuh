@@ -107,6 +107,13 @@ QP_DEVICE void qp_copy_rows(unsigned char* memory, qp_writer& next, const qp_pro
   next.x.from += kStage, next.x.left -= kStage;
 }
 
+// Whether the next kernel may begin before all copies of this one are asked for, which its own would hold up: where blocks are
+// two on each multiprocessor, it finds room only when they end, and where the ring holds all, nothing is left to ask for.
+QP_DEVICE bool qp_lets_next_begin_at_once(qp_share share) {
+  const int blocks = gridDim.x * gridDim.y * gridDim.z;
+  return share.last - share.first < kStages || blocks > qp_count_multiprocessors();
+}
+
 QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales, const void* zeros, const qp_act* bias,
                        qp_act* y, float* scratch, uint32_t* counters, int m, int n, int k, int split) {
   QP_SHARED_DYNAMIC(memory);

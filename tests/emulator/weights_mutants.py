@@ -188,7 +188,7 @@ PLANTED = (
     _few("writes rows of the next block", "if (sum.row < QP_TILE_M && row", "if (row"),
     _few_layout("a ring of a stage less", "(1 - kStages) * kStageBytes", "(2 - kStages) * kStageBytes"),
     _few_copies("x of a kernel that has not ended", "  qp_wait_for_kernel_before();\n", ""),
-    _bulk("copies x of a kernel that has not ended", "  qp_wait_for_kernel_before();\n  if", "  if"),
+    _bulk("copies x of a kernel that has not ended", "  qp_wait_for_kernel_before();\n  qp_let", "  qp_let"),
     _bulk("the bias of a kernel that has not ended", "  qp_wait_for_kernel_before();\n  const", "  const"),
     _few_copies("stays in x", "next.x.from += kStage, ", ""),
     _few_copies("does not end at the last stage", "min(of.k, last * kStage)", "of.k + 8", sanitized=True),
