@@ -237,7 +237,8 @@ QP_DEVICE qp_ends qp_bring_ends(unsigned char* memory, const qp_problem& of, con
   const int feature = qp_first_strip() * kStrip + threadIdx.x;
   const bool is_there = feature < of.n;
   if (threadIdx.x < QP_TILE_N) {
-    ends[threadIdx.x] = is_there && bias ? qp_act_to_float(bias[feature]) : 0.0f;
+    // Fresh: what is promised to be there all along, the compiler may load before the kernel before has ended.
+    ends[threadIdx.x] = is_there && bias ? qp_act_to_float(qp_load2_fresh(bias + feature)) : 0.0f;
     if (!kHasGroups)
       ends[QP_TILE_N + threadIdx.x] = is_there ? reinterpret_cast<const float*>(of.scales)[feature] : 0.0f;
   }

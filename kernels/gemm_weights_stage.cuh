@@ -85,7 +85,8 @@ QP_DEVICE void qp_copy_unaligned_x(unsigned char* to, const qp_problem& of, int 
   for (int i = threadIdx.x; i < QP_TILE_M * kStage; i += QP_THREADS) {
     const int row = qp_first_row() + i / kStage, column = stage * kStage + i % kStage;
     *reinterpret_cast<qp_act*>(to + qp_x_at(i / kStage, i % kStage * 2)) =
-        row < of.m && column < of.k ? of.x[static_cast<size_t>(row) * of.k + column] : static_cast<qp_act>(0);
+        row < of.m && column < of.k ? qp_load2_fresh(of.x + static_cast<size_t>(row) * of.k + column)
+                                    : static_cast<qp_act>(0);
   }
 }
 
@@ -108,7 +109,8 @@ QP_DEVICE void qp_copy_rows(unsigned char* memory, qp_writer& next, const qp_pro
 }
 
 // Whether the next kernel may begin before all copies of this one are asked for, which its own would hold up: where blocks are
-// two on each multiprocessor, it finds room only when they end, and where the ring holds all, nothing is left to ask for.
+// more than multiprocessors, which hold two of them, it finds room only when they end; and where the ring holds all, nothing is
+// left to ask for.
 QP_DEVICE bool qp_lets_next_begin_at_once(qp_share share) {
   const int blocks = gridDim.x * gridDim.y * gridDim.z;
   return share.last - share.first < kStages || blocks > qp_count_multiprocessors();

@@ -80,6 +80,13 @@ QP_DEVICE float qp_load_fresh(const float* address) {
   return v;
 }
 
+// Of 16 bits.
+QP_DEVICE uint16_t qp_load2_fresh(const uint16_t* address) {
+  uint16_t v;
+  asm volatile("ld.global.cg.u16 %0, [%1];" : "=h"(v) : "l"(address) : "memory");
+  return v;
+}
+
 QP_DEVICE uint4 qp_load16_fresh(const void* address) {
   uint4 v;
   asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];"

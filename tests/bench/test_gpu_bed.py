@@ -132,8 +132,8 @@ def test_a_kernel_that_brings_the_card_down_is_named_and_the_next_run_goes_witho
     def load_one_that_faults(self, source, build, index):
         prepare = load(self, source, build, index)
 
-        def start(run, overlaps):
-            run(overlaps)
+        def start(run, stream):
+            run(stream)
             if source.name == "gemv_w4a16":
                 self.fault = "CUDA error: an illegal memory access was encountered"
 

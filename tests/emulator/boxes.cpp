@@ -39,9 +39,12 @@ void land(const Box& box) {
 void settle(const void* address, Barrier& barrier, bool somebody_waits) {
   if (barrier.pending || barrier.announced != barrier.under_way) return;
   if (barrier.under_way && !somebody_waits && !schedule->boxes_land_early) return;
+  // What was asked for behind the wait for the kernel before lands in anybody's time.
+  if (!show_late(true)) fail(kTooEarly);
   for (const Box& box : barrier.boxes) land(box);
   for (const Bulk& bulk : barrier.bulks)
     std::memcpy(bulk.shared, bulk.as_they_were.empty() ? bulk.global : bulk.as_they_were.data(), bulk.bytes);
+  show_late(!is_before_late());
   barrier.boxes.clear();
   barrier.bulks.clear();
   barrier.announced = barrier.under_way = 0;
@@ -101,6 +104,7 @@ void arrive(void* address, int bytes) {
   if (!barrier.pending) settle(address, barrier, true);
   if (!barrier.pending) fail("more threads arrive at a barrier than it was made for");
   barrier.pending--;
+  barrier.has_waited |= fiber->has_waited;
   barrier.announced += bytes;
   settle(address, barrier, barrier.waiting);
 }
@@ -122,11 +126,12 @@ void wait_barrier(void* address, unsigned parity, bool is_of_cluster) {
     fail("a wait for threads of another block that does not see what they did before");
   while (barrier.parity == parity) {
     settle(address, barrier, true);
-    if (barrier.parity != parity) return;
+    if (barrier.parity != parity) break;
     barrier.waiting++;
     fiber->awaited = address;
     wait(Waits::kForBarrier);
   }
+  join_late(barrier.has_waited);
 }
 
 void copy_box(void* shared, const void* map, int byte, int row, void* address) {

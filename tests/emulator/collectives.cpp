@@ -25,6 +25,7 @@ void meet(const char* operation, Compute compute) {
   }
   if (++warp.arrived < warp.size) return wait(Waits::kForWarp);
   warp.arrived = 0;
+  join_late(block->fibers, fiber->thread - lane_index, warp.size);
   compute(warp);
   wake(Waits::kForWarp, fiber->thread - lane_index, warp.size);
 }

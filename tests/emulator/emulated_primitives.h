@@ -8,6 +8,7 @@ QP_DEVICE uint2 qp_load8(const void* address) { return qp_emulator::load<uint2>(
 QP_DEVICE uint32_t qp_load4(const void* address) { return qp_emulator::load<uint32_t>(address); }
 QP_DEVICE uint4 qp_load16_once(const void* address) { return qp_emulator::load<uint4>(address); }
 QP_DEVICE float qp_load_fresh(const float* address) { return qp_emulator::load<float>(address); }
+QP_DEVICE uint16_t qp_load2_fresh(const uint16_t* address) { return qp_emulator::load<uint16_t>(address); }
 QP_DEVICE uint4 qp_load16_fresh(const void* address) { return qp_emulator::load<uint4>(address); }
 QP_DEVICE void qp_store16(void* address, uint4 v) { qp_emulator::store(address, v); }
 QP_DEVICE void qp_store8(void* address, uint2 v) { qp_emulator::store(address, v); }

@@ -180,6 +180,12 @@ extern "C" int qp_emulator_launch(void (*call)(void**), const unsigned* grid, co
                                   unsigned cluster, size_t dynamic_bytes, const char* schedule_name, unsigned seed, unsigned seconds,
                                   void** arguments, char* words, size_t words_bytes) {
   using namespace qp_emulator;
+  const struct Ended {
+    ~Ended() {
+      show_late(true);
+      late.clear();
+    }
+  } ended;
   bank_conflicts = 0;
   schedule = nullptr;
   for (const Schedule& each : kSchedules)
@@ -204,10 +210,7 @@ extern "C" int qp_emulator_launch(void (*call)(void**), const unsigned* grid, co
   grid_extents = {grid[0], grid[1], grid[2]};
   block_extents = {threads[0], threads[1], threads[2]};
   fiber = nullptr;
-  hide_late();
   run_guarded(run_blocks, seconds);
-  show_late(true);
-  late.clear();
   launch = nullptr;
   std::snprintf(words, words_bytes, "%s", launched.failure.c_str());
   return launched.failure.empty() ? 0 : 1;

@@ -55,7 +55,7 @@ struct Bulk {
 struct Barrier {
   unsigned arrivals, pending, parity, waiting, maker;
   int64_t announced, under_way;
-  bool is_fenced, is_reached_from_afar;
+  bool is_fenced, is_reached_from_afar, has_waited;
   std::vector<Box> boxes;
   std::vector<Bulk> bulks;
 };
@@ -79,6 +79,7 @@ struct Fiber {
   int wait_leaves;
   bool has_fenced_registers;
   bool has_unfenced_writes;
+  bool has_waited;  // For the kernel before, or for a thread that has.
 };
 
 struct Lane {
@@ -116,7 +117,7 @@ struct Block {
   std::vector<Warpgroup> warpgroups;
   unsigned arrived, arrived_first, alive;
   bool has_unfenced_writes;
-  bool has_waited;  // For the kernel before.
+  bool has_waited;  // Any of its threads, for the kernel before.
 
   Shared dynamic;
   bool is_swizzled;  // Declared to begin where swizzles do.
@@ -124,8 +125,8 @@ struct Block {
   std::map<const void*, Barrier> barriers;
 };
 
-// Memory of which the kernel before may not be through: what it writes is not there before the wait, and what this one writes
-// before then is lost.
+// Memory of which the kernel before may not be through: threads that have not waited for it, nor for one that has, find garbage
+// there, and must not write.
 struct Late {
   unsigned char* start;
   std::vector<unsigned char> content;
@@ -182,11 +183,14 @@ void* find_in(Block& other, const void* address);
 void start_memory(Block& started, size_t dynamic_bytes);
 void check_borders();
 
-// Before a block goes on: what is late is there for those alone that have waited.
-void show_late(bool has_waited);
-// Before the first does.
-void hide_late();
+constexpr char kTooEarly[] = "a thread has written before qp_wait_for_kernel_before";
+// Before a thread goes on: what is late is there for those alone that have waited. Says whether others have left it alone.
+bool show_late(bool has_waited);
+// Whether the running thread has yet to wait for it.
 bool is_before_late();
+// The running thread meets others: if one has waited, all have.
+void join_late(bool has_waited);
+void join_late(std::vector<Fiber>& fibers, unsigned first_thread, unsigned threads);
 
 // Runs it, and turns faults of memory and a time of processor that runs out into the launch's failure.
 void run_guarded(void (*run)(), unsigned seconds);

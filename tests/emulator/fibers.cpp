@@ -74,7 +74,10 @@ void resume(Block& its_block, Fiber& resumed) {
   block = &its_block;
   fiber = &resumed;
   block_index = its_block.index;
-  show_late(its_block.has_waited);
+  if (!show_late(resumed.has_waited)) {
+    launch->failure = kTooEarly;
+    return;
+  }
   const unsigned t = resumed.thread;
   thread_index = {t % block_extents.x, t / block_extents.x % block_extents.y, t / block_extents.x / block_extents.y};
   lane_index = t % kWarp;
@@ -154,6 +157,7 @@ void sync_block() {
   block->has_unfenced_writes |= fiber->has_unfenced_writes;
   if (++block->arrived < block->fibers.size()) return wait(Waits::kForBlock);
   block->arrived = 0;
+  join_late(block->fibers, 0, block->fibers.size());
   wake(Waits::kForBlock, 0, block->fibers.size());
 }
 
@@ -162,6 +166,7 @@ void sync_first(unsigned threads) {
   block->has_unfenced_writes |= fiber->has_unfenced_writes;
   if (++block->arrived_first < threads) return wait(Waits::kForFirst);
   block->arrived_first = 0;
+  join_late(block->fibers, 0, threads);
   wake(Waits::kForFirst, 0, threads);
 }
 
@@ -170,9 +175,13 @@ void sync_cluster() {
   Block& first = *block->cluster[0];
   if (++first.arrived_cluster < block->cluster.size() * block->fibers.size()) return wait(Waits::kForCluster);
   first.arrived_cluster = 0;
+  bool has_waited = false;
+  for (Block* each : block->cluster)
+    for (const Fiber& other : each->fibers) has_waited |= other.has_waited;
+  join_late(has_waited);
   for (Block* each : block->cluster)
     for (Fiber& other : each->fibers)
-      if (other.waits == Waits::kForCluster) other.waits = Waits::kForNothing;
+      if (other.waits == Waits::kForCluster) other.waits = Waits::kForNothing, other.has_waited |= has_waited;
 }
 
 }  // namespace qp_emulator

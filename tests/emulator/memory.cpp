@@ -94,34 +94,43 @@ void* find_in(Block& other, const void* address) {
   return nullptr;
 }
 
-namespace {
-
-bool is_late_shown;
-bool is_any_through;  // A block that has waited may have written.
-
-}  // namespace
-
-void hide_late() {
-  is_late_shown = is_any_through = false;
-  for (const Late& each : late) std::memset(each.start, kGarbage, each.content.size());
-}
-
-void show_late(bool has_waited) {
-  if (late.empty() || has_waited == is_late_shown) return;
-  is_late_shown = has_waited;
+bool show_late(bool has_waited) {
+  static bool is_shown = true;
+  if (late.empty()) is_shown = true;
+  if (late.empty() || has_waited == is_shown) return true;
+  is_shown = has_waited;
+  bool are_whole = true;
   for (Late& each : late) {
-    if (each.is_written && is_any_through) continue;
-    if (has_waited) std::memcpy(each.start, each.content.data(), each.content.size());
-    else std::memset(each.start, kGarbage, each.content.size());
+    const size_t bytes = each.content.size();
+    if (!has_waited) {
+      if (each.is_written) std::memcpy(each.content.data(), each.start, bytes);
+      std::memset(each.start, kGarbage, bytes);
+      continue;
+    }
+    for (size_t i = 0; i < bytes; i++) are_whole &= each.start[i] == kGarbage;
+    std::memcpy(each.start, each.content.data(), bytes);
   }
-  is_any_through = is_any_through || has_waited;
+  return are_whole;
 }
 
-bool is_before_late() { return !late.empty() && !block->has_waited; }
+bool is_before_late() { return !late.empty() && !fiber->has_waited; }
+
+void join_late(bool has_waited) {
+  if (!has_waited || fiber->has_waited) return;
+  fiber->has_waited = true;
+  if (!show_late(true)) fail(kTooEarly);
+}
+
+void join_late(std::vector<Fiber>& fibers, unsigned first_thread, unsigned threads) {
+  bool has_waited = false;
+  for (unsigned t = first_thread; t < first_thread + threads; t++) has_waited |= fibers[t].has_waited;
+  join_late(has_waited);
+  for (unsigned t = first_thread; t < first_thread + threads; t++) fibers[t].has_waited |= has_waited;
+}
 
 void wait_for_kernel_before() {
   block->has_waited = true;
-  show_late(true);
+  join_late(true);
 }
 
 namespace {

@@ -188,6 +188,8 @@ PLANTED = (
     _few("writes rows of the next block", "if (sum.row < QP_TILE_M && row", "if (row"),
     _few_layout("a ring of a stage less", "(1 - kStages) * kStageBytes", "(2 - kStages) * kStageBytes"),
     _few_copies("x of a kernel that has not ended", "  qp_wait_for_kernel_before();\n", ""),
+    _bulk("two lanes alone wait for the kernel before", "  qp_wait_for_kernel_before();\n  const", "  if (at.lane % 31 == 0) qp_wait_for_kernel_before();\n  const"),
+    _few_copies("writes y that a kernel before reads", "  qp_wait_for_kernel_before();\n", "  if (blockIdx.y > 0 && threadIdx.x == 0) y[1] = 0;\n  qp_wait_for_kernel_before();\n", "has written before"),
     _bulk("copies x of a kernel that has not ended", "  qp_wait_for_kernel_before();\n  qp_let", "  qp_let"),
     _bulk("the bias of a kernel that has not ended", "  qp_wait_for_kernel_before();\n  const", "  const"),
     _few_copies("stays in x", "next.x.from += kStage, ", ""),

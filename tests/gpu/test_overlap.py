@@ -137,7 +137,7 @@ def test_threads_with_streams_of_their_own(multiply, product, device):
 
 
 def test_it_does_overlap(multiply, product, monkeypatch):
-    """What is asked of the driver, and that it does as it is asked."""
+    """The driver is asked for it. Whether it then does is for the benchmark to show."""
     asked = []
     kept = overlap.find_launcher(find_card(0).capability, loader._driver_cuda())
     assert kept is not None

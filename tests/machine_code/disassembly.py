@@ -19,11 +19,11 @@ FIRST_OF_13 = "7.5"
 BUNDLE = 32
 """Bytes of three instructions and their common control word (Pascal), or of two instructions (later)."""
 
-# Address, the brace of a pair (Pascal), a predicate, the opcode, and the address that ends a branch.
-LINE = re.compile(
-    r"/\*([0-9a-f]{4,})\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z][\w.]*)"
-    r"(?:[^;}\n]*?\b0x([0-9a-f]+)\s*[;}])?"
-)
+# Address, the brace of a pair (Pascal), a predicate, the opcode, and its operands.
+LINE = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:\{\s*)?(@!?U?P\w+\s+)?([A-Z][\w.]*)([^;}\n]*)")
+GOES_TO = re.compile(r"\b0x([0-9a-f]+)\s*$")
+CONDITION = re.compile(r"\b!?U?P\d")
+JUMPS, ENDS = ("BRA", "CALL", "WARPSYNC"), ("BRA", "BRX", "EXIT", "RET")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Instruction:
     address: int
     opcode: str
     target: int | None
+    is_always: bool = True
+    """Whether no condition stands before it."""
+    ends_way: bool = False
+    """Whether what is behind it is never next."""
 
 
 class ToolMissingError(Exception):
@@ -73,13 +77,16 @@ def list_instructions(target: str, kernels: Sequence[bytes]) -> list[tuple[Instr
         text = _disassemble(target, Path(file.name))
     found: list[list[Instruction]] = [[] for _ in kernels]
     index = 0
-    for address, opcode, last in LINE.findall(text):
+    for address, predicate, opcode, operands in LINE.findall(text):
         at = int(address, 16)
         while index + 1 < len(starts) and at >= starts[index + 1]:
             index += 1
         start = starts[index]
-        target_at = int(last, 16) - start if last and opcode.split(".")[0] == "BRA" else None
-        found[index].append(Instruction(at - start, opcode, target_at))
+        name, last = opcode.split(".")[0], GOES_TO.search(operands)
+        target_at = int(last[1], 16) - start if last and name in JUMPS else None
+        is_always = not predicate
+        ends = is_always and name in ENDS and not (name == "BRA" and CONDITION.search(operands))
+        found[index].append(Instruction(at - start, opcode, target_at, is_always, ends))
     return [tuple(instructions) for instructions in found]
 
 
@@ -88,7 +95,9 @@ def find_loops(instructions: Sequence[Instruction]) -> list[tuple[Instruction, .
     return [
         tuple(one for one in instructions if branch.target <= one.address <= branch.address)
         for branch in instructions
-        if branch.target is not None and branch.target < branch.address
+        if branch.target is not None
+        and branch.target < branch.address
+        and branch.opcode.startswith("BRA")
     ]
 
 

@@ -18,6 +18,7 @@ from qprobe.kernels.cuda.cubins import load_cubin, name_build
 from qprobe.kernels.cuda.nvrtc import Choice, Compiler, compile_with_log, find_compilers
 from tests.machine_code.disassembly import ROOT, Instruction, ToolMissingError, list_instructions
 from tests.machine_code.elf import Code, read_cubin
+from tests.machine_code.order import find_early
 from tests.machine_code.pairs import Pair, asked_of
 
 CACHE = ROOT / "build" / "machine_code"
@@ -26,6 +27,8 @@ COMPILERS = {12: (12, 9), 13: (13, 0)}
 STATIC_SHARED_BYTES = 48 * 1024
 SIZES = {"pointer": 8, "int32": 4, "tensor_map": 128}
 SPILLS = ("STL", "LDL")
+NORMAL_FLOAT = 1
+"""QP_WEIGHTS where weights are looked up in a table."""
 OVERLAPS = ("ACQBULK", "PREEXIT")
 """What a kernel says that may begin before the one before it has ended: that it waits, and that the next may begin."""
 LOGGED = "wgmma"
@@ -143,6 +146,12 @@ def _judge_instructions(pair: Pair, made: Compiled) -> Iterable[str]:
     for opcode in OVERLAPS:
         if bool(count := made.count(opcode)) != waits:
             yield f"{opcode} is there {count} times, and the manifest says overlaps = {str(waits).lower()}"
+    early = find_early(made.instructions) if waits else []
+    tables = [one for one in early if "CONSTANT" in one.opcode]
+    if pair.build.defines.get("QP_WEIGHTS") == NORMAL_FLOAT and len(tables) == 1:
+        early.remove(tables[0])  # Its values, which are part of the code.
+    for one in early:
+        yield f"{one.opcode} at {one.address:#x} comes before the kernel before is waited for"
     for opcode in SPILLS:
         if count := made.count(opcode):
             yield f"it spills: {opcode} is there {count} times"

@@ -102,29 +102,6 @@ def test_a_bad_kernel_is_refused_by_name(tmp_path, changes, words):
         assert any(words in one for one in wrong), (name, wrong)
 
 
-OVERLAPPING = (
-    BODY.replace("  int sum", '  asm volatile("griddepcontrol.wait;" ::: "memory");\n  int sum')
-    .replace("  y[row]", '  asm volatile("griddepcontrol.launch_dependents;");\n  y[row]')
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("says_so", [True, False])
-@pytest.mark.parametrize("does_so", [True, False])
-def test_a_kernel_waits_for_the_one_before_where_it_says_so(tmp_path, says_so, does_so):
-    path = plant(tmp_path, architectures='["9.0"]', body=OVERLAPPING if does_so else BODY)
-    if says_so:
-        path.write_text(path.read_text().replace("//: threads", "//: overlaps = true\n//: threads"))
-    (found,) = complaints(path, tmp_path).values()
-    wrong = [words for words in found if "overlaps" in words]
-    assert len(wrong) == (0 if says_so == does_so else 2)
-
-
-def test_before_9_0_no_kernel_overlaps_another(tmp_path):
-    path = plant(tmp_path, architectures='["8.0"]')
-    path.write_text(path.read_text().replace("//: threads", "//: overlaps = true\n//: threads"))
-    assert list(complaints(path, tmp_path).values()) == [[]]
-
-
 def test_an_architecture_without_a_build_is_missed(tmp_path):
     path = plant(tmp_path, architectures='["7.0", "8.0"]')
     variants = '//: [variants.a]\n//: architectures = ["8.0"]\n'

@@ -10,13 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from qprobe.kernels._kernel import Run
-from qprobe.kernels.cuda import counters
+from qprobe.kernels.cuda import counters, driver
 from qprobe.kernels.cuda._allocation import Allocate
 from qprobe.kernels.cuda._ready import Prepared, Ready, elsewhere, make_ready, prepare
 from qprobe.kernels.cuda._settled import Settled
 from qprobe.kernels.cuda.launch import ALIGNMENT, align
 from qprobe.kernels.cuda.manifest import Role
 from qprobe.kernels.cuda.portfolio import Source
+
+WEIGHT = slice(1, 4)
+"""Of the addresses that a kernel is given, those of words, scales and zero points."""
 
 Multiply = Callable[..., Tensor]
 """y of x, or of its codes and of their scales; then of a bias, or of None, and perhaps where y is to be."""
@@ -136,7 +139,12 @@ def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multipl
     call, _, _, sums, tiles = ready
     words, scales, *rest = packed[:-1]
     zeros = rest[0] if rest else None
-    settled = Settled(words, (scales, *rest))
+    settled, overlaps, index = (
+        Settled((words, scales, *rest)),
+        call.overlaps,
+        words.device.index or 0,
+    )
+    find_stream = driver.current().find_stream
 
     def multiply(
         x: Tensor, x_scale: Tensor | None, bias: Tensor | None, y: Tensor | None = None
@@ -149,7 +157,7 @@ def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multipl
             y = allocate(x)
         given = [
             x_at,
-            words_at := words.data_ptr(),
+            words.data_ptr(),
             scales.data_ptr(),
             0 if zeros is None else zeros.data_ptr(),
             y.data_ptr(),
@@ -162,7 +170,15 @@ def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multipl
             scratch = x.new_empty(sums, dtype=torch.float32)
             lent = counters.lend(tiles, x.device)
             given += scratch.data_ptr(), lent.data_ptr()
-        call.start(given, call.overlaps and settled.ask(words_at))
+        if not overlaps:
+            call.start(given)
+            return y
+        stream, where = find_stream(index), given[WEIGHT]
+        if settled.ask(where, stream):
+            call.start(given, stream)
+        else:
+            call.start(given)
+            settled.keep(where, stream)
         return y
 
     return multiply

@@ -14,9 +14,9 @@ from qprobe.kernels.cuda.portfolio import Source
 from qprobe.kernels.cuda.tensor_maps import Boxes
 
 Blocks = tuple[int, int, int]
-Start = Callable[[bool], None]
-"""Puts a kernel on the current stream, where it may begin before the kernel before it has ended, or not. One thread at a
-time may call it."""
+Start = Callable[[int | None], None]
+"""Puts a kernel on the current stream; where that is named, it may begin before the kernel before it has ended. One thread
+at a time may call it."""
 Launch = Callable[[Blocks, int], Start]
 """Makes a launch ready: the blocks, and the address of a `void**` of arguments, which are read at each start."""
 

@@ -81,21 +81,24 @@ class Call:
         launch = driver.current().load(source, build_name, index)(blocks, ctypes.addressof(table))
 
         # Functions of their own: what they need is nearer to them than attributes are.
-        def start(given: Sequence[int], overlaps: bool = False) -> None:
+        def start(given: Sequence[int], stream: int | None = None) -> None:
             places[:] = given
-            launch(overlaps)
+            launch(stream)
 
-        def start_with_maps(given: Sequence[int], overlaps: bool = False) -> None:
+        def start_with_maps(given: Sequence[int], stream: int | None = None) -> None:
             places[:] = given
             kept = [driver.current().encode(boxes, given[place], index) for _, place, boxes in maps]
             for (slot, *_), made in zip(maps, kept, strict=True):
                 table[slot] = ctypes.addressof(made)
-            launch(overlaps)
+            launch(stream)
             del kept  # The launch has copied them.
 
         self._kept = packed, table
         self.start = start_with_maps if maps else start
-        """Launch on these addresses, at which tensors stay until it returns; perhaps before the kernel before has ended."""
+        """Launch on these addresses, at which tensors stay until it returns.
+
+        Where the current stream is named, the kernel may begin before the one before it has ended.
+        """
         self.overlaps = manifest.overlaps
         """Whether it may be: of weights that were there before that kernel began."""
 

@@ -259,17 +259,19 @@ def _bind(
             None,
         )
 
-        def start(overlaps: bool) -> None:
+        def start(stream: int | None) -> None:
             try:
                 if context_of_thread() != context:
                     driver.ctxSetCurrent(context)
-                stream = stream_of(index)
-                if launch_ex is None or not overlaps:
-                    launch_kernel(function, x, y, z, threads, 1, 1, shared, stream, arguments, 0)
-                    return
-                configuration.stream = stream
-                if status := launch_ex(*asked):
-                    driver.check_status(status)
+                if launch_ex is not None and stream is not None:
+                    configuration.stream = stream
+                    status = launch_ex(*asked)
+                    if not status:
+                        return
+                    if status != overlap.NOT_SUPPORTED:
+                        driver.check_status(status)
+                now = stream_of(index)
+                launch_kernel(function, x, y, z, threads, 1, 1, shared, now, arguments, 0)
             except driver.CUDADriverError as error:
                 raise UnavailableError(
                     f"{name} cannot be launched with {x} × {y} × {z} blocks of {threads} threads and "
@@ -277,12 +279,12 @@ def _bind(
                     "an error of an earlier kernel is told at the next launch: CUDA_LAUNCH_BLOCKING=1 shows whose it is",
                 ) from error
 
-        def start_there(overlaps: bool) -> None:
+        def start_there(stream: int | None) -> None:
             if current() == index:
-                start(overlaps)
+                start(stream)
                 return
             with torch.cuda.device(index):
-                start(overlaps)
+                start(stream)
 
         return start_there
 

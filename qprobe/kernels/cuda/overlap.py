@@ -21,6 +21,8 @@ FIRST_CUDA = (12, 3)
 PROGRAMMATIC_STREAM_SERIALIZATION = 6
 """CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, in the driver's own numbers."""
 
+NOT_SUPPORTED = 801
+"""CUDA_ERROR_NOT_SUPPORTED: the launch is made the ordinary way."""
 MOST_BLOCKS = 2
 """On a multiprocessor, of the kernels that overlap: what their grids are made for."""
 ALIGNMENT = 16

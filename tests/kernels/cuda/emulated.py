@@ -64,10 +64,10 @@ class EmulatedDriver:
         target = arch.target_for(self.card.capability, source.manifest.requires)
         call = load_kernel(source.path, build, target)
 
-        def start(blocks: Blocks, arguments: int, overlaps: bool) -> None:
-            assert source.manifest.overlaps or not overlaps
+        def start(blocks: Blocks, arguments: int, stream: int | None) -> None:
+            assert stream is None or (source.manifest.overlaps and stream == self.stream)
             self.launched.append((source.name, build_name, blocks))
-            self.overlapping.append(overlaps)
+            self.overlapping.append(stream is not None)
             words = ctypes.create_string_buffer(600)
             failed = load_engine().qp_emulator_launch(
                 call,

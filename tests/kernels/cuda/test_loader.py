@@ -121,14 +121,14 @@ def planted(monkeypatch):
 
 def test_a_launch_goes_to_the_current_stream_of_its_card(planted):
     launch_on, told, entered = planted
-    launch_on(1)((5, 2, 1), 4096)(False)
+    launch_on(1)((5, 2, 1), 4096)(None)
     assert told == [(77, 5, 2, 1, 256, 1, 1, 0, 1001, 4096, 0)]
     assert entered == []
 
 
 def test_another_current_card_is_left_for_the_launch_alone(planted):
     launch_on, told, entered = planted
-    launch_on(0)((1, 1, 1), 64)(False)
+    launch_on(0)((1, 1, 1), 64)(None)
     assert told == [(77, 1, 1, 1, 256, 1, 1, 0, 1000, 64, 0)]
     assert entered == [0, "out"]
 

@@ -35,7 +35,7 @@ def load(name, build, index=0):
 
 @pytest.mark.parametrize(("name", "build"), CASES)
 def test_a_kernel_is_given_the_shared_memory_that_it_takes(cupy, name, build):
-    load(name, build)((1, 1, 1), 64)(False)
+    load(name, build)((1, 1, 1), 64)(None)
     assert cupy.launched == [(name, cupy.context_of(0), STREAM)]
 
 
@@ -43,7 +43,7 @@ def test_a_kernel_is_given_the_shared_memory_that_it_takes(cupy, name, build):
 @pytest.mark.parametrize("variant", ["m128n256", "m128n128"])
 def test_a_hopper_kernel_is_given_the_shared_memory_that_it_takes(cupy, name, variant):
     cupy.cards = (Card(0, "Planted", "9.0", 4),)
-    load(name, f"{variant}, float16")((1, 1, 1), 64)(False)
+    load(name, f"{variant}, float16")((1, 1, 1), 64)(None)
     assert cupy.launched == [(name, cupy.context_of(0), STREAM)]
 
 
@@ -67,14 +67,14 @@ def two_cards(cupy):
 def test_a_new_thread_launches_what_another_has_loaded(two_cards, index):
     launch = load("copy", "", index)
     for _ in range(2):
-        in_a_thread(lambda: launch((1, 1, 1), 64)(False))
-    launch((1, 1, 1), 64)(False)
+        in_a_thread(lambda: launch((1, 1, 1), 64)(None))
+    launch((1, 1, 1), 64)(None)
     assert two_cards.launched == [("copy", two_cards.context_of(index), STREAM + index)] * 3
 
 
 def test_a_new_thread_loads_for_all(cupy):
     launch = in_a_thread(lambda: load("copy", ""))
-    launch((1, 1, 1), 64)(False)
+    launch((1, 1, 1), 64)(None)
     assert cupy.launched == [("copy", cupy.context_of(0), STREAM)]
 
 
@@ -100,7 +100,7 @@ def test_a_new_thread_encodes_a_tensor_map_for_its_card_once(two_cards, monkeypa
 def test_the_card_that_was_current_is_current_again(two_cards, index):
     launch = load("copy", "", index)
     assert two_cards.index == 0
-    launch((1, 1, 1), 64)(False)
+    launch((1, 1, 1), 64)(None)
     assert (two_cards.index, two_cards.current_context()) == (0, two_cards.context_of(0))
 
 
@@ -121,7 +121,7 @@ def test_a_module_that_does_not_load_is_named_and_compiled_anew(cupy, tmp_path, 
     assert "compiled anew" in seen.value.hint
     assert list_kept() == []
     monkeypatch.setattr(cupy.cuda.driver, "moduleLoadData", load_module)
-    load("copy", "")((1, 1, 1), 64)(False)
+    load("copy", "")((1, 1, 1), 64)(None)
     assert len(list_kept()) == 1
 
 
@@ -146,7 +146,7 @@ def test_a_card_without_memory_for_a_module_is_no_fault_of_it(cupy, tmp_path, mo
         monkeypatch.setattr(cupy.cuda.driver, "moduleLoadData", load_module)
 
     monkeypatch.setattr(torch.cuda, "empty_cache", free)
-    load("copy", "")((1, 1, 1), 64)(False)
+    load("copy", "")((1, 1, 1), 64)(None)
 
 
 def test_a_launch_that_fails_says_which_and_how(cupy):
@@ -157,4 +157,4 @@ def test_a_launch_that_fails_says_which_and_how(cupy):
         match=r"gemm_s8_mma\.cu \(m32n64, float16\) on Planted cannot be launched with 5 × 6 × 7 blocks"
         r" of 128 threads and 49152 bytes of shared memory: CUDA_ERROR_INVALID_VALUE",
     ):
-        launch((5, 6, 7), 64)(False)
+        launch((5, 6, 7), 64)(None)

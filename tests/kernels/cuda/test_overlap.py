@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import gc
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from qprobe.documents import arch
 from qprobe.errors import UnavailableError
-from qprobe.kernels.cuda import _settled, loader, overlap
+from qprobe.kernels.cuda import _products, _settled, loader, overlap
 from qprobe.kernels.cuda.driver import Card
 from qprobe.kernels.registry import get_kernel
 from tests.gpu.products import make_product
@@ -32,7 +33,7 @@ def multiply(product):
     def run(packed=packed):
         return product.kernel.run(product.x, None, packed, product.bias, DTYPE)
 
-    run.packed = packed
+    run.packed, run.product = packed, product
     return run
 
 
@@ -51,10 +52,81 @@ def test_a_weight_that_is_written_to_is_waited_for(emulated, multiply, which):
     assert emulated.overlapping == [False, False, True]
 
 
-def test_memory_of_another_tensor_is_waited_for(emulated, multiply):
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["words", "scales", "zeros"])
+def test_memory_of_another_tensor_is_waited_for(emulated, multiply, which):
     multiply()
-    words = multiply.packed[0]
-    words.data = words.clone()
+    multiply.packed[which].data = multiply.packed[which].clone()
+    multiply()
+    assert emulated.overlapping == [False, False]
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["scales", "zeros"])
+def test_another_tensor_in_the_place_of_one_that_is_gone_is_waited_for(emulated, multiply, which):
+    multiply()
+    packed = list(multiply.packed)
+    packed[which] = packed[which].clone()
+    multiply(packed)
+    assert emulated.overlapping == [False, False]
+
+
+def test_each_stream_waits_once(emulated, multiply):
+    """What one has waited for may lie before a write that another one has yet to reach."""
+    for emulated.stream in (0, 5, 5, 0):
+        multiply()
+    assert emulated.overlapping == [False, False, True, True]
+
+
+def test_each_thread_waits_once(emulated, multiply):
+    """The name of its own stream is the same for every thread."""
+    multiply()
+    thread = threading.Thread(target=multiply)
+    thread.start()
+    thread.join()
+    multiply()
+    assert emulated.overlapping == [False, False, True]
+
+
+def test_a_launch_that_failed_has_waited_for_nothing(emulated, multiply, monkeypatch):
+    call = _products.Product._prepare(
+        multiply.product.kernel.run, multiply.product.x, DTYPE, multiply.packed
+    ).ready.call
+    exact = call.start
+
+    def refuse(*_):
+        raise UnavailableError("no", "no")
+
+    monkeypatch.setattr(call, "start", refuse)
+    with pytest.raises(UnavailableError):
+        multiply()
+    monkeypatch.setattr(call, "start", exact)
+    multiply()
+    multiply()
+    assert emulated.overlapping == [False, True]
+
+
+def test_of_a_graph_all_launches_come_behind_what_was_before_it(emulated, multiply):
+    multiply()
+    emulated.captures, emulated.stream = True, 7
+    multiply()
+    emulated.captures = False
+    multiply()  # On that stream, none that runs has waited.
+    assert emulated.overlapping == [False, True, False]
+
+
+def test_what_is_only_captured_waits_for_nothing_yet(emulated, multiply):
+    emulated.captures = True
+    multiply()
+    multiply()
+    emulated.captures = False
+    multiply()
+    multiply()
+    assert emulated.overlapping == [False, False, False, True]
+
+
+def test_a_weight_that_a_graph_writes_is_waited_for_in_it(emulated, multiply):
+    multiply()
+    emulated.captures = True
+    multiply.packed[0].add_(0)
     multiply()
     assert emulated.overlapping == [False, False]
 
@@ -130,7 +202,7 @@ def planted(monkeypatch):
 
 def test_the_driver_is_told_what_a_launch_is_and_that_it_may_overlap(planted):
     launch, told, _ = planted
-    launch((5, 2, 1), 4096)(True)
+    launch((5, 2, 1), 4096)(1000)
     shape = (5, 2, 1, 256, 1, 1, 99)
     asked = (1, overlap.PROGRAMMATIC_STREAM_SERIALIZATION, 1)
     assert told == [(*shape, 1000, 77, 4096, None, *asked)]
@@ -138,8 +210,15 @@ def test_the_driver_is_told_what_a_launch_is_and_that_it_may_overlap(planted):
 
 def test_one_that_must_wait_goes_the_usual_way(planted):
     launch, told, *_ = planted
-    launch((5, 2, 1), 4096)(False)
+    launch((5, 2, 1), 4096)(None)
     assert told == ["waits"]
+
+
+def test_where_the_driver_does_not_do_it_a_launch_goes_the_usual_way(planted):
+    launch, told, launch_ex = planted
+    launch_ex.status = overlap.NOT_SUPPORTED
+    launch((1, 1, 1), 64)(1000)
+    assert told[1:] == ["waits"]
 
 
 def test_what_the_driver_refuses_is_told(planted):
@@ -148,7 +227,7 @@ def test_what_the_driver_refuses_is_told(planted):
     with pytest.raises(
         UnavailableError, match=r"gemm_w4a16\.cu cannot be launched .*CUDA_ERROR_700"
     ):
-        launch((1, 1, 1), 64)(True)
+        launch((1, 1, 1), 64)(1000)
 
 
 def test_a_configuration_is_laid_out_as_the_driver_reads_it():

@@ -80,7 +80,7 @@ def test_a_unit_that_computes_something_else_is_found_out(emulated, monkeypatch)
 
         def prepare(blocks, arguments):
             start = kept(emulated, source, "", 0)(blocks, arguments)
-            return lambda overlaps: (start(overlaps), spoil(arguments))
+            return lambda stream: (start(stream), spoil(arguments))
 
         return prepare
 
