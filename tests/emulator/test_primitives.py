@@ -21,6 +21,8 @@ WITHIN_OTHERS = {
     "qp_is_over",  # by qp_wait
     "qp_sync_first",  # by qp_is_last_block
     *("qp_give_registers", "qp_take_registers"),  # what is computed with them does not change
+    "qp_count_multiprocessors",  # as many as each card has
+    *("qp_wait_for_kernel_before", "qp_let_next_kernel_begin"),  # in tests/gpu/test_overlap.py
 }
 """Primitives that have no result of their own, or none but another's."""
 

@@ -17,6 +17,7 @@
 //: copies = { defines = { QP_PRIMITIVE = 4 } }
 //: memory = { defines = { QP_PRIMITIVE = 7 } }
 //: counting = { defines = { QP_PRIMITIVE = 8 } }
+//: halves = { defines = { QP_PRIMITIVE = 9 } }
 //: bfloat162 = { defines = { QP_PRIMITIVE = 5 }, architectures = ["8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: ldmatrix = { defines = { QP_PRIMITIVE = 6 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
 //: transposes = { defines = { QP_PRIMITIVE = 18 }, architectures = ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"] }
@@ -131,6 +132,11 @@ primitives(const uint32_t* __restrict__ x, uint32_t* __restrict__ y, int n, int 
   qp_fence_device();
   qp_store4(out + 14, qp_float_to_bits(qp_load_fresh(reinterpret_cast<const float*>(out) + 15)));
   qp_store16(out + 16, qp_load16_fresh(out));
+#elif QP_PRIMITIVE == 9
+  // 16 bits each, of the lane's words and of its neighbour's.
+  const uint16_t* own = reinterpret_cast<const uint16_t*>(in);
+  const uint16_t* other = reinterpret_cast<const uint16_t*>(x + (threadIdx.x ^ 1) * n);
+  for (int i = 0; i < 4; i++) qp_store4(out + i, qp_load2_fresh(own + 3 * i) | static_cast<uint32_t>(qp_load2_fresh(other + i)) << 16);
 #elif QP_PRIMITIVE == 8
   // Lanes take turns at three counters among the words of the first, each of which starts at 0 and ends as something else.
   if (lane == 0) y[5] = y[6] = y[7] = 0;
