@@ -139,12 +139,8 @@ def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multipl
     call, _, _, sums, tiles = ready
     words, scales, *rest = packed[:-1]
     zeros = rest[0] if rest else None
-    settled, overlaps, index = (
-        Settled((words, scales, *rest)),
-        call.overlaps,
-        words.device.index or 0,
-    )
-    find_stream = driver.current().find_stream
+    settled = Settled((words, scales, *rest)) if call.overlaps else None
+    find_stream, index = driver.current().find_stream, words.device.index or 0
 
     def multiply(
         x: Tensor, x_scale: Tensor | None, bias: Tensor | None, y: Tensor | None = None
@@ -170,7 +166,7 @@ def _bind(ready: Ready, allocate: Allocate, packed: Sequence[Tensor]) -> Multipl
             scratch = x.new_empty(sums, dtype=torch.float32)
             lent = counters.lend(tiles, x.device)
             given += scratch.data_ptr(), lent.data_ptr()
-        if not overlaps:
+        if settled is None:
             call.start(given)
             return y
         stream, where = find_stream(index), given[WEIGHT]

@@ -15,7 +15,7 @@ from typing import Any
 from qprobe.documents import arch
 from qprobe.kernels.cuda.tensor_maps import LIBRARY
 
-FIRST_CAPABILITY = (9, 0)
+FEATURE = "griddepcontrol"
 FIRST_CUDA = (12, 3)
 """Of the driver: from then on CUDA graphs keep such launches as they are."""
 PROGRAMMATIC_STREAM_SERIALIZATION = 6
@@ -81,7 +81,7 @@ def take_room(shared_bytes: int, capability: str) -> int:
 
 def can_overlap(capability: str) -> bool:
     """Whether a card of that compute capability begins a kernel before the one before has ended."""
-    return tuple(map(int, capability.split("."))) >= FIRST_CAPABILITY
+    return not arch.missing((FEATURE,), capability)
 
 
 def find_launcher(capability: str, driver_cuda: tuple[int, int]) -> LaunchEx | None:
