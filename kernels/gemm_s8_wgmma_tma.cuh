@@ -124,29 +124,28 @@ QP_DEVICE void qp_gemm_s8_tma(const qp_tensor_map& x_map, const qp_tensor_map& p
   constexpr int kTogether = QP_TILE_M * QP_CLUSTER;
   const int tiles_n = (n + QP_TILE_N - 1) / QP_TILE_N, tiles_m = (m + kTogether - 1) / kTogether;
   const int count = tiles_n * tiles_m * QP_CLUSTER * split;
-  const bool copies = threadIdx.x >= kWarps * 32;
-  // One thread starts the copies of all.
-  const int first = threadIdx.x > kWarps * 32 ? count : blockIdx.x;
   qp_turn turn = {0, 0};
-  int sums[kSums];
-  for (int id = first; id < count; id += gridDim.x) {
-    const qp_tile tile = qp_find_own_tile(id / split, tiles_n, tiles_m);
-    const qp_share share = qp_find_share(k, split, id % split);
-    if (copies) {
-      qp_copy_rows(x_map, packed_map, ring, turn, tile, share);
-    } else {
-      const qp_end own = qp_ask_for_end<kWarps * 32>(x_scale, scales, bias, tile, m, n);
-      qp_add_up(sums, ring, turn, share);
-      qp_ends& all = ends[id / gridDim.x & 1];
-      qp_put_end(all, own);
-      qp_sync_first<kWarps * 32>();
-      const bool is_inside = tile.m + static_cast<int>(threadIdx.x >> 5) * 16 + static_cast<int>(threadIdx.x & 31) / 4 < m;
-      if (!qp_add_parts<kSums / 4, kWarps * 32>(scratch, counters, id / split, split, id % split, is_inside,
-                                                [&](int v) { return sums + v * 4; }))
-        continue;
-      if (n % kColumns == 0) qp_write_tile<true>(sums, all, y, tile, m, n);
-      else qp_write_tile<false>(sums, all, y, tile, m, n);
-    }
+  if (threadIdx.x >= kWarps * 32) {
+    if (!qp_elect()) return;
+    for (int id = blockIdx.x; id < count; id += gridDim.x)
+      qp_copy_rows(x_map, packed_map, ring, turn, qp_find_own_tile(id / split, tiles_n, tiles_m),
+                   qp_find_share(k, split, id % split));
+    qp_wait_until_read(ring, turn);
+    return;
   }
-  if (threadIdx.x == kWarps * 32) qp_wait_until_read(ring, turn);
+  int sums[kSums];
+  for (int id = blockIdx.x; id < count; id += gridDim.x) {
+    const qp_tile tile = qp_find_own_tile(id / split, tiles_n, tiles_m);
+    const qp_end own = qp_ask_for_end<kWarps * 32>(x_scale, scales, bias, tile, m, n);
+    qp_add_up(sums, ring, turn, qp_find_share(k, split, id % split));
+    qp_ends& all = ends[id / gridDim.x & 1];
+    qp_put_end(all, own);
+    qp_sync_first<kWarps * 32>();
+    const bool is_inside = tile.m + static_cast<int>(threadIdx.x >> 5) * 16 + static_cast<int>(threadIdx.x & 31) / 4 < m;
+    if (!qp_add_parts<kSums / 4, kWarps * 32>(scratch, counters, id / split, split, id % split, is_inside,
+                                              [&](int v) { return sums + v * 4; }))
+      continue;
+    if (n % kColumns == 0) qp_write_tile<true>(sums, all, y, tile, m, n);
+    else qp_write_tile<false>(sums, all, y, tile, m, n);
+  }
 }

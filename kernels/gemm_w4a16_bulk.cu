@@ -16,32 +16,32 @@
 //: arguments = ["x", "packed", "scales", "zeros", "bias", "y", "scratch", "counters", "m", "n", "k", "split"]
 //: sass = { needs = ["HMMA.16816", "UBLKCP", "LDS.128"], at_least = 1, max_registers = 96 }
 //: [variants]
-//: g128_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 76160, architectures = ["9.0", "10.0"] }
-//: g128_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 72192, architectures = ["9.0", "10.0"] }
+//: g128_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 75904, architectures = ["9.0", "10.0"] }
+//: g128_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 71936, architectures = ["9.0", "10.0"] }
 //: g128_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 102656, architectures = ["9.0", "10.0"] }
 //: g128_m8_full = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 4 }, schemes = ["W4A16"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 203008, architectures = ["9.0", "10.0"] }
 //: g128_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 3 }, schemes = ["W4A16"], tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 101504, architectures = ["9.0", "10.0"] }
 //: g128_m8_few = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_STAGES = 3 }, schemes = ["W4A16"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 77056, architectures = ["12.0"] }
-//: g128z_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 77184, architectures = ["9.0"] }
-//: g128z_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 73216, architectures = ["9.0"] }
+//: g128z_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 76928, architectures = ["9.0"] }
+//: g128z_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 72960, architectures = ["9.0"] }
 //: g128z_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 103680, architectures = ["9.0"] }
 //: g128z_m8_full = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 4 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 205056, architectures = ["9.0"] }
 //: g128z_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 3 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 102272, architectures = ["9.0"] }
 //: g128z_m8_few = { defines = { QP_WEIGHTS = 0, QP_GROUP = 128, QP_ASYMMETRIC = 1, QP_STAGES = 3 }, schemes = ["W4A16_ASYM"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 77824, architectures = ["12.0"] }
-//: g64_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 78208, architectures = ["9.0"] }
-//: g64_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 74240, architectures = ["9.0"] }
+//: g64_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 77952, architectures = ["9.0"] }
+//: g64_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 73984, architectures = ["9.0"] }
 //: g64_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 104704, architectures = ["9.0"] }
 //: g64_m8_full = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 4 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 207104, architectures = ["9.0"] }
 //: g64_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 3 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 103040, architectures = ["9.0"] }
 //: g64_m8_few = { defines = { QP_WEIGHTS = 0, QP_GROUP = 64, QP_STAGES = 3 }, schemes = ["W4A16_G64"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 78592, architectures = ["12.0"] }
-//: g32_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 82304, architectures = ["9.0"] }
-//: g32_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 78336, architectures = ["9.0"] }
+//: g32_m1 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 82048, architectures = ["9.0"] }
+//: g32_m1_wide = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 78080, architectures = ["9.0"] }
 //: g32_m8 = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 108800, architectures = ["9.0"] }
 //: g32_m8_full = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 4 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 215296, architectures = ["9.0"] }
 //: g32_m8_narrow = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 3 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 32, k = 1024 }, shared_bytes = 106112, architectures = ["9.0"] }
 //: g32_m8_few = { defines = { QP_WEIGHTS = 0, QP_GROUP = 32, QP_STAGES = 3 }, schemes = ["W4A16_G32"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 81664, architectures = ["12.0"] }
-//: nf4_m1 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 94528, architectures = ["9.0"] }
-//: nf4_m1_wide = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 91584, architectures = ["9.0"] }
+//: nf4_m1 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 1, n = 32, k = 1024 }, shared_bytes = 94336, architectures = ["9.0"] }
+//: nf4_m1_wide = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 1, n = 64, k = 512 }, shared_bytes = 91392, architectures = ["9.0"] }
 //: nf4_m8 = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 8, n = 64, k = 512 }, shared_bytes = 114432, architectures = ["9.0"] }
 //: nf4_m8_full = { defines = { QP_WEIGHTS = 1, QP_STAGES = 3 }, schemes = ["NF4"], tile = { m = 8, n = 64, k = 1024 }, threads = 576, shared_bytes = 194304, architectures = ["9.0"] }
 //: nf4_m8_narrow = { defines = { QP_WEIGHTS = 1, QP_STAGES = 4 }, schemes = ["NF4"], tile = { m = 8, n = 32, k = 512 }, shared_bytes = 104576, architectures = ["9.0"] }

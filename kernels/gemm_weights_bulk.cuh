@@ -118,5 +118,5 @@ QP_DEVICE void qp_gemm(const qp_act* x, const uint4* packed, const void* scales,
   const qp_ring ring = qp_keep(qp_make_ring(memory, QP_COPIERS, kWarps));
   const int warp = threadIdx.x / 32;
   if (warp < kWarps) qp_multiply(ring, of, share, bias, y, scratch, counters, split);
-  else if (threadIdx.x % 32 == 0) warp == kWarps ? qp_copy_weights(ring, of, share) : qp_copy_rows(ring, of, share);
+  else if (qp_elect()) warp == kWarps ? qp_copy_weights(ring, of, share) : qp_copy_rows(ring, of, share);
 }

@@ -27,8 +27,9 @@ static_assert(kSlices * kSliceTiles * kTile == kStage, "slices are of whole tile
 static_assert(!kHasGroups || kSlice % kGroup == 0 || kGroup % kSlice == 0, "a slice is of whole groups, or within one");
 
 // A row of x in a stage. Eight lanes read 16 bytes each of 64 bytes of two rows at once, whose banks must differ: of odd
-// rows the two halves of 128 bytes are exchanged, or where the copy engine brings whole rows, they are 64 bytes apart.
-constexpr int kRowBytes = kStage * 2 + (QP_COPIERS > 0 ? 64 : 0);
+// rows the two halves of 128 bytes are exchanged, or where the copy engine brings whole rows, they are 64 bytes apart. A single
+// row is not: what lies behind it would be 64 bytes off lines of 128, and be copied more slowly.
+constexpr int kRowBytes = kStage * 2 + (QP_COPIERS > 0 && QP_TILE_M > 1 ? 64 : 0);
 constexpr int kXBytes = QP_TILE_M * kRowBytes;
 constexpr int kFlip = kRowBytes % 128 == 0 ? 64 : 0;
 

@@ -338,7 +338,7 @@ QP_DEVICE void qp_gemm_wgmma(const qp_tensor_map& x_map, const uint4* packed, co
   qp_turn turn = {0, 0};
   if (warp >= kWarps) {
     qp_give_registers<kRegistersOfCopies>();
-    if (threadIdx.x % 32 > 0) return;
+    if (!qp_elect()) return;
     for (int id = blockIdx.x; id < count; id += gridDim.x)
       qp_copy_tile(x_map, packed, ring, turn, qp_find_tile(id / split, tiles_n, tiles_m),
                    qp_find_share(k, split, id % split), qp_round_up(n, kStrip) / kStrip, k);

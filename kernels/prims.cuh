@@ -395,6 +395,21 @@ QP_DEVICE void qp_wait(uint64_t* barrier, uint32_t parity) {
   }
 }
 
+// Whether the lane is the one of its warp that is chosen, by all of them together. The compiler knows then that one thread
+// goes on, and gives the copy engine what it wants from registers of the warp; of the first lane it does not know it, and
+// makes a loop over lanes of each copy, which takes 95 clocks instead of some 20.
+QP_DEVICE bool qp_elect() {
+  uint32_t is_elected;
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "elect.sync _|p, 0xffffffff;\n"
+      "selp.u32 %0, 1, 0, p;\n"
+      "}"
+      : "=r"(is_elected) :: "memory");
+  return is_elected;
+}
+
 // Starts to copy bytes that lie one behind another: from and to multiples of 16, as many as a multiple of 16. By one thread.
 QP_DEVICE void qp_copy_bulk(void* shared, const void* global, int bytes, uint64_t* barrier) {
   asm volatile(

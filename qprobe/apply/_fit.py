@@ -106,7 +106,7 @@ def _chain(possible: list[Kernel], spec: LayerSpec) -> tuple[KernelRange, ...]:
     few = {
         rows: kernel
         for rows, kernel in zip(reversed(limits), reversed(possible), strict=True)
-        if rows is not None and kernel.packing == last.packing
+        if rows and kernel.packing == last.packing
     }
     found, m_min = [], 1
     for rows in sorted(few):

@@ -24,15 +24,21 @@ class Turn(Protocol):
 
 
 def most_rows(turns: Sequence[Turn]) -> list[int | None]:
-    """The largest M that each is for, beside those before it that go at least as far; None: any."""
+    """The largest M that each is for, beside those before it that go at least as far; None: any.
+
+    0 where another is for all of the few rows that it is meant for.
+    """
     found: list[int | None] = []
     for place, turn in enumerate(turns):
-        limits = [turn.max_rows] + [
-            other.min_rows - 1
+        beside = [
+            other
             for other in turns[:place]
             if other.packing == turn.packing
-            and other.min_rows > turn.min_rows
             and (other.max_rows or math.inf) >= (turn.max_rows or math.inf)
         ]
+        limits = [turn.max_rows]
+        limits += [o.min_rows - 1 for o in beside if o.min_rows > turn.min_rows]
+        if turn.max_rows is not None and any(o.min_rows <= turn.min_rows for o in beside):
+            limits = [0]
         found.append(min((rows for rows in limits if rows is not None), default=None))
     return found

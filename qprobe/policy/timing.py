@@ -173,7 +173,7 @@ def _turning_points(
 
     `is_open`: before the first as well.
     """
-    turns = {m for end in ends if end is not None for m in (end, end + 1)}
+    turns = {m for end in ends if end for m in (end, end + 1)}
     for m in sorted(turns - winners.keys()):
         before = max((known for known in winners if known < m), default=None)
         after = min((known for known in winners if known > m), default=None)

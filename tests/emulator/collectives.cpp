@@ -129,6 +129,12 @@ void sync_warp() {
   meet("qp_sync_warp", [](Warp&) {});
 }
 
+// The last lane: nothing says that it is the first, which kernels might take for granted.
+bool elect() {
+  meet("qp_elect", [](Warp&) {});
+  return lane_index + 1 == own_warp().size;
+}
+
 uint32_t shuffle(uint32_t v, unsigned source, const char* name) {
   Lane& lane = own_lane();
   lane.in[0] = v;

@@ -76,6 +76,7 @@ void pause();
 
 // Operations of a whole warp. `out` is the caller's own part of the result.
 void sync_warp();
+bool elect();
 uint32_t shuffle(uint32_t v, unsigned source, const char* name);
 uint32_t transpose_matrix(uint32_t pair);
 void load_matrix(uint32_t* out, const void* row, int count, bool is_transposed);

@@ -204,6 +204,7 @@ QP_DEVICE void qp_copy_bulk(void* shared, const void* global, int bytes, uint64_
 QP_DEVICE void qp_copy_box(void* shared, const qp_tensor_map& map, int byte, int row, uint64_t* barrier) {
   qp_emulator::copy_box(shared, &map, byte, row, barrier);
 }
+QP_DEVICE bool qp_elect() { return qp_emulator::elect(); }
 QP_DEVICE void qp_sync_cluster() { qp_emulator::sync_cluster(); }
 QP_DEVICE void qp_arrive_at(uint64_t* barrier, uint32_t rank) {
   qp_emulator::arrive_at(barrier, rank);

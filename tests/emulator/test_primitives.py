@@ -18,6 +18,7 @@ WITHIN_OTHERS = {
     *("qp_mma_act_16x8x16", "qp_wgmma_act"),
     "qp_shared_address",  # an operand of ldmatrix, of copies and of wgmma
     "qp_wgmma_wait",  # by qp_wgmma_finish
+    "qp_elect",  # which lane it is nobody says; by those that copy
     "qp_is_over",  # by qp_wait
     "qp_sync_first",  # by qp_is_last_block
     *("qp_give_registers", "qp_take_registers"),  # what is computed with them does not change

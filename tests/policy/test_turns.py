@@ -35,15 +35,16 @@ def turns(*measurements, scheme="W4A16", facts=FACTS, **asked):
 @pytest.mark.parametrize("generate", [0, 16])
 def test_where_nothing_was_measured_kernels_take_turns_as_without_a_plan(prompt, generate):
     asked = {"prompt": prompt, "generate": generate}
-    assert turns(**asked) == [("oldest", 1), ("few", 8), ("older", 32), ("new", None)]
+    assert turns(**asked) == [("few", 8), ("older", 32), ("new", None)]
     without_new = turns(facts=FACTS[1:], **asked)
-    assert without_new == [("oldest", 1), ("few", 8), ("older", 128), ("aside", None)]
+    assert without_new == [("few", 8), ("older", 128), ("aside", None)]
+    without_few = turns(facts=(FACTS[0], *FACTS[2:]), **asked)
+    assert without_few == [("oldest", 1), ("older", 32), ("new", None)]
 
 
 def test_what_no_device_has_measured_is_planned_where_it_was_measured():
     facts = (FACTS[0].model_copy(update={"unproven": True}), *FACTS[1:])
     assert turns(facts=facts, prompt=512) == [
-        ("oldest", 1),
         ("few", 8),
         ("older", 128),
         ("aside", None),
