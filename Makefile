@@ -55,7 +55,7 @@ test-isa: $(STAMP) ## the tests of layers as without AMX, and VNNI
 gpu: ## beside an NVIDIA GPU: its tests, then the benchmark
 	@$(PYTHON) -c 'import sys; from importlib.util import find_spec; sys.exit(not find_spec("torch"))' || \
 	{ echo 'nothing was tested and nothing was measured: $(PYTHON) has no torch; name one that has: make gpu PYTHON=...' >&2; exit 1; }
-	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m tests.gpu
+	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m tests.gpu $(GPU_ARGUMENTS)
 
 readme: $(STAMP) ## measure here, rewrite the blocks of README.md
 	$(BIN)/python -m tests.readme.generate

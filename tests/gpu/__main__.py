@@ -6,9 +6,11 @@ own that all parts share: build/gpu. Then each is tried once: one that brings th
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from qprobe.kernels import gpus
@@ -34,8 +36,16 @@ TESTS = (
 BENCHMARK = ("-m", "tests.bench.gpu", "--seconds")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """The exit status: 0 only if all tests passed and something was measured, in time."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__)
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=LIMIT_S,
+        help="for all parts together; default: %(default)s",
+    )
+    limit_s = parser.parse_args(arguments).seconds
     start = time.monotonic()
     if words := gpus.no_gpu() or driver.current().find_obstacle():
         print(f"nothing was tested and nothing was measured: {words}")
@@ -46,9 +56,9 @@ def main() -> int:
         run_part("compiling", COMPILING, COMPILING_S, ROOT),
         run_part("trial", TRIAL, TRIAL_S, ROOT),
     ]
-    left = LIMIT_S - RESERVE_S - 2 * GRACE_S - (time.monotonic() - start)
+    left = limit_s - RESERVE_S - 2 * GRACE_S - (time.monotonic() - start)
     outcomes.append(run_part("tests", TESTS, left - LEAST_BENCHMARK_S, ROOT))
-    left = LIMIT_S - RESERVE_S - GRACE_S - (time.monotonic() - start)
+    left = limit_s - RESERVE_S - GRACE_S - (time.monotonic() - start)
     benchmark = (*BENCHMARK, f"{left - LAST_CELL_S:.0f}")
     outcomes.append(run_part("benchmark", benchmark, left, ROOT))
     print(summarize(outcomes, time.monotonic() - start))
@@ -61,4 +71,4 @@ def summarize(outcomes: list[Outcome], seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

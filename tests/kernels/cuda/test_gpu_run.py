@@ -107,6 +107,14 @@ def test_every_part_runs_on_one_cache_and_every_failure_counts(with_a_card, caps
     assert ("failed (124)" in last) == bool(failing)
 
 
+def test_who_has_less_time_says_so(with_a_card):
+    kept, _ = with_a_card
+    assert run.main(()) == run.main(("--seconds", "400")) == 0
+    limits = [limit for *_, limit, _ in kept]
+    for whole, shorter in zip(limits[2:4], limits[6:], strict=True):
+        assert whole - shorter == pytest.approx(run.LIMIT_S - 400, abs=1)
+
+
 def test_without_a_card_it_fails_and_says_so(capsys):
     assert run.main() == 1
     assert "nothing was tested and nothing was measured" in capsys.readouterr().out
