@@ -26,7 +26,7 @@ class Turn(Protocol):
 def most_rows(turns: Sequence[Turn]) -> list[int | None]:
     """The largest M that each is for, beside those before it that go at least as far; None: any.
 
-    0 where another is for all of the few rows that it is meant for.
+    0 where another for few rows is for all of those that it is meant for.
     """
     found: list[int | None] = []
     for place, turn in enumerate(turns):
@@ -38,7 +38,7 @@ def most_rows(turns: Sequence[Turn]) -> list[int | None]:
         ]
         limits = [turn.max_rows]
         limits += [o.min_rows - 1 for o in beside if o.min_rows > turn.min_rows]
-        if turn.max_rows is not None and any(o.min_rows <= turn.min_rows for o in beside):
+        if any(o.max_rows is not None and o.min_rows <= turn.min_rows for o in beside):
             limits = [0]
         found.append(min((rows for rows in limits if rows is not None), default=None))
     return found

@@ -24,7 +24,9 @@ RESERVE_S = 20.0
 """For starting and ending."""
 COMPILING_S, TRIAL_S = 60.0, 55.0
 LEAST_TESTS_S, LEAST_BENCHMARK_S = 180.0, 120.0
-"""They have what the parts before leave, which is never less."""
+"""They have what the parts before leave, which is never less where the whole time is given."""
+LEAST_S = 400.0
+"""The least that may be given: with less, parts that take their time leave none to those behind them."""
 LAST_CELL_S = 45.0
 """Of the benchmark, for the cell that it has begun when it is to begin no more, and for writing."""
 COMPILING = ("-m", "tests.gpu.compiling")
@@ -46,6 +48,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         help="for all parts together; default: %(default)s",
     )
     limit_s = parser.parse_args(arguments).seconds
+    if not LEAST_S <= limit_s <= LIMIT_S:
+        parser.error(f"--seconds {limit_s:g}: it takes from {LEAST_S:g} to {LIMIT_S:g}")
     start = time.monotonic()
     if words := gpus.no_gpu() or driver.current().find_obstacle():
         print(f"nothing was tested and nothing was measured: {words}")

@@ -2,8 +2,12 @@
 
 import pytest
 
+from qprobe.documents import arch
 from qprobe.documents.scheme import SCHEMES
 from qprobe.documents.turns import most_rows
+from qprobe.kernels.cuda.kernels import cuda_kernels
+from qprobe.kernels.cuda.portfolio import all_sources
+from qprobe.kernels.registry import all_kernels
 from qprobe.policy.cells import Unavailable
 from qprobe.policy.timing import GroupClock
 from tests.documents_factory import fact, linear, measurement, objective, profile, skipped
@@ -132,6 +136,27 @@ def test_what_is_for_some_rows_leaves_the_others_to_those_behind_it():
     middle = fact("middle", ("W4A16",), "p", min_rows=33, max_rows=128)
     assert most_rows([middle, fact("any", ("W4A16",), "p")]) == [128, None]
     assert most_rows([fact("other", (), "q", min_rows=33), fact("any", (), "p")]) == [None, None]
+
+
+def test_what_is_for_any_rows_leaves_few_to_those_that_are_for_them():
+    facts = [fact("any", (), "p"), fact("few", (), "p", max_rows=16)]
+    assert most_rows(facts) == [None, 16]
+    ours = [kernel for kernel in all_kernels().values() if kernel.device == "cpu"]
+    assert {kernel.max_rows for kernel in ours} >= {None, 16, 64}
+    assert most_rows(ours) == [kernel.max_rows for kernel in ours]
+
+
+@pytest.mark.parametrize(("capability", "rows"), [("8.0", 1), ("9.0", 0)])
+def test_of_two_that_are_for_few_rows_the_better_takes_all_its_turns(capability, rows):
+    ours = [
+        kernel
+        for kernel in cuda_kernels()
+        if not arch.missing(all_sources()[kernel.id[5:]].manifest.requires, capability)
+    ]
+    limits = dict(zip([kernel.id for kernel in ours], most_rows(ours), strict=True))
+    assert limits["cuda.gemv_w4a16"] == rows
+    assert limits["cuda.gemv_w8a16"] == 1
+    assert limits.get("cuda.gemm_w4a16_bulk", 8) == 8
 
 
 def test_a_kernel_that_failed_takes_no_turn():

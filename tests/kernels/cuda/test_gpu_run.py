@@ -109,10 +109,19 @@ def test_every_part_runs_on_one_cache_and_every_failure_counts(with_a_card, caps
 
 def test_who_has_less_time_says_so(with_a_card):
     kept, _ = with_a_card
-    assert run.main(()) == run.main(("--seconds", "400")) == 0
+    shorter = f"{run.LEAST_S:g}"
+    assert run.main(()) == run.main(("--seconds", shorter)) == 0
     limits = [limit for *_, limit, _ in kept]
-    for whole, shorter in zip(limits[2:4], limits[6:], strict=True):
-        assert whole - shorter == pytest.approx(run.LIMIT_S - 400, abs=1)
+    for whole, less in zip(limits[2:4], limits[6:], strict=True):
+        assert whole - less == pytest.approx(run.LIMIT_S - run.LEAST_S, abs=1)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "399", "481", "nan", "soon"])
+def test_time_that_is_too_short_or_too_long_is_refused(capsys, seconds):
+    with pytest.raises(SystemExit) as refused:
+        run.main((f"--seconds={seconds}",))
+    assert refused.value.code == 2
+    assert "--seconds" in capsys.readouterr().err
 
 
 def test_without_a_card_it_fails_and_says_so(capsys):
