@@ -37,8 +37,10 @@ def most_rows(turns: Sequence[Turn]) -> list[int | None]:
             and (other.max_rows or math.inf) >= (turn.max_rows or math.inf)
         ]
         limits = [turn.max_rows]
-        limits += [o.min_rows - 1 for o in beside if o.min_rows > turn.min_rows]
-        if any(o.max_rows is not None and o.min_rows <= turn.min_rows for o in beside):
-            limits = [0]
+        for other in beside:
+            if other.min_rows > turn.min_rows:
+                limits.append(other.min_rows - 1)
+            elif other.max_rows is not None:
+                limits.append(0)
         found.append(min((rows for rows in limits if rows is not None), default=None))
     return found
