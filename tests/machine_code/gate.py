@@ -80,9 +80,8 @@ def compile_pairs(pairs: Sequence[Pair], cache: Path = CACHE) -> dict[str, Compi
     for cuda in {pair.cuda for pair in pairs}:
         find_compiler(cuda)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = dict(
-            zip(map(str, pairs), pool.map(lambda p: _compile(p, cache), pairs), strict=True)
-        )
+        compiled = list(pool.map(lambda pair: _compile(pair, cache), pairs))
+        made = {str(pair): code for pair, (code, _) in zip(pairs, compiled, strict=True)}
         groups: dict[str, list[str]] = defaultdict(list)
         for pair in pairs:
             if isinstance(made[str(pair)], Code):
@@ -95,10 +94,10 @@ def compile_pairs(pairs: Sequence[Pair], cache: Path = CACHE) -> dict[str, Compi
         for name, own in zip(group, read[target], strict=True)
     }
     return {
-        str(pair): Compiled(made[str(pair)], listed[str(pair)], "", _read_log(pair))
-        if str(pair) in listed
-        else Compiled(None, (), str(made[str(pair)]))
-        for pair in pairs
+        str(pair): Compiled(code, listed[str(pair)], "", log)
+        if isinstance(code, Code)
+        else Compiled(None, (), code)
+        for pair, (code, log) in zip(pairs, compiled, strict=True)
     }
 
 
@@ -117,21 +116,18 @@ def judge(pair: Pair, made: Compiled) -> list[str]:
     ]
 
 
-def _compile(pair: Pair, cache: Path) -> Code | str:
+def _compile(pair: Pair, cache: Path) -> tuple[Code | str, str]:
+    """The code, or the compiler's words of failure; and what else it said of a kernel whose log is read, which is not kept."""
     try:
         choice = Choice(find_compiler(pair.cuda), pair.target)
-        return read_cubin(load_cubin(pair.path, pair.build, choice, cache))
+        if LOGGED not in pair.manifest.requires:
+            return read_cubin(load_cubin(pair.path, pair.build, choice, cache)), ""
+        text, name = pair.path.read_text(encoding="utf-8"), name_build(pair.path, pair.build)
+        options = (f"-I{pair.path.parent}", *pair.build.macros())
+        cubin, log = compile_with_log(choice.compiler, text, name, choice.target, options)
+        return read_cubin(cubin), log
     except (UnavailableError, ValueError) as error:
-        return str(error)
-
-
-def _read_log(pair: Pair) -> str:
-    """What the compiler says of a kernel that does compile; cubins are kept without it."""
-    if LOGGED not in pair.manifest.requires:
-        return ""
-    text, name = pair.path.read_text(encoding="utf-8"), name_build(pair.path, pair.build)
-    options = (f"-I{pair.path.parent}", *pair.build.macros())
-    return compile_with_log(find_compiler(pair.cuda), text, name, pair.target, options)[1]
+        return str(error), ""
 
 
 def _judge_instructions(pair: Pair, made: Compiled) -> Iterable[str]:

@@ -15,13 +15,15 @@ KERNELS = find_kernels()
 @pytest.fixture(scope="module")
 def outcomes(request):
     """Every pair of the kernels that are tested, compiled together: two cores, one disassembly each."""
-    items = [
-        item for item in request.session.items if item.getparent(pytest.Module) is request.node
-    ]
+    paths = {
+        item.callspec.params["path"]
+        for item in request.session.items
+        if item.getparent(pytest.Module) is request.node
+    }
     pairs = []
-    for item in items:
+    for path in sorted(paths):
         with contextlib.suppress(InputError):  # which fails its own test
-            pairs += spread_pairs(item.callspec.params["path"])
+            pairs += spread_pairs(path)
     return compile_pairs(pairs)
 
 
