@@ -18,11 +18,11 @@ namespace {
 // cannot. Reversed: when the last cannot. Random: anything, with lanes out of step. Ahead: the first lane of each warp goes on
 // as long as it can, before the others do anything.
 constexpr Schedule kSchedules[] = {
-    {"in_turn", 2, false, false, false, false, true, false},
-    {"eager", 1, true, false, false, false, false, true},
-    {"reversed", 3, true, true, false, false, true, false},
-    {"random", 3, false, false, true, false, false, true},
-    {"ahead", 1, false, false, false, true, false, true},
+    {"in_turn", 2, false, false, false, false, true, false, false},
+    {"eager", 1, true, false, false, false, false, true, false},
+    {"reversed", 3, true, true, false, false, true, false, false},
+    {"random", 3, false, false, true, false, false, true, true},
+    {"ahead", 1, false, false, false, true, false, true, true},
 };
 
 void start(Block& started, size_t number, size_t slot, const std::vector<Block*>& cluster) {

@@ -142,6 +142,7 @@ struct Schedule {
   bool runs_first_lanes_first;
   bool reads_wgmma_operands_late;
   bool boxes_land_early;
+  bool waits_by_lanes;  // For the kernel before.
 };
 
 // What is being run.
