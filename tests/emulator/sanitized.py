@@ -6,11 +6,13 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from qprobe.kernels.cuda.builds import Build, builds
 from qprobe.kernels.cuda.manifest import read_manifest
-from tests.emulator.build import EMULATOR, compile_all, find_compiler
+from tests.emulator.build import AT_ONCE, EMULATOR, compile_all, find_compiler
 from tests.emulator.launch import default_capability
 
 TIMEOUT_S = 300
@@ -45,6 +47,14 @@ def run_sanitized(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=TIMEOUT_S,
     )
+
+
+def run_each_sanitized(
+    commands: Sequence[Sequence[str]],
+) -> list[subprocess.CompletedProcess[str]]:
+    """`run_sanitized` of each, two at a time."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda command: run_sanitized(*command), commands))
 
 
 def main(sources: list[str]) -> None:

@@ -6,7 +6,7 @@ from qprobe.kernels.cuda.manifest import find_kernels
 from tests.emulator.build import compile_all
 from tests.emulator.launch import default_capability
 from tests.emulator.mutants import MUTANTS, Mutant
-from tests.emulator.sanitized import find_sanitizer, run_sanitized
+from tests.emulator.sanitized import find_sanitizer, run_each_sanitized
 from tests.emulator.trials import find_fault, last_build
 
 PLAIN = [mutant for mutant in MUTANTS if not mutant.sanitized]
@@ -35,10 +35,17 @@ def test_found(mutant, sources):
     assert mutant.words in fault
 
 
+@pytest.fixture(scope="module")
+def sanitized(sources):
+    """Mutant → what became of it under the sanitizer."""
+    commands = [("-m", "tests.emulator.sanitized", str(sources[mutant])) for mutant in SANITIZED]
+    return dict(zip(SANITIZED, run_each_sanitized(commands), strict=True))
+
+
 @pytest.mark.skipif(find_sanitizer() is None, reason="this compiler came without libasan")
 @pytest.mark.parametrize("mutant", SANITIZED, ids=name)
-def test_found_by_the_sanitizer(mutant, sources):
-    done = run_sanitized("-m", "tests.emulator.sanitized", str(sources[mutant]))
+def test_found_by_the_sanitizer(mutant, sanitized):
+    done = sanitized[mutant]
     words = ("ERROR: AddressSanitizer", "runtime error: index")
     assert any(each in done.stderr for each in words), done.stdout + done.stderr
 

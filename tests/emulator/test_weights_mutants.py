@@ -9,7 +9,7 @@ import pytest
 from qprobe.kernels.cuda.manifest import find_kernels, read_manifest
 from tests.emulator.build import compile_all
 from tests.emulator.launch import default_capability, find_build
-from tests.emulator.sanitized import find_sanitizer, run_sanitized
+from tests.emulator.sanitized import find_sanitizer, run_each_sanitized, run_sanitized
 from tests.emulator.weights_mutants import PLANTED
 from tests.emulator.weights_trials import find_fault
 
@@ -39,13 +39,18 @@ def test_found(planted, sources):
     assert planted.mutant.words in fault
 
 
+@pytest.fixture(scope="module")
+def sanitized(sources):
+    """Planted bug → what became of it under the sanitizer."""
+    trial = ("-m", "tests.emulator.weights_trials")
+    commands = [(*trial, str(sources[p]), p.variant, p.activation) for p in SANITIZED]
+    return dict(zip(SANITIZED, run_each_sanitized(commands), strict=True))
+
+
 @pytest.mark.skipif(find_sanitizer() is None, reason="this compiler came without libasan")
 @pytest.mark.parametrize("planted", SANITIZED, ids=str)
-def test_found_by_the_sanitizer(planted, sources):
-    done = run_sanitized(
-        *("-m", "tests.emulator.weights_trials"),
-        *(str(sources[planted]), planted.variant, planted.activation),
-    )
+def test_found_by_the_sanitizer(planted, sanitized):
+    done = sanitized[planted]
     assert "ERROR: AddressSanitizer" in done.stderr, done.stdout + done.stderr
 
 
