@@ -16,7 +16,7 @@ namespace {
 
 // Each is bad in its own way. In turn: all warps advance together, two blocks at a time. Eager: others run only when the first
 // cannot. Reversed: when the last cannot. Random: anything, with lanes out of step. Ahead: the first lane of each warp goes on
-// as long as it can, before the others do anything.
+// as long as it can, before the others do anything. In the last two lanes wait for the kernel before each by itself.
 constexpr Schedule kSchedules[] = {
     {"in_turn", 2, false, false, false, false, true, false, false},
     {"eager", 1, true, false, false, false, false, true, false},
