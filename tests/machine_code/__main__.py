@@ -3,7 +3,7 @@
     python -m tests.machine_code [KERNEL …] [--target 8.0] [--loops] [--all]
 
 Counts are of instructions in the code, not of those that run: `--loops` says what each loop holds. `--all` adds the
-architectures that a kernel does not list, but whose cards are given it: `make machinecode`, some 2000 builds in minutes.
+architectures that a kernel does not list, but whose cards are given it: `make machinecode`, every build, in minutes.
 """
 
 from __future__ import annotations
