@@ -134,8 +134,7 @@ void join_late(std::vector<Fiber>& fibers, unsigned first_thread, unsigned threa
 
 void wait_for_kernel_before() {
   block->has_waited = true;
-  if (late.empty() || fiber->has_waited) return;
-  if (schedule->waits_by_lanes) return join_late(true);
+  if (late.empty() || schedule->waits_by_lanes) return join_late(true);
   // As a warp of a card does: all of its lanes come here before one goes on. It goes on with what was late.
   fiber->has_waited = true;
   pause();

@@ -14,8 +14,8 @@ from qprobe.documents import arch
 from qprobe.errors import UnavailableError
 from qprobe.kernels.cuda import overlap
 from qprobe.kernels.cuda.arguments import ARGUMENTS
-from qprobe.kernels.cuda.cubins import load_cubin, name_build
-from qprobe.kernels.cuda.nvrtc import Choice, Compiler, compile_with_log, find_compilers
+from qprobe.kernels.cuda.cubins import compile_build, load_cubin
+from qprobe.kernels.cuda.nvrtc import Choice, Compiler, find_compilers
 from tests.machine_code.disassembly import ROOT, Instruction, ToolMissingError, list_instructions
 from tests.machine_code.elf import Code, read_cubin
 from tests.machine_code.order import find_early
@@ -122,9 +122,7 @@ def _compile(pair: Pair, cache: Path) -> tuple[Code | str, str]:
         choice = Choice(find_compiler(pair.cuda), pair.target)
         if LOGGED not in pair.manifest.requires:
             return read_cubin(load_cubin(pair.path, pair.build, choice, cache)), ""
-        text, name = pair.path.read_text(encoding="utf-8"), name_build(pair.path, pair.build)
-        options = (f"-I{pair.path.parent}", *pair.build.macros())
-        cubin, log = compile_with_log(choice.compiler, text, name, choice.target, options)
+        cubin, log = compile_build(pair.path, pair.build, choice)
         return read_cubin(cubin), log
     except (UnavailableError, ValueError) as error:
         return str(error), ""

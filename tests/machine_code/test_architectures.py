@@ -22,7 +22,7 @@ def compile_probe(feature, target):
     """The instructions of a feature's probe for a target; None where it does not compile."""
     compiler = find_compiler(lines_for(target)[-1])
     try:
-        code = compile_source(compiler, PROBES[feature].source, feature, target)
+        code, _ = compile_source(compiler, PROBES[feature].source, feature, target)
     except UnavailableError as error:
         assert "error" in str(error)
         return None

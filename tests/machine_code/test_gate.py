@@ -230,7 +230,7 @@ def test_a_cubin_is_read_as_the_assembler_reports(tmp_path):
         "  int sum = 0;\n", "  int sum = 0;\n" + STATIC
     )
     for target, cuda in (("7.0", 12), ("8.0", 13), ("9.0a", 13)):
-        code = read_cubin(compile_source(find_compiler(cuda), source, "k.cu", target))
+        code = read_cubin(compile_source(find_compiler(cuda), source, "k.cu", target)[0])
         log = assembler_log(find_compiler(cuda), source, target)
         assert f"Used {code.registers} registers" in log
         assert f"{code.shared_bytes} bytes smem" in log

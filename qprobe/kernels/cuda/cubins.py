@@ -21,16 +21,21 @@ def load_cubin(source: Path, build: Build, choice: Choice, cache: Path | None = 
     `cache` is the folder to keep it in; None: the user's. What is there but not whole is compiled again; a
     folder that cannot be written is done without. Raises UnavailableError where it does not compile.
     """
-    options = (f"-I{source.parent}", *build.macros())
     path = _find_place(source, build, choice, cache)
     kept = read_sealed(path)
     if kept is not None:
         return kept
-    text, name = source.read_text(encoding="utf-8"), name_build(source, build)
-    code = compile_source(choice.compiler, text, name, choice.target, options)
+    code, _ = compile_build(source, build, choice)
     with contextlib.suppress(OSError):
         write_sealed(path, code)
     return code
+
+
+def compile_build(source: Path, build: Build, choice: Choice) -> tuple[bytes, str]:
+    """The machine code of one build of a kernel, and what the compiler and the assembler say of it."""
+    text, name = source.read_text(encoding="utf-8"), name_build(source, build)
+    options = (f"-I{source.parent}", *build.macros())
+    return compile_source(choice.compiler, text, name, choice.target, options)
 
 
 def forget_cubin(source: Path, build: Build, choice: Choice, cache: Path | None = None) -> None:

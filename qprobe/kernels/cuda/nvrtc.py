@@ -122,18 +122,11 @@ def choose_compiler(
 
 def compile_source(
     compiler: Compiler, source: str, name: str, target: str, options: Sequence[str] = ()
-) -> bytes:
-    """The machine code (cubin) of a CUDA C++ source for a target: "7.0", "9.0a". Needs no card.
+) -> tuple[bytes, str]:
+    """The machine code (cubin) of a CUDA C++ source for a target, "7.0" or "9.0a", and what was said of it. Needs no card.
 
     `name` is what messages call it. Raises UnavailableError with the compiler's own words.
     """
-    return compile_with_log(compiler, source, name, target, options)[0]
-
-
-def compile_with_log(
-    compiler: Compiler, source: str, name: str, target: str, options: Sequence[str] = ()
-) -> tuple[bytes, str]:
-    """As `compile_source`, and what the compiler and the assembler say of a source that compiles."""
     nvrtc = _load(compiler.path)
     flags = [f"-arch=sm_{target.replace('.', '')}", "--std=c++17", *options]
     program = ctypes.c_void_p()

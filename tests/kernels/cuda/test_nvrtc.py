@@ -78,7 +78,7 @@ def test_both_lines_of_compilers_are_installed_and_work_in_one_process():
     assert "7.0" not in majors[13].architectures
     for target in ("7.5", "9.0a", "12.0"):
         for compiler in majors.values():
-            code = compile_source(compiler, KERNEL, "k.cu", target, ("-DQP_ONE=1",))
+            code, _ = compile_source(compiler, KERNEL, "k.cu", target, ("-DQP_ONE=1",))
             assert code.startswith(b"\x7fELF")
 
 
